@@ -1,0 +1,170 @@
+/*
+ * device.h - the table of kernels, one of weft's five seams.
+ *
+ * A device computes; it knows no layers, ranks or files. `reference` is
+ * complete and readable, `fast` is weft's own vector code chosen at start from
+ * what the CPU has, `lean` is `fast` without transformed copies of weights.
+ *
+ * Shapes. An activation of one patch is [rows][n][w][c] float, c fastest: rows
+ * of the image outermost, then the samples of the batch side by side. A border
+ * of k rows is one contiguous span whatever the batch, and so is a patch.
+ *
+ * Exactness. Every output element is computed by a sum whose order depends on
+ * the descriptor alone: never on row0, row1, n, the number of threads, or the
+ * instruction set. So any cut of the rows gives the same bytes. `reference`,
+ * `lean` and `fast` differ from each other in the last bits.
+ *
+ * Weights are packed once, at load, into memory that the caller provides
+ * (shared by the ranks of a node): packed bytes depend on descriptor and
+ * device only.
+ */
+#ifndef WEFT_CORE_DEVICE_DEVICE_H
+#define WEFT_CORE_DEVICE_DEVICE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/pool.h"
+#include "core/status.h"
+
+typedef enum weft_dtype { WEFT_F32, WEFT_F16, WEFT_BF16 } weft_dtype;
+
+static inline size_t weft_dtype_size(weft_dtype t)
+{
+    return t == WEFT_F32 ? 4 : 2;
+}
+
+/* y = x; x sigmoid(x); max(x, 0); exact (erf) gelu; x tanh(softplus(x));
+ * 3 tanh(x / 3) (AutoencoderTiny's input clamp) */
+typedef enum weft_act {
+    WEFT_LINEAR,
+    WEFT_SILU,
+    WEFT_RELU,
+    WEFT_GELU,
+    WEFT_MISH,
+    WEFT_TANH3,
+} weft_act;
+
+/*
+ * A convolution, or with kh = kw = 1 a linear layer. Output pixel (y, x) is
+ *
+ *   out = post(act(sum + bias + bias_n[sample]) + res) * scale
+ *   sum = over ky, kx, c:  in[y*stride + ky - pad_top][x*stride + kx - pad_left]
+ *
+ * over the input after nearest upsampling by `up` (1 or 2; only with stride
+ * 1). Columns outside the image are zero; rows outside are whatever lies in the
+ * spare rows (the neighbour's, or zeros at the edge of the image). The input
+ * may be two tensors side by side along c (a skip connection): channels
+ * cin[0] of the first, then cin[1] of the second; cin[1] = 0 for one.
+ */
+typedef struct weft_conv {
+    int kh, kw, stride, up;
+    int pad_top, pad_left;
+    int cin[2], cout;
+    int tile_rows;    /* 1, 2 or 4: the most output rows that a minimal-
+                         filtering tile may span; every cut is a multiple */
+    weft_dtype wtype; /* type of the weights in the file */
+    weft_act act, post;
+    float scale; /* 1 for none */
+} weft_conv;
+
+/* One tensor of a weight, as it lies in the file: [cout][cin][kh][kw] or
+ * [cout][cin]. Several are stacked along cout (fused keys and values). */
+typedef struct weft_source {
+    const void *data;
+    weft_dtype type;
+    int cout;
+} weft_source;
+
+typedef struct weft_conv_args {
+    const weft_conv *conv;
+    const void *weight; /* packed */
+    int n, w;           /* samples; columns of the input before upsampling */
+    int wout;
+    const float *in[2]; /* row 0 of the patch; spare rows readable around it */
+    float *out;         /* row 0; [rows][n][wout][cout] */
+    const float *bias;  /* [cout] or NULL */
+    const float *bias_n; /* [n][cout] or NULL */
+    const float *res;   /* [rows][n][wout][cout] or NULL; may be `out` */
+    int row0, row1;     /* output rows to compute; row0 a multiple of
+                           tile_rows, row1 too or the patch's last row */
+} weft_conv_args;
+
+/* Per row, sample and group the sum and the sum of squared differences from
+ * that row's own mean, in double: moments[rows][n][groups][2]. */
+typedef struct weft_moments_args {
+    int n, w, rows, groups;
+    int c[2]; /* channels of the one or two inputs, as in weft_conv */
+    const float *in[2];
+    double *moments;
+} weft_moments_args;
+
+/* out = act(in * mul + add), mul and add per sample and channel ([n][c]). */
+typedef struct weft_affine_args {
+    int n, w;
+    int c[2];
+    const float *in[2];
+    const float *mul, *add; /* NULL: 1 and 0 */
+    weft_act act;
+    float *out; /* [rows][n][w][c[0] + c[1]]; may be in[0] if c[1] = 0 */
+    int row0, row1;
+} weft_affine_args;
+
+/*
+ * Softmax(q k' scale) v for every head, online over blocks of `block` keys
+ * counted from key 0 of the image, in order; no matrix of scores is stored.
+ * kv[y] is row y of the whole image's keys and values: [n][w][2 c], keys
+ * first, c = heads * dim. Query, output: [rows][n][w][c].
+ */
+typedef struct weft_attend_args {
+    int n, w, heads, dim;
+    int rows;      /* query rows: my patch's */
+    int key_rows;  /* rows of the whole image */
+    float scale;
+    const float *q;
+    const float *const *kv; /* [key_rows] */
+    float *out;             /* may be q */
+} weft_attend_args;
+
+/* Nearest upsampling (up: each pixel 2x2) or 2x2 means (down), outputs
+ * row0 .. row1. */
+typedef struct weft_resample_args {
+    int n, w, c;
+    bool up;
+    const float *in;
+    float *out;
+    int row0, row1;
+} weft_resample_args;
+
+typedef struct weft_device {
+    const char *name; /* as in run.kernels */
+    const char *isa;  /* "avx2", "avx512", "generic" */
+
+    /* Packed bytes of a conv's weights, a multiple of 64. */
+    size_t (*weight_bytes)(const weft_conv *conv);
+    /* Fill part `i` of `parts` of the packed weights (so that several workers
+     * or ranks share the work; parts are disjoint and cover everything). */
+    void (*weight_pack)(const weft_conv *conv, const weft_source *src, int nsrc,
+                        void *packed, int i, int parts);
+    /* Scratch each worker needs for `conv` on rows of n samples of width w,
+     * and for attention. */
+    size_t (*conv_scratch)(const weft_conv *conv, int n, int w);
+    size_t (*attend_scratch)(int w, int heads, int dim);
+
+    void (*conv)(const weft_conv_args *a, weft_pool *pool);
+    void (*moments)(const weft_moments_args *a, weft_pool *pool);
+    void (*affine)(const weft_affine_args *a, weft_pool *pool);
+    void (*attend)(const weft_attend_args *a, weft_pool *pool);
+    void (*resample)(const weft_resample_args *a, weft_pool *pool);
+} weft_device;
+
+/* "reference", "lean" or "fast"; `isa` NULL takes the best that this CPU has
+ * (tests name one). An ISA that the CPU lacks is WEFT_EINPUT. */
+weft_status weft_device_find(const char *name, const char *isa,
+                             const weft_device **dev);
+
+/* Multiply-adds of a conv on `pixels` output pixels, times 2. */
+double weft_conv_flops(const weft_conv *conv, double pixels);
+
+#endif

@@ -1,0 +1,79 @@
+/*
+ * layer.h - what nets are built of.
+ *
+ * Each function adds layers to a graph and returns the value they make. `name`
+ * is the module's name in the checkpoint, relative to g->prefix; weights are
+ * called NAME.weight and NAME.bias. WEFT_NONE stands for an input that is not
+ * there. Every one is a no-op returning WEFT_NONE once the graph has failed.
+ */
+#ifndef WEFT_CORE_LAYER_LAYER_H
+#define WEFT_CORE_LAYER_LAYER_H
+
+#include "core/net/graph.h"
+
+/* What a convolution can do besides. Zero-initialise, then set. */
+typedef struct weft_conv_opts {
+    int k;           /* kernel: 1 or 3 */
+    int stride;      /* 0 means 1 */
+    int up;          /* 2: nearest upsampling first; 0 means 1 */
+    int pad_top, pad_left; /* with k = 3 and pad = 0 below */
+    bool pad_given;  /* false: (k - 1) / 2 */
+    bool no_bias;
+    weft_act act, post;
+    float scale;     /* of the result, after `res`; 0 means 1 */
+    weft_val in2;    /* second input along channels; set WEFT_NONE! */
+    weft_val res;    /* added before `post`; set WEFT_NONE! */
+    weft_val shift;  /* vector added per sample and channel; set WEFT_NONE! */
+    const char *stack; /* second tensor stacked along cout, or NULL */
+} weft_conv_opts;
+
+#define WEFT_CONV(...)                                                         \
+    ((weft_conv_opts){.in2 = WEFT_NONE,                                        \
+                      .res = WEFT_NONE,                                        \
+                      .shift = WEFT_NONE,                                      \
+                      __VA_ARGS__})
+
+/* core/layer/conv.c. Output size: ceil(w / stride) * up. */
+weft_val weft_add_conv(weft_graph *g, const char *name, weft_val in, int cout,
+                       weft_conv_opts o);
+/* The same for vectors: a linear layer [n][cin] -> [n][cout]. */
+weft_val weft_add_linear(weft_graph *g, const char *name, weft_val in, int cout,
+                         weft_act act);
+
+/* core/layer/norm.c: group norm over (w/g channels, whole image), then act.
+ * in2: second input along channels, or NONE. scale_shift: vector [n][2 c],
+ * y = norm (1 + scale) + shift, or NONE. */
+weft_val weft_add_group_norm(weft_graph *g, const char *name, weft_val in,
+                             weft_val in2, int groups, float eps,
+                             weft_val scale_shift, weft_act act);
+
+/* core/layer/attention.c: self-attention of every pixel with every pixel of
+ * the image; q, k, v from `in`, which is already normalised; out projection,
+ * + res, * scale. Names: NAME.to_q, to_k, to_v, to_out.0 (or the older
+ * query, key, value, proj_attn: `old_names`). */
+weft_val weft_add_self_attention(weft_graph *g, const char *name, weft_val in,
+                                 weft_val res, int heads, int dim, bool bias,
+                                 bool old_names, float scale);
+
+/* core/layer/resample.c: nearest x2 or 2x2 mean, without weights. */
+weft_val weft_add_resample(weft_graph *g, weft_val in, bool up);
+
+/* core/layer/map.c: act(in * mul + add), element by element. */
+weft_val weft_add_map(weft_graph *g, weft_val in, float mul, float add,
+                      weft_act act);
+/* The sum of two vectors. */
+weft_val weft_add_sum(weft_graph *g, weft_val a, weft_val b);
+
+/* core/layer/embed.c: vectors from run->time or run->label.
+ * Sinusoids (diffusers get_timestep_embedding): dim channels. */
+typedef enum weft_embed_of { WEFT_EMBED_TIME, WEFT_EMBED_LABEL } weft_embed_of;
+weft_val weft_add_sinusoid(weft_graph *g, weft_embed_of of, int dim,
+                           bool flip_sin_to_cos, float freq_shift);
+/* Gaussian Fourier features of ln(time): NAME.weight [dim / 2]; 2 pi w ln t,
+ * sin and cos (or cos first where flip_sin_to_cos). */
+weft_val weft_add_fourier(weft_graph *g, const char *name, int dim,
+                          bool flip_sin_to_cos, bool log);
+/* A row of the table NAME.weight [rows][dim] by label. */
+weft_val weft_add_lookup(weft_graph *g, const char *name, int rows, int dim);
+
+#endif

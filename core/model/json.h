@@ -1,0 +1,53 @@
+/*
+ * json.h - reading the JSON that models come with, over jansson.
+ *
+ * A weft_json knows the file it came from, so that every error names file and
+ * key. Accessors take a default for a key that is missing or null; a key of
+ * the wrong type, or a number out of range, is WEFT_EINPUT. Keys that were
+ * read are remembered: weft_json_refuse_rest() refuses the others by name, so
+ * that no option is ever ignored in silence.
+ */
+#ifndef WEFT_CORE_MODEL_JSON_H
+#define WEFT_CORE_MODEL_JSON_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "core/status.h"
+
+typedef struct weft_json weft_json;
+
+/* At most 16 MiB, an object at the top, nested at most 64 deep, no duplicate
+ * keys. */
+weft_status weft_json_read(const char *path, weft_json **json);
+weft_status weft_json_parse(const char *name, const void *text, size_t bytes,
+                            weft_json **json);
+void weft_json_free(weft_json *json);
+const char *weft_json_name(const weft_json *json);
+
+bool weft_json_has(const weft_json *json, const char *key); /* and not null */
+
+weft_status weft_json_int(const weft_json *json, const char *key, int fallback,
+                          int min, int max, int *out);
+weft_status weft_json_double(const weft_json *json, const char *key,
+                             double fallback, double *out);
+weft_status weft_json_bool(const weft_json *json, const char *key,
+                           bool fallback, bool *out);
+/* Borrowed from json; `fallback` may be NULL. */
+weft_status weft_json_string(const weft_json *json, const char *key,
+                             const char *fallback, const char **out);
+/* Arrays: *n says how many; more than `room` is an error. A single number
+ * where an array may stand counts as an array of one. Missing: *n = 0. */
+weft_status weft_json_ints(const weft_json *json, const char *key, int min,
+                           int max, int *out, int room, int *n);
+weft_status weft_json_doubles(const weft_json *json, const char *key,
+                              double *out, int room, int *n);
+weft_status weft_json_strings(const weft_json *json, const char *key,
+                              const char **out, int room, int *n);
+
+/* Fail unless every key was read, or begins with "_", or is in `harmless`
+ * (NULL-terminated): "FILE: option \"x\" is not supported". */
+weft_status weft_json_refuse_rest(const weft_json *json,
+                                  const char *const *harmless);
+
+#endif

@@ -1,0 +1,79 @@
+/*
+ * safetensors.h - tensors in files, as memory maps.
+ *
+ * Opens one .safetensors file, or the sharded form through its index.json,
+ * checks everything the format promises before any tensor is used (header
+ * length, JSON, dtypes, shapes, offsets, no holes, no overlap, exact file
+ * length), and hands out pointers into the map. Nothing is copied. Files are
+ * hostile until checked.
+ */
+#ifndef WEFT_CORE_MODEL_SAFETENSORS_H
+#define WEFT_CORE_MODEL_SAFETENSORS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/status.h"
+
+enum { WEFT_MAX_DIMS = 8 };
+
+typedef struct weft_st_tensor {
+    const char *name;  /* valid while the file is open */
+    const char *dtype; /* as in the file: "F32", "F16", "BF16", "I64", ... */
+    int ndim;
+    int64_t shape[WEFT_MAX_DIMS];
+    const void *data;
+    size_t bytes;
+} weft_st_tensor;
+
+typedef struct weft_st weft_st;
+
+/* `path`: a .safetensors file, or a .safetensors.index.json. */
+weft_status weft_st_open(const char *path, weft_st **st);
+void weft_st_close(weft_st *st);
+
+int weft_st_count(const weft_st *st);
+const weft_st_tensor *weft_st_at(const weft_st *st, int i); /* by name order */
+const weft_st_tensor *weft_st_find(const weft_st *st, const char *name);
+/* A string of __metadata__, or NULL. */
+const char *weft_st_metadata(const weft_st *st, const char *key);
+const char *weft_st_path(const weft_st *st);
+size_t weft_st_bytes(const weft_st *st); /* mapped in all */
+
+/* Give the pages of a tensor back to the system; a later read maps them in
+ * again from the file. */
+void weft_st_drop(const weft_st *st, const weft_st_tensor *t);
+
+/* A model component: FOLDER/config.json and FOLDER/
+ * diffusion_pytorch_model.safetensors, or the sharded form. `config` is the
+ * path of config.json, `weights` of the file that exists; at most `room`
+ * bytes each. Missing files are named. */
+weft_status weft_component_paths(const char *folder, char *config,
+                                 char *weights, size_t room);
+
+/* ---- writing ------------------------------------------------------------- */
+
+/* A writer makes the file under a temporary name beside `path` with its
+ * header, takes bytes at any offset of a tensor in any order, and puts it in
+ * place (fsync, rename, fsync of the folder) when it is finished. Dropped
+ * unfinished, nothing remains. */
+typedef struct weft_st_writer weft_st_writer;
+
+typedef struct weft_st_entry {
+    const char *name;
+    const char *dtype; /* "F32", "F64", "I64", "U64", ... */
+    int ndim;
+    int64_t shape[WEFT_MAX_DIMS];
+} weft_st_entry;
+
+/* `metadata`: pairs of key and value, NULL-terminated, or NULL. The same
+ * arguments give the same bytes. */
+weft_status weft_st_create(const char *path, const weft_st_entry *entry, int n,
+                           const char *const *metadata, weft_st_writer **w);
+weft_status weft_st_put(weft_st_writer *w, int entry, size_t offset,
+                        const void *data, size_t bytes);
+weft_status weft_st_finish(weft_st_writer *w); /* frees w, whatever happens */
+void weft_st_abandon(weft_st_writer *w);
+
+#endif

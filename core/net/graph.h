@@ -1,0 +1,186 @@
+/*
+ * graph.h - a net as plain data: values, and layers between them.
+ *
+ * Building a net from its config makes a graph and touches no weights, no
+ * ranks and no memory for activations; so `weft plan` can lay out any net for
+ * any number of ranks. A value is an activation: rows_per_unit rows for every
+ * unit of the cut, w columns, c channels. A vector value (embeddings) has no
+ * rows: [n][c], the same on every rank.
+ *
+ *     weft_graph_init(&g);
+ *     x = weft_graph_input(&g, ...);
+ *     h = weft_add_conv(&g, "conv_in", x, ...);    core/layer/...
+ *     ...
+ *     weft_graph_output(&g, h);
+ *
+ * Builders report failure once: an error sticks to the graph, later calls do
+ * nothing, and weft_graph_check() returns it.
+ */
+#ifndef WEFT_CORE_NET_GRAPH_H
+#define WEFT_CORE_NET_GRAPH_H
+
+#include "core/device/device.h"
+#include "core/exchange.h"
+
+/* Index of a value in its graph; WEFT_NONE for "there is none". */
+typedef int weft_val;
+enum { WEFT_NONE = -1 };
+
+typedef struct weft_value {
+    int rows_per_unit; /* 0: a vector */
+    int w, c;
+    int above, below;  /* spare rows, the most that any consumer wants */
+    bool whole;        /* spans the image (keys and values, moments) */
+    int made, last;    /* nodes that write it first and read it last */
+} weft_value;
+
+/* One packed weight: a conv's matrix, or plain float vectors. */
+typedef enum weft_weight_kind {
+    WEFT_WEIGHT_CONV,  /* packed by the device for `conv` */
+    WEFT_WEIGHT_FLOAT, /* converted to float, element order kept */
+} weft_weight_kind;
+
+enum { WEFT_MAX_SOURCES = 3 };
+
+typedef struct weft_weight {
+    weft_weight_kind kind;
+    int nsrc;
+    char *name[WEFT_MAX_SOURCES]; /* tensor names in the file; owned */
+    int shape[WEFT_MAX_SOURCES][4]; /* expected; unused dimensions 0 */
+    weft_conv conv;               /* kind CONV */
+    size_t count;                 /* kind FLOAT: floats in all */
+} weft_weight;
+
+typedef struct weft_graph weft_graph;
+typedef struct weft_node weft_node;
+typedef struct weft_run weft_run;
+
+/* A layer: one of the five seams.
+ *   plan     declare slots on x (one lane); says nothing about memory
+ *   forward  the layer itself
+ *   print    its numbers for `weft plan`: flops by class of layer           */
+typedef struct weft_layer_ops {
+    const char *kind; /* class in reports: "conv3x3", "linear", ... */
+    weft_status (*plan)(const weft_graph *g, int node, weft_exchange *x);
+    weft_status (*forward)(const weft_graph *g, int node, weft_run *run);
+    double (*flops)(const weft_graph *g, int node, int rows_units, int n);
+} weft_layer_ops;
+
+enum { WEFT_NODE_IN = 4, WEFT_NODE_WEIGHTS = 6, WEFT_NODE_TEMPS = 3 };
+
+struct weft_node {
+    const weft_layer_ops *ops;
+    char *name; /* the module's name in the file: "down_blocks.0.resnets.1" */
+    weft_val in[WEFT_NODE_IN], out;
+    weft_val temp[WEFT_NODE_TEMPS]; /* live during this node only */
+    int weight[WEFT_NODE_WEIGHTS];  /* indices into graph->weight, or NONE */
+    int nslots;                     /* how many slots plan() declares */
+    union {
+        weft_conv conv;
+        struct {
+            int groups;
+            float eps;
+            weft_act act;
+        } norm;
+        struct {
+            int heads, dim, groups;
+            float scale;
+            weft_conv kv, q, out;
+        } attend;
+        struct {
+            int kind, dim;
+            float arg[4];
+        } embed;
+        struct {
+            float mul, add;
+            weft_act act;
+        } map;
+        bool up; /* resample */
+    } u;
+};
+
+struct weft_graph {
+    weft_value *value;
+    weft_node *node;
+    weft_weight *weight;
+    int nvalues, nnodes, nweights;
+    int room[3];
+    char prefix[160]; /* names given to the builders are relative to it */
+    weft_val input, output;
+    int stride;   /* rows of the input that one unit is, at least: cuts are
+                     at multiples of it */
+    int unit;     /* rows of the input per unit of the cut, a multiple of it */
+    weft_status status;
+    char *why;
+};
+
+/* `unit` rows of the input make one unit of the cut; the input has `w`
+ * columns and `c` channels. */
+void weft_graph_init(weft_graph *g, int unit, int w, int c);
+void weft_graph_release(weft_graph *g);
+/* Returns the first failure of the builders, its text restored. Computes live
+ * ranges; call once, when the net is complete. */
+weft_status weft_graph_finish(weft_graph *g, weft_val output);
+
+/* For builders. Scale: rows and columns relative to value `like`, times
+ * up / down. */
+weft_status weft_graph_fail(weft_graph *g, const char *fmt, ...)
+    WEFT_PRINTF(2, 3);
+weft_val weft_graph_value(weft_graph *g, int rows_per_unit, int w, int c);
+weft_node *weft_graph_node(weft_graph *g, const weft_layer_ops *ops,
+                           const char *name);
+int weft_graph_weight(weft_graph *g, const weft_weight *w);
+int weft_graph_floats(weft_graph *g, const char *name, int count);
+const weft_value *weft_graph_at(const weft_graph *g, weft_val v);
+
+/* ---- layout: where everything lies, for one rank ------------------------- */
+
+/* Memory of one evaluation of `n` samples on a patch of `units` out of
+ * `total_units`: offsets in bytes into one block. Values that are never alive
+ * together share memory. */
+typedef struct weft_layout {
+    int n, units, total_units;
+    size_t *offset;       /* [nvalues]: of row 0, behind its spare rows */
+    size_t bytes;         /* of the block */
+    size_t scratch;       /* per worker */
+    size_t *weight;       /* [nweights]: offset into the packed weights */
+    size_t weight_bytes;  /* packed */
+    size_t max_rows_held; /* of any value that is not `whole`, in rows ... */
+    size_t max_rows_image; /* ... and the rows that it has in the image */
+} weft_layout;
+
+weft_status weft_layout_make(const weft_graph *g, const weft_device *dev, int n,
+                             int units, int total_units, int workers,
+                             weft_layout *l);
+void weft_layout_release(weft_layout *l);
+
+/* Declare every slot of the graph on a lane, then tie them to memory. */
+weft_status weft_graph_declare(const weft_graph *g, int n, weft_exchange *x);
+weft_status weft_graph_bind(const weft_graph *g, const weft_layout *l,
+                            char *block, weft_exchange *x);
+
+/* ---- run ----------------------------------------------------------------- */
+
+/* Everything a forward pass needs; set up in the plan, changed by nobody. */
+struct weft_run {
+    const weft_device *dev;
+    weft_pool *pool;
+    weft_exchange *x;
+    const weft_layout *layout;
+    char *block;
+    const char *weights;   /* packed */
+    const float *time;     /* [n] time steps of this evaluation */
+    const float *label;    /* [n] class labels; NULL without */
+    int *slot_of;          /* [nnodes]: first slot of each node */
+    double *seconds;       /* [nnodes] time per layer, or NULL */
+    int node;              /* under way, for messages */
+};
+
+float *weft_run_value(const weft_graph *g, const weft_run *run, weft_val v);
+int weft_run_rows(const weft_graph *g, const weft_run *run, weft_val v);
+const void *weft_run_weight(const weft_graph *g, const weft_run *run, int i);
+
+/* One evaluation: the input value must be filled, the output value is. */
+weft_status weft_graph_eval(const weft_graph *g, weft_run *run);
+
+#endif

@@ -1,0 +1,61 @@
+/*
+ * rng.h - noise that does not depend on the partition.
+ *
+ * A draw is one field of standard normals over the whole image, [1][C][H][W];
+ * a rank takes its rows of it as [rows][n][w][c]. Draw 0 is the start, draw
+ * k > 0 the k-th that a solver asks for.
+ *
+ *   counter    f(seed, draw, element): Philox 4x32-10 and Box-Muller with
+ *              weft's own logarithm and sine, so the bytes are the same on any
+ *              machine. Any element can be had without the others.
+ *   torch-cpu  the float32 stream of torch's CPU generator seeded with the
+ *              low 32 bits: mt19937 and its way of filling normals, for n < 16
+ *              and for the ragged tail too. Sequential: draws in order.
+ *
+ * Elements count as torch's [C][H][W]: (c * H + y) * W + x.
+ */
+#ifndef WEFT_CORE_RNG_H
+#define WEFT_CORE_RNG_H
+
+#include <stdint.h>
+
+#include "core/status.h"
+
+typedef enum weft_rng_kind { WEFT_RNG_COUNTER, WEFT_RNG_TORCH_CPU } weft_rng_kind;
+
+/* The rows of one image that this rank holds. */
+typedef struct weft_field {
+    int c, h, w;       /* of the whole image */
+    int row0, rows;    /* mine */
+} weft_field;
+
+/* mt19937 with torch's cached second normal (n < 16). Plain data: a checkpoint
+ * can hold it. */
+typedef struct weft_mt19937 {
+    uint32_t state[624];
+    int next;
+    int has_cached;
+    double cached;
+} weft_mt19937;
+
+void weft_mt19937_seed(weft_mt19937 *g, uint32_t seed);
+uint32_t weft_mt19937_next(weft_mt19937 *g);
+
+typedef struct weft_noise {
+    weft_rng_kind kind;
+    uint64_t seed;
+    uint32_t draw;   /* the next */
+    weft_mt19937 mt; /* torch-cpu */
+} weft_noise;
+
+void weft_noise_init(weft_noise *s, weft_rng_kind kind, uint64_t seed);
+
+/* The next draw: element (y, x, c) of my rows goes to
+ * out[y * row_stride + x * c + c]; strides in floats, so that samples of a
+ * batch can lie side by side ([rows][n][w][c]: row_stride n * w * c). */
+void weft_noise_fill(weft_noise *s, const weft_field *f, float *out,
+                     size_t row_stride);
+/* The same without storing: draws that a resumed run has behind it. */
+void weft_noise_skip(weft_noise *s, const weft_field *f, int draws);
+
+#endif
