@@ -88,7 +88,7 @@ static inline int weft_lag(weft_schedule s, int t)
 typedef struct weft_view {
     int n;
     int age; /* of every part but my own */
-    const char *const *part;
+    const char **part;
     const int *rows; /* rows of each part */
 } weft_view;
 

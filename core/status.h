@@ -43,7 +43,7 @@ int weft_exit_code(weft_status status);
 /* Our own mistake: print, abort. Never for what a user or a file can cause. */
 _Noreturn void weft_bug(const char *file, int line, const char *what);
 
-#define WEFT_BUG(what) weft_bug(__FILE__, __LINE__, what)
+#define WEFT_BUG(what)  weft_bug(__FILE__, __LINE__, what)
 #define WEFT_MUST(cond) ((cond) ? (void)0 : WEFT_BUG("not true: " #cond))
 
 #define WEFT_TRY(expr)                                                         \

@@ -19,6 +19,7 @@
 #ifndef WEFT_CORE_NET_GRAPH_H
 #define WEFT_CORE_NET_GRAPH_H
 
+#include "core/clock.h"
 #include "core/device/device.h"
 #include "core/exchange.h"
 
@@ -29,9 +30,9 @@ enum { WEFT_NONE = -1 };
 typedef struct weft_value {
     int rows_per_unit; /* 0: a vector */
     int w, c;
-    int above, below;  /* spare rows, the most that any consumer wants */
-    bool whole;        /* spans the image (keys and values, moments) */
-    int made, last;    /* nodes that write it first and read it last */
+    int above, below; /* spare rows, the most that any consumer wants */
+    bool whole;       /* spans the image (keys and values, moments) */
+    int made, last;   /* nodes that write it first and read it last */
 } weft_value;
 
 /* One packed weight: a conv's matrix, or plain float vectors. */
@@ -45,36 +46,58 @@ enum { WEFT_MAX_SOURCES = 3 };
 typedef struct weft_weight {
     weft_weight_kind kind;
     int nsrc;
-    char *name[WEFT_MAX_SOURCES]; /* tensor names in the file; owned */
+    char *name[WEFT_MAX_SOURCES];   /* tensor names in the file; owned */
     int shape[WEFT_MAX_SOURCES][4]; /* expected; unused dimensions 0 */
-    weft_conv conv;               /* kind CONV */
-    size_t count;                 /* kind FLOAT: floats in all */
+    weft_conv conv;                 /* kind CONV */
+    size_t count;                   /* kind FLOAT: floats in all */
 } weft_weight;
 
 typedef struct weft_graph weft_graph;
 typedef struct weft_node weft_node;
 typedef struct weft_run weft_run;
 
-/* A layer: one of the five seams.
- *   plan     declare slots on x (one lane); says nothing about memory
- *   forward  the layer itself
- *   print    its numbers for `weft plan`: flops by class of layer           */
+/* A layer: one of the five seams. What it exchanges is data (weft_want), set
+ * by its builder; what it computes is code:
+ *   forward  the layer itself, on my rows
+ *   scratch  bytes that each worker needs (NULL: none)
+ *   flops    of n samples on `units` out of `total_units` (NULL: not counted)
+ */
 typedef struct weft_layer_ops {
     const char *kind; /* class in reports: "conv3x3", "linear", ... */
-    weft_status (*plan)(const weft_graph *g, int node, weft_exchange *x);
     weft_status (*forward)(const weft_graph *g, int node, weft_run *run);
-    double (*flops)(const weft_graph *g, int node, int rows_units, int n);
+    size_t (*scratch)(const weft_graph *g, int node, const weft_device *dev,
+                      int n);
+    double (*flops)(const weft_graph *g, int node, int n, int units,
+                    int total_units);
 } weft_layer_ops;
 
-enum { WEFT_NODE_IN = 4, WEFT_NODE_WEIGHTS = 6, WEFT_NODE_TEMPS = 3 };
+/* One slot that a node wants: rows of value `val` (rows of n * w * c floats).
+ * BORDER: `above` and `below` spare rows of an activation, at most the value's;
+ * ALL: a `whole` value, of which each patch has written its own rows. */
+typedef struct weft_want {
+    weft_reach reach;
+    weft_class class;
+    weft_val val;
+    int above, below;
+} weft_want;
+
+enum {
+    WEFT_NODE_IN = 4,
+    WEFT_NODE_WEIGHTS = 6,
+    WEFT_NODE_TEMPS = 4,
+    WEFT_NODE_WANTS = 2,
+};
 
 struct weft_node {
     const weft_layer_ops *ops;
     char *name; /* the module's name in the file: "down_blocks.0.resnets.1" */
     weft_val in[WEFT_NODE_IN], out;
-    weft_val temp[WEFT_NODE_TEMPS]; /* live during this node only */
-    int weight[WEFT_NODE_WEIGHTS];  /* indices into graph->weight, or NONE */
-    int nslots;                     /* how many slots plan() declares */
+    weft_val temp[WEFT_NODE_TEMPS];  /* live during this node only */
+    int weight[WEFT_NODE_WEIGHTS];   /* indices into graph->weight, or NONE */
+    weft_want want[WEFT_NODE_WANTS]; /* slots, in the order of their ids */
+    int nwants;
+    int over; /* index into in[]: the output may take that input's place when
+                 nobody reads it later and both have one shape; NONE */
     union {
         weft_conv conv;
         struct {
@@ -105,11 +128,8 @@ struct weft_graph {
     weft_weight *weight;
     int nvalues, nnodes, nweights;
     int room[3];
-    char prefix[160]; /* names given to the builders are relative to it */
+    char prefix[160]; /* put before every name, "decoder." or "" */
     weft_val input, output;
-    int stride;   /* rows of the input that one unit is, at least: cuts are
-                     at multiples of it */
-    int unit;     /* rows of the input per unit of the cut, a multiple of it */
     weft_status status;
     char *why;
 };
@@ -122,8 +142,9 @@ void weft_graph_release(weft_graph *g);
  * ranges; call once, when the net is complete. */
 weft_status weft_graph_finish(weft_graph *g, weft_val output);
 
-/* For builders. Scale: rows and columns relative to value `like`, times
- * up / down. */
+/* For builders. A new node has no inputs, temps, weights or wants (NONE); its
+ * pointer is valid until the next node is made. A temp is a value made with
+ * weft_graph_value and named in node->temp; `whole` is set by the layer. */
 weft_status weft_graph_fail(weft_graph *g, const char *fmt, ...)
     WEFT_PRINTF(2, 3);
 weft_val weft_graph_value(weft_graph *g, int rows_per_unit, int w, int c);
@@ -131,7 +152,13 @@ weft_node *weft_graph_node(weft_graph *g, const weft_layer_ops *ops,
                            const char *name);
 int weft_graph_weight(weft_graph *g, const weft_weight *w);
 int weft_graph_floats(weft_graph *g, const char *name, int count);
-const weft_value *weft_graph_at(const weft_graph *g, weft_val v);
+/* Raise the spare rows of a value that a border is received into. */
+void weft_graph_spare(weft_graph *g, weft_val v, int above, int below);
+/* Borrowed until the next value is made. */
+weft_value *weft_graph_at(const weft_graph *g, weft_val v);
+/* node->name with the prefix; NAME.suffix with the prefix. Owned. */
+char *weft_graph_name(const weft_graph *g, const char *name,
+                      const char *suffix);
 
 /* ---- layout: where everything lies, for one rank ------------------------- */
 
@@ -140,24 +167,24 @@ const weft_value *weft_graph_at(const weft_graph *g, weft_val v);
  * together share memory. */
 typedef struct weft_layout {
     int n, units, total_units;
-    size_t *offset;       /* [nvalues]: of row 0, behind its spare rows */
-    size_t bytes;         /* of the block */
-    size_t scratch;       /* per worker */
-    size_t *weight;       /* [nweights]: offset into the packed weights */
-    size_t weight_bytes;  /* packed */
-    size_t max_rows_held; /* of any value that is not `whole`, in rows ... */
+    size_t *offset;        /* [nvalues]: of row 0, behind its spare rows */
+    size_t bytes;          /* of the block, to be aligned to 64 */
+    size_t scratch;        /* per worker */
+    size_t *weight;        /* [nweights]: offset into the packed weights */
+    size_t weight_bytes;   /* packed */
+    size_t max_rows_held;  /* of any value that is not `whole`, in rows ... */
     size_t max_rows_image; /* ... and the rows that it has in the image */
 } weft_layout;
 
 weft_status weft_layout_make(const weft_graph *g, const weft_device *dev, int n,
-                             int units, int total_units, int workers,
-                             weft_layout *l);
+                             int units, int total_units, weft_layout *l);
 void weft_layout_release(weft_layout *l);
 
-/* Declare every slot of the graph on a lane, then tie them to memory. */
+/* Declare every slot of the graph on a lane for batches of n, then tie them to
+ * memory. Slot ids count from `first`, the lane's slots before the call. */
 weft_status weft_graph_declare(const weft_graph *g, int n, weft_exchange *x);
 weft_status weft_graph_bind(const weft_graph *g, const weft_layout *l,
-                            char *block, weft_exchange *x);
+                            char *block, weft_exchange *x, int first);
 
 /* ---- run ----------------------------------------------------------------- */
 
@@ -168,17 +195,21 @@ struct weft_run {
     weft_exchange *x;
     const weft_layout *layout;
     char *block;
-    const char *weights;   /* packed */
-    const float *time;     /* [n] time steps of this evaluation */
-    const float *label;    /* [n] class labels; NULL without */
-    int *slot_of;          /* [nnodes]: first slot of each node */
-    double *seconds;       /* [nnodes] time per layer, or NULL */
-    int node;              /* under way, for messages */
+    const char *weights; /* packed */
+    const float *time;   /* [n] time steps of this evaluation */
+    const float *label;  /* [n] class labels; NULL without */
+    int first_slot;      /* of the graph on this lane */
+    int slot;            /* of the node under way: its first */
+    double *seconds;     /* [nnodes] time per layer is added up, or NULL */
+    int node;            /* under way, for messages */
 };
 
-float *weft_run_value(const weft_graph *g, const weft_run *run, weft_val v);
+/* Row 0 of a value (of the image, if it is `whole`). */
+float *weft_run_value(const weft_run *run, weft_val v);
+/* My rows of it; 1 for a vector. */
 int weft_run_rows(const weft_graph *g, const weft_run *run, weft_val v);
-const void *weft_run_weight(const weft_graph *g, const weft_run *run, int i);
+/* Packed weight i; NULL for NONE. */
+const void *weft_run_weight(const weft_run *run, int i);
 
 /* One evaluation: the input value must be filled, the output value is. */
 weft_status weft_graph_eval(const weft_graph *g, weft_run *run);

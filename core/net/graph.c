@@ -1,0 +1,262 @@
+#include "core/net/graph.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- building ------------------------------------------------------------ */
+
+enum { ROOM_VALUES, ROOM_NODES, ROOM_WEIGHTS };
+
+weft_status weft_graph_fail(weft_graph *g, const char *fmt, ...)
+{
+    char text[1024];
+    va_list args;
+
+    if (g->status != WEFT_OK) return g->status;
+    va_start(args, fmt);
+    vsnprintf(text, sizeof text, fmt, args);
+    va_end(args);
+    g->status = WEFT_EINPUT;
+    g->why = strdup(text);
+    return weft_fail(WEFT_EINPUT, "%s", text);
+}
+
+static void out_of_memory(weft_graph *g)
+{
+    if (g->status == WEFT_OK)
+        g->status = weft_fail(WEFT_ENOMEM, "out of memory for a net");
+}
+
+/* Room for one more item of `size` bytes in *list; false when there is none. */
+static bool grow(weft_graph *g, int which, void *list, int have, size_t size)
+{
+    void **items = list, *more;
+    const int room = g->room[which] ? 2 * g->room[which] : 64;
+
+    if (g->status != WEFT_OK) return false;
+    if (have < g->room[which]) return true;
+    more = realloc(*items, (size_t)room * size);
+    if (!more) {
+        out_of_memory(g);
+        return false;
+    }
+    *items = more;
+    g->room[which] = room;
+    return true;
+}
+
+void weft_graph_init(weft_graph *g, int unit, int w, int c)
+{
+    memset(g, 0, sizeof *g);
+    g->output = WEFT_NONE;
+    g->input = weft_graph_value(g, unit, w, c);
+}
+
+static void release_weight(weft_weight *w)
+{
+    for (int i = 0; i < WEFT_MAX_SOURCES; i++) free(w->name[i]);
+}
+
+void weft_graph_release(weft_graph *g)
+{
+    for (int i = 0; i < g->nnodes; i++) free(g->node[i].name);
+    for (int i = 0; i < g->nweights; i++) release_weight(&g->weight[i]);
+    free(g->value);
+    free(g->node);
+    free(g->weight);
+    free(g->why);
+    memset(g, 0, sizeof *g);
+}
+
+weft_val weft_graph_value(weft_graph *g, int rows_per_unit, int w, int c)
+{
+    weft_value *v;
+
+    if (w < 1 || c < 1 || rows_per_unit < 0) {
+        weft_graph_fail(g, "a feature map of %d columns and %d channels", w, c);
+        return WEFT_NONE;
+    }
+    if (!grow(g, ROOM_VALUES, &g->value, g->nvalues, sizeof *v))
+        return WEFT_NONE;
+    v = &g->value[g->nvalues];
+    *v = (weft_value){.rows_per_unit = rows_per_unit, .w = w, .c = c};
+    v->made = v->last = -1;
+    return g->nvalues++;
+}
+
+weft_value *weft_graph_at(const weft_graph *g, weft_val v)
+{
+    WEFT_MUST(v >= 0 && v < g->nvalues);
+    return &g->value[v];
+}
+
+void weft_graph_spare(weft_graph *g, weft_val v, int above, int below)
+{
+    weft_value *x;
+
+    if (g->status != WEFT_OK) return;
+    x = weft_graph_at(g, v);
+    if (above > x->above) x->above = above;
+    if (below > x->below) x->below = below;
+}
+
+char *weft_graph_name(const weft_graph *g, const char *name, const char *suffix)
+{
+    const size_t n =
+        strlen(g->prefix) + strlen(name) + (suffix ? strlen(suffix) + 1 : 0);
+    char *full = malloc(n + 1);
+
+    if (full)
+        snprintf(full, n + 1, "%s%s%s%s", g->prefix, name, suffix ? "." : "",
+                 suffix ? suffix : "");
+    return full;
+}
+
+weft_node *weft_graph_node(weft_graph *g, const weft_layer_ops *ops,
+                           const char *name)
+{
+    weft_node *n;
+
+    if (!grow(g, ROOM_NODES, &g->node, g->nnodes, sizeof *n)) return NULL;
+    n = &g->node[g->nnodes];
+    *n = (weft_node){.ops = ops, .out = WEFT_NONE, .over = WEFT_NONE};
+    n->name = weft_graph_name(g, name, NULL);
+    if (!n->name) {
+        out_of_memory(g);
+        return NULL;
+    }
+    for (int i = 0; i < WEFT_NODE_IN; i++) n->in[i] = WEFT_NONE;
+    for (int i = 0; i < WEFT_NODE_TEMPS; i++) n->temp[i] = WEFT_NONE;
+    for (int i = 0; i < WEFT_NODE_WEIGHTS; i++) n->weight[i] = WEFT_NONE;
+    g->nnodes++;
+    return n;
+}
+
+int weft_graph_weight(weft_graph *g, const weft_weight *w)
+{
+    if (!grow(g, ROOM_WEIGHTS, &g->weight, g->nweights, sizeof *w)) {
+        weft_weight copy = *w;
+        release_weight(&copy);
+        return WEFT_NONE;
+    }
+    g->weight[g->nweights] = *w;
+    return g->nweights++;
+}
+
+int weft_graph_floats(weft_graph *g, const char *name, int count)
+{
+    weft_weight w = {.kind = WEFT_WEIGHT_FLOAT, .nsrc = 1};
+
+    if (g->status != WEFT_OK) return WEFT_NONE;
+    w.name[0] = weft_graph_name(g, name, NULL);
+    w.shape[0][0] = count;
+    w.count = (size_t)count;
+    if (!w.name[0]) {
+        out_of_memory(g);
+        return WEFT_NONE;
+    }
+    return weft_graph_weight(g, &w);
+}
+
+static void uses(weft_graph *g, int node, weft_val v)
+{
+    if (v == WEFT_NONE) return;
+    if (g->value[v].made < 0 && v != g->input)
+        weft_graph_fail(g, "%s reads a value that nothing makes",
+                        g->node[node].name);
+    g->value[v].last = node;
+}
+
+static void makes(weft_graph *g, int node, weft_val v)
+{
+    if (v == WEFT_NONE) return;
+    g->value[v].made = g->value[v].last = node;
+}
+
+weft_status weft_graph_finish(weft_graph *g, weft_val output)
+{
+    if (g->status == WEFT_OK) {
+        for (int i = 0; i < g->nnodes; i++) {
+            const weft_node *n = &g->node[i];
+
+            for (int k = 0; k < WEFT_NODE_IN; k++) uses(g, i, n->in[k]);
+            for (int k = 0; k < WEFT_NODE_TEMPS; k++) makes(g, i, n->temp[k]);
+            makes(g, i, n->out);
+        }
+        g->output = output;
+        if (output != WEFT_NONE) g->value[output].last = g->nnodes;
+    }
+    if (g->status != WEFT_OK && g->why)
+        return weft_fail(g->status, "%s", g->why);
+    return g->status;
+}
+
+/* ---- running ------------------------------------------------------------- */
+
+weft_status weft_graph_declare(const weft_graph *g, int n, weft_exchange *x)
+{
+    for (int i = 0; i < g->nnodes; i++)
+        for (int k = 0; k < g->node[i].nwants; k++) {
+            const weft_want *want = &g->node[i].want[k];
+            const weft_value *v = weft_graph_at(g, want->val);
+            const weft_slot_spec spec = {
+                .reach = want->reach,
+                .class = want->class,
+                .rows_per_unit = v->rows_per_unit,
+                .above = want->above,
+                .below = want->below,
+                .row_bytes = (size_t)n * v->w * v->c * sizeof(float),
+                .layer = g->node[i].name,
+            };
+            int slot;
+
+            WEFT_TRY(weft_exchange_declare(x, &spec, &slot));
+        }
+    return WEFT_OK;
+}
+
+weft_status weft_graph_bind(const weft_graph *g, const weft_layout *l,
+                            char *block, weft_exchange *x, int first)
+{
+    int slot = first;
+
+    for (int i = 0; i < g->nnodes; i++)
+        for (int k = 0; k < g->node[i].nwants; k++)
+            WEFT_TRY(weft_exchange_bind(
+                x, slot++, block + l->offset[g->node[i].want[k].val]));
+    return WEFT_OK;
+}
+
+float *weft_run_value(const weft_run *run, weft_val v)
+{
+    return (float *)(run->block + run->layout->offset[v]);
+}
+
+int weft_run_rows(const weft_graph *g, const weft_run *run, weft_val v)
+{
+    const int per_unit = weft_graph_at(g, v)->rows_per_unit;
+
+    return per_unit ? per_unit * run->layout->units : 1;
+}
+
+const void *weft_run_weight(const weft_run *run, int i)
+{
+    return i == WEFT_NONE ? NULL : run->weights + run->layout->weight[i];
+}
+
+weft_status weft_graph_eval(const weft_graph *g, weft_run *run)
+{
+    weft_exchange_next(run->x);
+    run->slot = run->first_slot;
+    for (int i = 0; i < g->nnodes; i++) {
+        const double start = run->seconds ? weft_clock() : 0;
+
+        run->node = i;
+        WEFT_TRY(g->node[i].ops->forward(g, i, run));
+        run->slot += g->node[i].nwants;
+        if (run->seconds) run->seconds[i] += weft_clock() - start;
+    }
+    return WEFT_OK;
+}

@@ -1,0 +1,223 @@
+/*
+ * Where everything lies. Values that are never alive at the same time share
+ * memory: each is placed, the largest first, at the lowest offset where it
+ * overlaps no placed value whose life overlaps its own.
+ */
+#include "core/net/graph.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { ALIGN = 64 };
+
+/* One stretch of memory: a value, or several that follow each other in place.
+ */
+typedef struct stretch {
+    int first, last;      /* nodes */
+    size_t before, bytes; /* spare rows above; all of it */
+    size_t at;
+} stretch;
+
+static size_t rows_of(const weft_value *v, int units, int total_units)
+{
+    if (!v->rows_per_unit) return 1;
+    return (size_t)v->rows_per_unit * (size_t)(v->whole ? total_units : units);
+}
+
+static bool times(size_t *a, size_t b)
+{
+    return !__builtin_mul_overflow(*a, b, a);
+}
+
+/* Bytes of `rows` rows of value v for n samples; false on overflow. */
+static bool bytes_of(const weft_value *v, size_t rows, int n, size_t *bytes)
+{
+    *bytes = sizeof(float);
+    return times(bytes, rows) && times(bytes, (size_t)n) &&
+           times(bytes, (size_t)v->w) && times(bytes, (size_t)v->c) &&
+           *bytes < SIZE_MAX / 4;
+}
+
+static size_t aligned(size_t bytes)
+{
+    return (bytes + ALIGN - 1) / ALIGN * ALIGN;
+}
+
+static weft_status measure(const weft_value *v, int n, int units,
+                           int total_units, stretch *s)
+{
+    const size_t rows = rows_of(v, units, total_units);
+    size_t body, below;
+
+    if (!bytes_of(v, rows, n, &body) ||
+        !bytes_of(v, (size_t)v->above, n, &s->before) ||
+        !bytes_of(v, (size_t)v->below, n, &below))
+        return weft_fail(WEFT_EINPUT,
+                         "a feature map of %zu x %d x %d values for %d samples "
+                         "is beyond what can be addressed",
+                         rows, v->w, v->c, n);
+    s->first = v->made;
+    s->last = v->last;
+    s->before = aligned(s->before);
+    s->bytes = s->before + aligned(body + below);
+    return WEFT_OK;
+}
+
+/* The output of node i takes the place of an input that nobody reads later. */
+static int replaced(const weft_graph *g, int i, const int *home)
+{
+    const weft_node *n = &g->node[i];
+    const weft_val v = n->over == WEFT_NONE ? WEFT_NONE : n->in[n->over];
+    const weft_value *a, *b;
+
+    if (v == WEFT_NONE || n->out == WEFT_NONE) return WEFT_NONE;
+    a = &g->value[v], b = &g->value[n->out];
+    if (a->last != i || v == g->input || a->whole || b->whole ||
+        a->rows_per_unit != b->rows_per_unit || a->w != b->w || a->c != b->c ||
+        a->above != b->above || a->below != b->below)
+        return WEFT_NONE;
+    return home[v];
+}
+
+static bool collides(const stretch *a, const stretch *b)
+{
+    return a->first <= b->last && b->first <= a->last;
+}
+
+static int by_bytes(const void *a, const void *b)
+{
+    const stretch *const *x = a, *const *y = b;
+
+    if ((*x)->bytes != (*y)->bytes) return (*x)->bytes < (*y)->bytes ? 1 : -1;
+    return *x < *y ? -1 : *x > *y;
+}
+
+/* The lowest offset at which s touches no stretch that lives with it. */
+static size_t lowest(const stretch *s, stretch *const *placed, int n)
+{
+    size_t at = 0;
+    bool moved = true;
+
+    while (moved) {
+        moved = false;
+        for (int i = 0; i < n; i++) {
+            const stretch *p = placed[i];
+
+            if (!collides(s, p) || at + s->bytes <= p->at ||
+                p->at + p->bytes <= at)
+                continue;
+            at = p->at + p->bytes;
+            moved = true;
+        }
+    }
+    return at;
+}
+
+static size_t place(stretch *s, stretch **order, int n)
+{
+    size_t top = 0;
+
+    for (int i = 0; i < n; i++) order[i] = &s[i];
+    qsort(order, (size_t)n, sizeof *order, by_bytes);
+    for (int i = 0; i < n; i++) {
+        if (!order[i]->bytes) continue;
+        order[i]->at = lowest(order[i], order, i);
+        if (order[i]->at + order[i]->bytes > top)
+            top = order[i]->at + order[i]->bytes;
+    }
+    return top;
+}
+
+static weft_status place_values(const weft_graph *g, weft_layout *l, stretch *s,
+                                stretch **order, int *home)
+{
+    for (int v = 0; v < g->nvalues; v++) {
+        home[v] = v;
+        WEFT_TRY(measure(&g->value[v], l->n, l->units, l->total_units, &s[v]));
+    }
+    for (int i = 0; i < g->nnodes; i++) {
+        const int into = replaced(g, i, home);
+
+        if (into == WEFT_NONE) continue;
+        home[g->node[i].out] = into;
+        if (s[g->node[i].out].last > s[into].last)
+            s[into].last = s[g->node[i].out].last;
+        s[g->node[i].out].bytes = 0;
+    }
+    l->bytes = place(s, order, g->nvalues);
+    for (int v = 0; v < g->nvalues; v++)
+        l->offset[v] = s[home[v]].at + s[home[v]].before;
+    return WEFT_OK;
+}
+
+static weft_status place_weights(const weft_graph *g, const weft_device *dev,
+                                 weft_layout *l)
+{
+    size_t at = 0;
+
+    for (int i = 0; i < g->nweights; i++) {
+        const weft_weight *w = &g->weight[i];
+        const size_t bytes = w->kind == WEFT_WEIGHT_CONV
+                                 ? dev->weight_bytes(&w->conv)
+                                 : w->count * sizeof(float);
+
+        l->weight[i] = at;
+        if (__builtin_add_overflow(at, aligned(bytes), &at))
+            return weft_fail(WEFT_EINPUT,
+                             "the weights are beyond what can be addressed");
+    }
+    l->weight_bytes = at;
+    return WEFT_OK;
+}
+
+/* The most rows that any value holds, against what the image has there. */
+static void count_rows(const weft_graph *g, weft_layout *l)
+{
+    for (int v = 0; v < g->nvalues; v++) {
+        const weft_value *x = &g->value[v];
+        const size_t held = (size_t)x->rows_per_unit * (size_t)l->units;
+
+        if (x->whole || held <= l->max_rows_held) continue;
+        l->max_rows_held = held;
+        l->max_rows_image = (size_t)x->rows_per_unit * (size_t)l->total_units;
+    }
+}
+
+weft_status weft_layout_make(const weft_graph *g, const weft_device *dev, int n,
+                             int units, int total_units, weft_layout *l)
+{
+    const size_t nv = (size_t)g->nvalues;
+    weft_layout made = {.n = n, .units = units, .total_units = total_units};
+    stretch *s = calloc(nv, sizeof *s), **order = calloc(nv, sizeof *order);
+    int *home = calloc(nv, sizeof *home);
+    weft_status st = WEFT_OK;
+
+    made.offset = calloc(nv, sizeof *made.offset);
+    made.weight = calloc((size_t)g->nweights + 1, sizeof *made.weight);
+    if (!s || !order || !home || !made.offset || !made.weight)
+        st = weft_fail(WEFT_ENOMEM, "out of memory for the layout of a net");
+    if (st == WEFT_OK) st = place_values(g, &made, s, order, home);
+    if (st == WEFT_OK) st = place_weights(g, dev, &made);
+    for (int i = 0; i < g->nnodes && st == WEFT_OK; i++) {
+        const weft_layer_ops *ops = g->node[i].ops;
+        const size_t bytes = ops->scratch ? ops->scratch(g, i, dev, n) : 0;
+
+        if (bytes > made.scratch) made.scratch = bytes;
+    }
+    count_rows(g, &made);
+    free(s);
+    free(order);
+    free(home);
+    if (st == WEFT_OK)
+        *l = made;
+    else
+        weft_layout_release(&made);
+    return st;
+}
+
+void weft_layout_release(weft_layout *l)
+{
+    free(l->offset);
+    free(l->weight);
+    memset(l, 0, sizeof *l);
+}
