@@ -1,0 +1,403 @@
+/*
+ * The reference device: every kernel as the textbook has it, in plain C. Slow,
+ * complete, and the judge of the fast ones. All sums are in double, in the
+ * order written here, so a result depends on its own inputs alone.
+ *
+ * Packed weights are floats [kh][kw][cin][cout]: all outputs of one input
+ * channel lie side by side, so the innermost loops run along memory.
+ */
+#include "core/device/cpu/cpu.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "core/device/dtype.h"
+
+enum {
+    CHUNK = 64,    /* output channels summed at a time */
+    KEY_BLOCK = 64 /* keys per step of the online softmax */
+};
+
+static double activate(weft_act act, double x)
+{
+    switch (act) {
+    case WEFT_LINEAR:
+        return x;
+    case WEFT_SILU:
+        return x / (1 + exp(-x));
+    case WEFT_RELU:
+        return x < 0 ? 0 : x; /* lets not-a-number through */
+    case WEFT_GELU:
+        return 0.5 * x * (1 + erf(x * M_SQRT1_2));
+    case WEFT_MISH:
+        return x * tanh(log1p(exp(x)));
+    case WEFT_TANH3:
+        return 3 * tanh(x / 3);
+    }
+    WEFT_BUG("unknown activation");
+}
+
+static int floor_div(int a, int b)
+{
+    return a >= 0 ? a / b : -((b - 1 - a) / b);
+}
+
+static int min_int(int a, int b) { return a < b ? a : b; }
+
+/* ---- weights ------------------------------------------------------------ */
+
+static size_t conv_cin(const weft_conv *v)
+{
+    return (size_t)v->cin[0] + (size_t)v->cin[1];
+}
+
+static size_t weight_floats(const weft_conv *v)
+{
+    return (size_t)v->kh * v->kw * conv_cin(v) * v->cout;
+}
+
+static size_t weight_bytes(const weft_conv *v)
+{
+    return (weight_floats(v) * sizeof(float) + 63) / 64 * 64;
+}
+
+/* Parts are ranges of (ky, kx, cin); the last one clears the padding too. */
+static void weight_pack(const weft_conv *v, const weft_source *src, int nsrc,
+                        void *packed, int part, int parts)
+{
+    const size_t cin = conv_cin(v), taps = (size_t)v->kh * v->kw;
+    const size_t first = taps * cin * part / parts;
+    const size_t last = taps * cin * (part + 1) / parts;
+    float *out = (float *)packed + first * v->cout;
+
+    for (size_t i = first; i < last; i++) {
+        const size_t tap = i / cin, c = i % cin;
+        for (int s = 0; s < nsrc; s++)
+            for (size_t o = 0; o < (size_t)src[s].cout; o++)
+                *out++ = weft_dtype_load(src[s].type, src[s].data,
+                                         (o * cin + c) * taps + tap);
+    }
+    if (part == parts - 1)
+        memset((float *)packed + weight_floats(v), 0,
+               weight_bytes(v) - weight_floats(v) * sizeof(float));
+}
+
+/* ---- convolution -------------------------------------------------------- */
+
+/* The pixel of input `i` that tap (ky, kx) of output (y, x) sees, or NULL
+ * where that is a column outside of the image. */
+static const float *conv_pixel(const weft_conv_args *a, int i, int y, int x,
+                               int ky, int kx, int sample)
+{
+    const weft_conv *v = a->conv;
+    const int up = v->up;
+    const int row = floor_div(y * v->stride + ky - v->pad_top, up);
+    const int col = floor_div(x * v->stride + kx - v->pad_left, up);
+
+    if (col < 0 || col >= a->w) return NULL;
+    return a->in[i] +
+           (((ptrdiff_t)row * a->n + sample) * a->w + col) * v->cin[i];
+}
+
+/* sum[0 .. count) += in[c] * weight[c][first ..] over the channels c. */
+static void conv_tap(const float *in, int cin, const float *weight, int cout,
+                     int count, double *sum)
+{
+    for (int c = 0; c < cin; c++, weight += cout)
+        for (int o = 0; o < count; o++) sum[o] += (double)in[c] * weight[o];
+}
+
+static void conv_sum(const weft_conv_args *a, int y, int x, int sample,
+                     int first, int count, double *sum)
+{
+    const weft_conv *v = a->conv;
+    const float *weight = (const float *)a->weight + first;
+
+    for (int ky = 0; ky < v->kh; ky++)
+        for (int kx = 0; kx < v->kw; kx++)
+            for (int i = 0; i < 2; i++) {
+                const float *in = NULL;
+                if (v->cin[i]) in = conv_pixel(a, i, y, x, ky, kx, sample);
+                if (in) conv_tap(in, v->cin[i], weight, v->cout, count, sum);
+                weight += (size_t)v->cin[i] * v->cout;
+            }
+}
+
+/* Channels first .. first + count of one output pixel. */
+static void conv_chunk(const weft_conv_args *a, int y, int x, int sample,
+                       int first, int count)
+{
+    const weft_conv *v = a->conv;
+    const size_t at =
+        (((size_t)y * a->n + sample) * a->wout + x) * v->cout + first;
+    double sum[CHUNK] = {0};
+
+    conv_sum(a, y, x, sample, first, count, sum);
+    for (int o = 0; o < count; o++) {
+        if (a->bias) sum[o] += a->bias[first + o];
+        if (a->bias_n)
+            sum[o] += a->bias_n[(size_t)sample * v->cout + first + o];
+        sum[o] = activate(v->act, sum[o]);
+        if (a->res) sum[o] += a->res[at + o];
+        a->out[at + o] = (float)(activate(v->post, sum[o]) * v->scale);
+    }
+}
+
+static void conv_row(void *arg, int i, int worker)
+{
+    const weft_conv_args *a = arg;
+    const int cout = a->conv->cout;
+
+    (void)worker;
+    for (int s = 0; s < a->n; s++)
+        for (int x = 0; x < a->wout; x++)
+            for (int o = 0; o < cout; o += CHUNK)
+                conv_chunk(a, a->row0 + i, x, s, o, min_int(CHUNK, cout - o));
+}
+
+static void conv(const weft_conv_args *a, weft_pool *pool)
+{
+    weft_conv_args copy = *a;
+
+    weft_pool_run(pool, a->row1 - a->row0, conv_row, &copy);
+}
+
+static size_t conv_scratch(const weft_conv *v, int n, int w)
+{
+    (void)v, (void)n, (void)w;
+    return 0;
+}
+
+/* ---- group norm --------------------------------------------------------- */
+
+/* Channel c of the inputs laid side by side: which input, which channel. */
+static const float *channel(const float *const in[2], const int c[2],
+                            size_t pixel, int at)
+{
+    return at < c[0] ? in[0] + pixel * c[0] + at
+                     : in[1] + pixel * c[1] + (at - c[0]);
+}
+
+/* Sum and squared differences from `mean` over w pixels of channels
+ * from .. to. */
+static void row_moments(const weft_moments_args *a, size_t pixel, int from,
+                        int to, double *moments)
+{
+    double sum = 0, m2 = 0;
+
+    for (int x = 0; x < a->w; x++)
+        for (int c = from; c < to; c++)
+            sum += *channel(a->in, a->c, pixel + x, c);
+    const double mean = sum / ((double)a->w * (to - from));
+    for (int x = 0; x < a->w; x++)
+        for (int c = from; c < to; c++) {
+            const double d = *channel(a->in, a->c, pixel + x, c) - mean;
+            m2 += d * d;
+        }
+    moments[0] = sum;
+    moments[1] = m2;
+}
+
+static void moments_row(void *arg, int y, int worker)
+{
+    const weft_moments_args *a = arg;
+    const int size = (a->c[0] + a->c[1]) / a->groups;
+
+    (void)worker;
+    for (int s = 0; s < a->n; s++) {
+        const size_t line = (size_t)y * a->n + s;
+        for (int g = 0; g < a->groups; g++)
+            row_moments(a, line * a->w, g * size, (g + 1) * size,
+                        a->moments + (line * a->groups + g) * 2);
+    }
+}
+
+static void moments(const weft_moments_args *a, weft_pool *pool)
+{
+    weft_moments_args copy = *a;
+
+    weft_pool_run(pool, a->rows, moments_row, &copy);
+}
+
+static void affine_row(void *arg, int i, int worker)
+{
+    const weft_affine_args *a = arg;
+    const int c = a->c[0] + a->c[1];
+
+    (void)worker;
+    for (int s = 0; s < a->n; s++)
+        for (int x = 0; x < a->w; x++) {
+            const size_t pixel = ((size_t)(a->row0 + i) * a->n + s) * a->w + x;
+            for (int k = 0; k < c; k++) {
+                const size_t at = (size_t)s * c + k;
+                const double mul = a->mul ? a->mul[at] : 1;
+                const double add = a->add ? a->add[at] : 0;
+                const double in = *channel(a->in, a->c, pixel, k);
+                a->out[pixel * c + k] = (float)activate(a->act, in * mul + add);
+            }
+        }
+}
+
+static void affine(const weft_affine_args *a, weft_pool *pool)
+{
+    weft_affine_args copy = *a;
+
+    weft_pool_run(pool, a->row1 - a->row0, affine_row, &copy);
+}
+
+/* ---- attention ---------------------------------------------------------- */
+
+/* The online softmax of one query: after any number of keys, `acc` holds the
+ * sum of exp(score - top) value, `den` the sum of exp(score - top), and `top`
+ * the largest score. A larger one rescales both. */
+typedef struct softmax {
+    double top, den;
+    double *acc; /* [dim] */
+    int dim;
+} softmax;
+
+static double dot(const float *a, const float *b, int n)
+{
+    double sum = 0;
+
+    for (int i = 0; i < n; i++) sum += (double)a[i] * b[i];
+    return sum;
+}
+
+/* Key `j` of the image, its value c floats further. */
+static const float *key_at(const weft_attend_args *a, int sample, int head,
+                           int j)
+{
+    const size_t c = (size_t)a->heads * a->dim;
+    const size_t pixel = (size_t)sample * a->w + j % a->w;
+
+    return a->kv[j / a->w] + pixel * 2 * c + (size_t)head * a->dim;
+}
+
+static void softmax_block(const weft_attend_args *a, const float *q, int sample,
+                          int head, int first, int count, softmax *s)
+{
+    double score[KEY_BLOCK], top = s->top;
+
+    for (int j = 0; j < count; j++) {
+        score[j] =
+            a->scale * dot(q, key_at(a, sample, head, first + j), s->dim);
+        if (!(score[j] <= top)) top = score[j]; /* lets not-a-number through */
+    }
+    const double keep = exp(s->top - top);
+    s->top = top;
+    s->den *= keep;
+    for (int d = 0; d < s->dim; d++) s->acc[d] *= keep;
+    for (int j = 0; j < count; j++) {
+        const float *value =
+            key_at(a, sample, head, first + j) + (size_t)a->heads * a->dim;
+        const double p = exp(score[j] - top);
+        s->den += p;
+        for (int d = 0; d < s->dim; d++) s->acc[d] += p * value[d];
+    }
+}
+
+static void attend_query(const weft_attend_args *a, const float *q, int sample,
+                         int head, double *acc, float *out)
+{
+    const int keys = a->key_rows * a->w;
+    softmax s = {.top = -HUGE_VAL, .acc = acc, .dim = a->dim};
+
+    memset(acc, 0, a->dim * sizeof *acc);
+    for (int j = 0; j < keys; j += KEY_BLOCK)
+        softmax_block(a, q, sample, head, j, min_int(KEY_BLOCK, keys - j), &s);
+    for (int d = 0; d < a->dim; d++) out[d] = (float)(acc[d] / s.den);
+}
+
+typedef struct attend_task {
+    const weft_attend_args *a;
+    weft_pool *pool;
+} attend_task;
+
+/* Task: one row, sample and head. */
+static void attend_part(void *arg, int i, int worker)
+{
+    const attend_task *t = arg;
+    const weft_attend_args *a = t->a;
+    const int head = i % a->heads, line = i / a->heads;
+    double *acc = weft_pool_scratch(t->pool, worker);
+
+    for (int x = 0; x < a->w; x++) {
+        const size_t at =
+            (((size_t)line * a->w + x) * a->heads + head) * a->dim;
+        attend_query(a, a->q + at, line % a->n, head, acc, a->out + at);
+    }
+}
+
+static void attend(const weft_attend_args *a, weft_pool *pool)
+{
+    attend_task t = {a, pool};
+
+    weft_pool_run(pool, a->rows * a->n * a->heads, attend_part, &t);
+}
+
+static size_t attend_scratch(int w, int heads, int dim)
+{
+    (void)w, (void)heads;
+    return dim * sizeof(double);
+}
+
+/* ---- resampling --------------------------------------------------------- */
+
+/* The w pixels of one sample in one row of the input or output. */
+static size_t line_at(int row, int n, int sample, int w, size_t c)
+{
+    return ((size_t)row * n + sample) * w * c;
+}
+
+static void upsample_line(const weft_resample_args *a, int y, int sample)
+{
+    const size_t c = a->c;
+    const float *in = a->in + line_at(y / 2, a->n, sample, a->w, c);
+    float *out = a->out + line_at(y, a->n, sample, 2 * a->w, c);
+
+    for (int x = 0; x < 2 * a->w; x++)
+        memcpy(out + x * c, in + x / 2 * c, c * sizeof *out);
+}
+
+static void downsample_line(const weft_resample_args *a, int y, int sample)
+{
+    const size_t c = a->c;
+    const float *in = a->in + line_at(2 * y, a->n, sample, a->w, c);
+    const float *below = a->in + line_at(2 * y + 1, a->n, sample, a->w, c);
+    float *out = a->out + line_at(y, a->n, sample, a->w / 2, c);
+
+    for (int x = 0; x < a->w / 2; x++, in += 2 * c, below += 2 * c)
+        for (size_t k = 0; k < c; k++)
+            *out++ = (in[k] + in[c + k] + below[k] + below[c + k]) * 0.25f;
+}
+
+static void resample_row(void *arg, int i, int worker)
+{
+    const weft_resample_args *a = arg;
+
+    (void)worker;
+    for (int s = 0; s < a->n; s++)
+        (a->up ? upsample_line : downsample_line)(a, a->row0 + i, s);
+}
+
+static void resample(const weft_resample_args *a, weft_pool *pool)
+{
+    weft_resample_args copy = *a;
+
+    weft_pool_run(pool, a->row1 - a->row0, resample_row, &copy);
+}
+
+const weft_device weft_device_reference = {
+    .name = "reference",
+    .isa = "generic",
+    .weight_bytes = weight_bytes,
+    .weight_pack = weight_pack,
+    .conv_scratch = conv_scratch,
+    .attend_scratch = attend_scratch,
+    .conv = conv,
+    .moments = moments,
+    .affine = affine,
+    .attend = attend,
+    .resample = resample,
+};
