@@ -6,6 +6,10 @@
  * the wrong type, or a number out of range, is WEFT_EINPUT. Keys that were
  * read are remembered: weft_json_refuse_rest() refuses the others by name, so
  * that no option is ever ignored in silence.
+ *
+ *     WEFT_TRY(weft_json_read("unet/config.json", &json));
+ *     WEFT_TRY(weft_json_int(json, "in_channels", 4, 1, 4096, &channels));
+ *     WEFT_TRY(weft_json_refuse_rest(json, harmless));
  */
 #ifndef WEFT_CORE_MODEL_JSON_H
 #define WEFT_CORE_MODEL_JSON_H
@@ -25,10 +29,12 @@ weft_status weft_json_parse(const char *name, const void *text, size_t bytes,
 void weft_json_free(weft_json *json);
 const char *weft_json_name(const weft_json *json);
 
-bool weft_json_has(const weft_json *json, const char *key); /* and not null */
+/* There and not null. To ask is not to read: the key is not remembered. */
+bool weft_json_has(const weft_json *json, const char *key);
 
 weft_status weft_json_int(const weft_json *json, const char *key, int fallback,
                           int min, int max, int *out);
+/* Any number; always finite. */
 weft_status weft_json_double(const weft_json *json, const char *key,
                              double fallback, double *out);
 weft_status weft_json_bool(const weft_json *json, const char *key,
@@ -36,8 +42,9 @@ weft_status weft_json_bool(const weft_json *json, const char *key,
 /* Borrowed from json; `fallback` may be NULL. */
 weft_status weft_json_string(const weft_json *json, const char *key,
                              const char *fallback, const char **out);
-/* Arrays: *n says how many; more than `room` is an error. A single number
- * where an array may stand counts as an array of one. Missing: *n = 0. */
+/* Arrays: *n says how many; more than `room` is an error. A single value
+ * where an array may stand counts as an array of one. Missing: *n = 0. `out`
+ * may be partly written on failure. */
 weft_status weft_json_ints(const weft_json *json, const char *key, int min,
                            int max, int *out, int room, int *n);
 weft_status weft_json_doubles(const weft_json *json, const char *key,
@@ -45,8 +52,9 @@ weft_status weft_json_doubles(const weft_json *json, const char *key,
 weft_status weft_json_strings(const weft_json *json, const char *key,
                               const char **out, int room, int *n);
 
-/* Fail unless every key was read, or begins with "_", or is in `harmless`
- * (NULL-terminated): "FILE: option \"x\" is not supported". */
+/* Fail unless every key was read, or is null (which asks for nothing), or
+ * begins with "_", or is in `harmless` (NULL-terminated; may be NULL):
+ * "FILE: option \"x\" is not supported". */
 weft_status weft_json_refuse_rest(const weft_json *json,
                                   const char *const *harmless);
 

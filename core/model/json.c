@@ -1,0 +1,334 @@
+#include "core/model/json.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/io/file.h"
+#include "core/model/json_tree.h"
+
+enum { MOST_BYTES = 16 << 20, MOST_DEPTH = 64 };
+
+/* A key is remembered by putting it into `read`: an object used as a set. */
+struct weft_json {
+    char *name;
+    json_t *root, *read;
+};
+
+/* ---- text to tree -------------------------------------------------------- */
+
+/* Before the parser sees the text: it is recursive and would go deeper. */
+static weft_status check_depth(const char *name, const char *text, size_t bytes)
+{
+    bool quoted = false;
+    int depth = 0;
+
+    for (size_t i = 0; i < bytes; i++) {
+        const char c = text[i];
+
+        if (quoted && c == '\\')
+            i++;
+        else if (c == '"')
+            quoted = !quoted;
+        else if (!quoted && (c == '{' || c == '['))
+            depth++;
+        else if (!quoted && (c == '}' || c == ']'))
+            depth--;
+        if (depth > MOST_DEPTH)
+            return weft_fail(WEFT_EINPUT,
+                             "%s: JSON is nested more than %d deep", name,
+                             MOST_DEPTH);
+    }
+    return WEFT_OK;
+}
+
+weft_status weft_json_tree(const char *name, const void *text, size_t bytes,
+                           json_t **root)
+{
+    json_error_t error;
+    json_t *new;
+
+    WEFT_TRY(check_depth(name, text, bytes));
+    new = json_loadb(text, bytes, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY,
+                     &error);
+    if (new == NULL && json_error_code(&error) == json_error_out_of_memory)
+        return weft_fail(WEFT_ENOMEM, "%s: out of memory", name);
+    if (new == NULL)
+        return weft_fail(WEFT_EINPUT, "%s:%d:%d: %s", name, error.line,
+                         error.column, error.text);
+    if (!json_is_object(new)) {
+        const char *kind = weft_json_kind(new);
+
+        json_decref(new);
+        return weft_fail(WEFT_EINPUT, "%s: expected an object, found %s", name,
+                         kind);
+    }
+    *root = new;
+    return WEFT_OK;
+}
+
+const char *weft_json_kind(const json_t *value)
+{
+    switch (json_typeof(value)) {
+    case JSON_OBJECT:
+        return "an object";
+    case JSON_ARRAY:
+        return "an array";
+    case JSON_STRING:
+        return "a string";
+    case JSON_INTEGER:
+        return "an integer";
+    case JSON_REAL:
+        return "a real number";
+    case JSON_TRUE:
+        return "true";
+    case JSON_FALSE:
+        return "false";
+    case JSON_NULL:
+        return "null";
+    }
+    return "nothing";
+}
+
+/* ---- the object ---------------------------------------------------------- */
+
+weft_status weft_json_parse(const char *name, const void *text, size_t bytes,
+                            weft_json **json)
+{
+    weft_json *new;
+    weft_status status;
+
+    if (bytes > MOST_BYTES)
+        return weft_fail(WEFT_EINPUT, "%s: is longer than %d bytes", name,
+                         MOST_BYTES);
+    new = calloc(1, sizeof *new);
+    if (new == NULL) return weft_fail(WEFT_ENOMEM, "%s: out of memory", name);
+    new->name = strdup(name);
+    new->read = json_object();
+    status = new->name &&new->read
+                 ? weft_json_tree(name, text, bytes, &new->root)
+                 : weft_fail(WEFT_ENOMEM, "%s: out of memory", name);
+    if (status == WEFT_OK)
+        *json = new;
+    else
+        weft_json_free(new);
+    return status;
+}
+
+weft_status weft_json_read(const char *path, weft_json **json)
+{
+    char *text;
+    size_t bytes;
+    weft_status status;
+
+    WEFT_TRY(weft_file_read(path, MOST_BYTES, &text, &bytes));
+    status = weft_json_parse(path, text, bytes, json);
+    free(text);
+    return status;
+}
+
+void weft_json_free(weft_json *json)
+{
+    if (json == NULL) return;
+    json_decref(json->root);
+    json_decref(json->read);
+    free(json->name);
+    free(json);
+}
+
+const char *weft_json_name(const weft_json *json) { return json->name; }
+
+/* ---- values -------------------------------------------------------------- */
+
+static json_t *look(const weft_json *json, const char *key)
+{
+    json_t *value = json_object_get(json->root, key);
+
+    return json_is_null(value) ? NULL : value;
+}
+
+bool weft_json_has(const weft_json *json, const char *key)
+{
+    return look(json, key) != NULL;
+}
+
+/* *value = NULL if the key is missing or null. */
+static weft_status find(const weft_json *json, const char *key, json_t **value)
+{
+    *value = look(json, key);
+    if (*value && json_object_set_new(json->read, key, json_true()) != 0)
+        return weft_fail(WEFT_ENOMEM, "%s: out of memory", json->name);
+    return WEFT_OK;
+}
+
+static weft_status wrong(const weft_json *json, const char *key,
+                         const char *expected, const json_t *value)
+{
+    return weft_fail(WEFT_EINPUT, "%s: key \"%s\": expected %s, found %s",
+                     json->name, key, expected, weft_json_kind(value));
+}
+
+static weft_status to_int(const weft_json *json, const char *key,
+                          const json_t *value, int min, int max, int *out)
+{
+    json_int_t n;
+
+    if (!json_is_integer(value)) return wrong(json, key, "an integer", value);
+    n = json_integer_value(value);
+    if (n < min || n > max)
+        return weft_fail(WEFT_EINPUT,
+                         "%s: key \"%s\": %lld is not within %d to %d",
+                         json->name, key, (long long)n, min, max);
+    *out = (int)n;
+    return WEFT_OK;
+}
+
+/* jansson refuses NaN, Infinity and numbers that overflow a double. */
+static weft_status to_double(const weft_json *json, const char *key,
+                             const json_t *value, double *out)
+{
+    if (!json_is_number(value)) return wrong(json, key, "a number", value);
+    *out = json_number_value(value);
+    return WEFT_OK;
+}
+
+static weft_status to_string(const weft_json *json, const char *key,
+                             const json_t *value, const char **out)
+{
+    if (!json_is_string(value)) return wrong(json, key, "a string", value);
+    *out = json_string_value(value);
+    return WEFT_OK;
+}
+
+weft_status weft_json_int(const weft_json *json, const char *key, int fallback,
+                          int min, int max, int *out)
+{
+    json_t *value;
+
+    WEFT_TRY(find(json, key, &value));
+    if (value) return to_int(json, key, value, min, max, out);
+    *out = fallback;
+    return WEFT_OK;
+}
+
+weft_status weft_json_double(const weft_json *json, const char *key,
+                             double fallback, double *out)
+{
+    json_t *value;
+
+    WEFT_TRY(find(json, key, &value));
+    if (value) return to_double(json, key, value, out);
+    *out = fallback;
+    return WEFT_OK;
+}
+
+weft_status weft_json_bool(const weft_json *json, const char *key,
+                           bool fallback, bool *out)
+{
+    json_t *value;
+
+    WEFT_TRY(find(json, key, &value));
+    if (value && !json_is_boolean(value))
+        return wrong(json, key, "true or false", value);
+    *out = value ? json_is_true(value) : fallback;
+    return WEFT_OK;
+}
+
+weft_status weft_json_string(const weft_json *json, const char *key,
+                             const char *fallback, const char **out)
+{
+    json_t *value;
+
+    WEFT_TRY(find(json, key, &value));
+    if (value) return to_string(json, key, value, out);
+    *out = fallback;
+    return WEFT_OK;
+}
+
+/* ---- arrays -------------------------------------------------------------- */
+
+/* How many values stand under the key; element i is item(value, i). */
+static weft_status find_items(const weft_json *json, const char *key, int room,
+                              json_t **value, int *n)
+{
+    size_t count = 1;
+
+    WEFT_TRY(find(json, key, value));
+    if (*value == NULL) count = 0;
+    if (json_is_array(*value)) count = json_array_size(*value);
+    if (count > (size_t)room)
+        return weft_fail(WEFT_EINPUT,
+                         "%s: key \"%s\": %zu values, at most %d are accepted",
+                         json->name, key, count, room);
+    *n = (int)count;
+    return WEFT_OK;
+}
+
+static const json_t *item(const json_t *value, int i)
+{
+    return json_is_array(value) ? json_array_get(value, (size_t)i) : value;
+}
+
+weft_status weft_json_ints(const weft_json *json, const char *key, int min,
+                           int max, int *out, int room, int *n)
+{
+    json_t *value;
+    int count;
+
+    WEFT_TRY(find_items(json, key, room, &value, &count));
+    for (int i = 0; i < count; i++)
+        WEFT_TRY(to_int(json, key, item(value, i), min, max, &out[i]));
+    *n = count;
+    return WEFT_OK;
+}
+
+weft_status weft_json_doubles(const weft_json *json, const char *key,
+                              double *out, int room, int *n)
+{
+    json_t *value;
+    int count;
+
+    WEFT_TRY(find_items(json, key, room, &value, &count));
+    for (int i = 0; i < count; i++)
+        WEFT_TRY(to_double(json, key, item(value, i), &out[i]));
+    *n = count;
+    return WEFT_OK;
+}
+
+weft_status weft_json_strings(const weft_json *json, const char *key,
+                              const char **out, int room, int *n)
+{
+    json_t *value;
+    int count;
+
+    WEFT_TRY(find_items(json, key, room, &value, &count));
+    for (int i = 0; i < count; i++)
+        WEFT_TRY(to_string(json, key, item(value, i), &out[i]));
+    *n = count;
+    return WEFT_OK;
+}
+
+/* ---- the rest ------------------------------------------------------------ */
+
+static bool is_among(const char *key, const char *const *list)
+{
+    for (; list && *list; list++)
+        if (strcmp(key, *list) == 0) return true;
+    return false;
+}
+
+weft_status weft_json_refuse_rest(const weft_json *json,
+                                  const char *const *harmless)
+{
+    const char *key;
+    json_t *value;
+
+    json_object_foreach(json->root, key, value)
+    {
+        if (json_is_null(value) || key[0] == '_') continue;
+        if (json_object_get(json->read, key) || is_among(key, harmless))
+            continue;
+        return weft_fail(WEFT_EINPUT, "%s: option \"%s\" is not supported",
+                         json->name, key);
+    }
+    return WEFT_OK;
+}
