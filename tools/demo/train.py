@@ -305,7 +305,7 @@ def evaluate(a):
         r["per class"] = [round(l[y == k].mean().item(), 5) for k in range(10)]
         res[name] = r
         print(name, json.dumps(r), flush=True)
-        held.write_text(json.dumps(res, indent=1))
+        held.write_text(json.dumps(res, indent=1) + "\n")
 
 
 def main():
