@@ -84,7 +84,7 @@ class Tree:
         self.notes = []
 
     def text(self, name):
-        return (self.root / name).read_text(encoding="utf-8", errors="replace")
+        return (self.root / name).read_bytes().decode(errors="replace")
 
     def c_files(self):
         return [f for f in self.files if f.endswith((".c", ".h"))]
