@@ -1,15 +1,33 @@
 /*
  * config.h - what users type, as a plain struct.
  *
- * YAML by libcyaml, after a pass over libyaml's events that knows the line of
- * every key: errors read `configs/a.yaml:12: unknown solver "eular", did you
- * mean "euler"?`. Refused: unknown and duplicate keys, null values, anchors
- * and aliases, wrong types, absurd sizes. KEY=VALUE overrides are dotted paths
- * (sample.steps=20, models.strong.path=x); errors in them name the override.
- * A PNG made by weft is a config too: its "weft" text (JSON is YAML).
+ * Four passes, each in a file of its own. config_tree.c reads YAML by
+ * libyaml's events into a small tree that knows the line of every key, and
+ * puts KEY=VALUE overrides into it. config_check.c holds the tree against the
+ * schema: names, types, ranges, with the line in every message
+ * (`configs/a.yaml:12: unknown solver "eular", did you mean "euler"?`).
+ * config_schema.c loads it by libcyaml. config.c resolves names and paths.
+ *
+ * Refused: unknown and duplicate keys, null values, anchors, aliases and
+ * tags, wrong types, absurd sizes, more than one document; by name whatever a
+ * later version may know. So a file can neither grow nor loop while it is
+ * read, and no option is ignored in silence.
+ *
+ * An override is KEY=VALUE with a dotted KEY and a VALUE in YAML, so
+ * sample.nodes=[999,500,1] is a list. It replaces what the file says at KEY,
+ * a whole mapping too. sample.seed replaces sample.seeds, and the reverse.
  *
  * Relative paths in a file are relative to the file, those of overrides to the
  * working directory; after loading every path is as it must be opened.
+ *
+ * A PNG made by weft is a config too: its "weft" text (JSON is YAML) is an
+ * identity, see weft_config_identity. Its relative paths are looked for in the
+ * image's folder, then in every folder above it, then in the working directory
+ * and every folder above that. An identity may not say where output goes:
+ * STEM.png is written again as STEM-again.png beside it, unless overrides say
+ * otherwise.
+ *
+ * Everything here is *Local*: no function talks to other ranks.
  */
 #ifndef WEFT_LAUNCH_CONFIG_H
 #define WEFT_LAUNCH_CONFIG_H
@@ -18,25 +36,32 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "core/model/json.h"
 #include "core/rng.h"
 #include "core/solve/schedule.h"
 #include "core/status.h"
 
+enum { WEFT_MAX_SEEDS = 1000000 };
+
+/* `path` is what to open; `portable` is what an identity says of it: as typed
+ * when absolute, else without leading "../", so that it is the same wherever
+ * the config and the image lie. */
 typedef struct weft_config_model {
-    char *name, *path;
+    char *name, *path, *portable;
 } weft_config_model;
 
 typedef struct weft_config {
     char *file;              /* as given, for messages */
     weft_config_model *model; /* in the order of the config */
     int nmodels;
-    char *vae;               /* NULL: the sample is the picture */
+    char *vae;               /* folder; NULL: the sample is the picture */
+    char *vae_portable;
     char *schedule;          /* folder or NULL */
-    char *schedule_inline;   /* the other keys of `schedule:` as JSON, or NULL */
+    char *schedule_portable;
+    char *schedule_inline;   /* the other keys of `schedule:` as one JSON
+                                object, or NULL */
     struct {
         char *method;        /* plain */
-        char *model;         /* for plain; NULL: the only one */
+        char *model;         /* one of model[].name, always set */
         weft_solver_kind solver;
         int steps;
         double guidance, eta;
@@ -46,13 +71,13 @@ typedef struct weft_config {
         uint64_t *seed;      /* expanded from seed or seeds */
         int nseeds;
         weft_rng_kind rng;
-        double *nodes, *sigmas; /* NULL: the schedule's */
-        int nnodes;
+        double *nodes, *sigmas; /* descending; NULL: the schedule's */
+        int nnodes;          /* of whichever is given; then steps == nnodes */
     } sample;
     struct {
         int patches;         /* 0: auto */
         int grain;           /* latent rows; 0: the net's total stride */
-        bool async;
+        bool async;          /* false: `async` is refused so far */
         int warmup;
     } parallel;
     struct {
@@ -69,27 +94,40 @@ typedef struct weft_config {
     } bench;
 } weft_config;
 
-/* Read `path` and apply overrides in order. */
+/* Read `path` and apply overrides in order. On failure *c is untouched; the
+ * status is WEFT_EINPUT for all that a user can mend. */
 weft_status weft_config_load(const char *path, const char *const *overrides,
                              int n, weft_config *c);
-/* The same from text that another rank read (`name` for messages, `folder`
- * for relative paths). weft_config_read gives the text that a rank sends. */
+
+/* The two halves of it, for ranks that get the text from another rank. `read`
+ * gives the text (of a PNG: its "weft" text; *text is owned), `parse` makes
+ * the config of it; `name` stands in messages and is what relative paths are
+ * relative to. At most 1 MiB. */
 weft_status weft_config_read(const char *path, char **text, size_t *bytes);
 weft_status weft_config_parse(const char *name, const char *text, size_t bytes,
                               const char *const *overrides, int n,
                               weft_config *c);
 void weft_config_release(weft_config *c);
 
-/* What defines the image, and nothing of the layout or the machine, as one
- * line of JSON with fixed key order: the "weft" text of a PNG. For one seed.
- * *json is owned. */
+/*
+ * What defines the image of one seed, and nothing of the layout, the machine
+ * or the names of outputs: the "weft" text of a PNG. One line of JSON with
+ * fixed key order that loads again as a config and gives the same identity
+ * again. Its first key, "weft", is the version of this format. *json is
+ * owned.
+ */
 weft_status weft_config_identity(const weft_config *c, uint64_t seed,
                                  char **json);
-/* The "parameters" text in A1111's form. */
+
+/* The "parameters" text in the form that image viewers know from A1111's web
+ * interface: "Steps: 30, Sampler: DDIM, CFG scale: 2, Seed: 7, ...". *text is
+ * owned. */
 weft_status weft_config_parameters(const weft_config *c, uint64_t seed,
                                    char **text);
+
 /* Replace {seed}, {label}, {index}, {steps}, {width}, {height}, {model} in a
- * name. *path owned. */
+ * name; `image` counts the seeds from 0 and is {index}, six digits. *path is
+ * owned. Names in a config have been checked when it was loaded. */
 weft_status weft_config_fill(const weft_config *c, const char *pattern,
                              int image, char **path);
 
