@@ -106,13 +106,14 @@ struct weft_node {
             weft_act act;
         } norm;
         struct {
-            int heads, dim, groups;
-            float scale;
+            int heads, dim;
             weft_conv kv, q, out;
         } attend;
         struct {
-            int kind, dim;
-            float arg[4];
+            int of;    /* weft_embed_of */
+            bool flip; /* cos before sin */
+            bool log;
+            float shift;
         } embed;
         struct {
             float mul, add;
@@ -129,6 +130,7 @@ struct weft_graph {
     int nvalues, nnodes, nweights;
     int room[3];
     char prefix[160]; /* put before every name, "decoder." or "" */
+    weft_dtype wtype; /* of the weights in the file; set before building */
     weft_val input, output;
     weft_status status;
     char *why;
