@@ -1,0 +1,142 @@
+#include "mpi/internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+weft_status weft_mpi_check(int code, const char *what)
+{
+    char text[MPI_MAX_ERROR_STRING] = "";
+    int n;
+
+    if (code == MPI_SUCCESS) return WEFT_OK;
+    MPI_Error_string(code, text, &n);
+    return weft_fail(WEFT_ECOMM, "%s: %s", what, text);
+}
+
+/* Was this process started by something that speaks PMI? */
+static bool launched(void)
+{
+    static const char *const sign[] = {"OMPI_COMM_WORLD_SIZE", "PMIX_RANK",
+                                       "PMI_RANK", "PMI_SIZE",
+                                       "MPI_LOCALRANKID"};
+
+    for (size_t i = 0; i < sizeof sign / sizeof *sign; i++)
+        if (getenv(sign[i])) return true;
+    return false;
+}
+
+/* A launcher that started several tasks but gave each its own world of one
+ * would make every task write the same files. */
+static weft_status check_launcher(int size)
+{
+    const char *tasks = getenv("SLURM_STEP_NUM_TASKS");
+    const int want = tasks ? atoi(tasks) : 1;
+
+    if (want > 1 && size == 1)
+        return weft_fail(WEFT_EINPUT,
+                         "the launcher started %d tasks but MPI sees one rank: "
+                         "srun needs --mpi=pmix (or use mpirun)",
+                         want);
+    return WEFT_OK;
+}
+
+static weft_status open_mpi(int *argc, char ***argv, weft_comm *c)
+{
+    int provided, given;
+
+    WEFT_TRY(weft_mpi_check(
+        MPI_Init_thread(argc, argv, MPI_THREAD_FUNNELED, &provided),
+        "MPI_Init_thread"));
+    given = MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
+    WEFT_TRY(weft_mpi_check(given, "MPI_Comm_set_errhandler"));
+    MPI_Comm_rank(MPI_COMM_WORLD, &c->rank);
+    MPI_Comm_size(MPI_COMM_WORLD, &c->size);
+    c->mpi = MPI_COMM_WORLD;
+    if (provided < MPI_THREAD_FUNNELED)
+        return weft_fail(WEFT_EINPUT,
+                         "this MPI does not allow threads beside it");
+    return WEFT_OK;
+}
+
+weft_status weft_comm_open(int *argc, char ***argv, weft_comm **job)
+{
+    weft_comm *c = calloc(1, sizeof *c);
+    weft_status st;
+
+    if (!c) return weft_fail(WEFT_ENOMEM, "out of memory");
+    c->size = 1;
+    gethostname(c->host, sizeof c->host - 1);
+    c->alone = !launched();
+    st = c->alone ? WEFT_OK : open_mpi(argc, argv, c);
+    if (st == WEFT_OK) st = check_launcher(c->size);
+    *job = c;
+    return st;
+}
+
+void weft_comm_close(weft_comm *job)
+{
+    if (!job) return;
+    if (!job->alone) MPI_Finalize();
+    free(job);
+}
+
+int weft_comm_rank(const weft_comm *c) { return c->rank; }
+int weft_comm_size(const weft_comm *c) { return c->size; }
+const char *weft_comm_host(const weft_comm *c) { return c->host; }
+
+static weft_status derive(const weft_comm *c, MPI_Comm mpi, weft_comm **out)
+{
+    weft_comm *d = malloc(sizeof *d);
+
+    if (!d) return weft_fail(WEFT_ENOMEM, "out of memory");
+    *d = *c;
+    d->mpi = mpi;
+    d->owned = !c->alone;
+    if (d->owned) {
+        MPI_Comm_set_errhandler(mpi, MPI_ERRORS_RETURN);
+        MPI_Comm_rank(mpi, &d->rank);
+        MPI_Comm_size(mpi, &d->size);
+    }
+    *out = d;
+    return WEFT_OK;
+}
+
+weft_status weft_comm_split(const weft_comm *c, int color, weft_comm **part)
+{
+    MPI_Comm mpi = MPI_COMM_NULL;
+
+    if (!c->alone)
+        WEFT_TRY(weft_mpi_check(MPI_Comm_split(c->mpi, color, c->rank, &mpi),
+                                "MPI_Comm_split"));
+    return derive(c, mpi, part);
+}
+
+weft_status weft_comm_node(const weft_comm *c, weft_comm **node)
+{
+    MPI_Comm mpi = MPI_COMM_NULL;
+
+    if (!c->alone)
+        WEFT_TRY(
+            weft_mpi_check(MPI_Comm_split_type(c->mpi, MPI_COMM_TYPE_SHARED,
+                                               c->rank, MPI_INFO_NULL, &mpi),
+                           "MPI_Comm_split_type"));
+    return derive(c, mpi, node);
+}
+
+void weft_comm_free(weft_comm *c)
+{
+    if (!c) return;
+    if (c->owned) MPI_Comm_free(&c->mpi);
+    free(c);
+}
+
+void weft_comm_abort(const weft_comm *c, weft_status why)
+{
+    fprintf(stderr, "weft: rank %d on %s: %s\n", c->rank, c->host,
+            weft_fail_text());
+    fflush(NULL);
+    if (!c->alone) MPI_Abort(MPI_COMM_WORLD, weft_exit_code(why));
+    _exit(weft_exit_code(why));
+}
