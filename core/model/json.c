@@ -50,7 +50,7 @@ weft_status weft_json_tree(const char *name, const void *text, size_t bytes,
     WEFT_TRY(check_depth(name, text, bytes));
     new = json_loadb(text, bytes, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY,
                      &error);
-    if (new == NULL && json_error_code(&error) == json_error_out_of_memory)
+    if (new == NULL && error.text[0] == '\0') /* jansson's way to say so */
         return weft_fail(WEFT_ENOMEM, "%s: out of memory", name);
     if (new == NULL)
         return weft_fail(WEFT_EINPUT, "%s:%d:%d: %s", name, error.line,
