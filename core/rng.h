@@ -3,30 +3,41 @@
  *
  * A draw is one field of standard normals over the whole image, [1][C][H][W];
  * a rank takes its rows of it as [rows][n][w][c]. Draw 0 is the start, draw
- * k > 0 the k-th that a solver asks for.
+ * k > 0 the k-th that a solver asks for. One stream serves one image.
  *
  *   counter    f(seed, draw, element): Philox 4x32-10 and Box-Muller with
  *              weft's own logarithm and sine, so the bytes are the same on any
  *              machine. Any element can be had without the others.
  *   torch-cpu  the float32 stream of torch's CPU generator seeded with the
  *              low 32 bits: mt19937 and its way of filling normals, for n < 16
- *              and for the ragged tail too. Sequential: draws in order.
+ *              and for the ragged tail too. Sequential: draws in order, and
+ *              every rank walks the whole field, but keeps its rows only.
+ *              Equal to torch to about 5e-7: torch's own logarithm and sine
+ *              depend on the processor.
  *
- * Elements count as torch's [C][H][W]: (c * H + y) * W + x.
+ * Elements count as torch's [C][H][W]: (c * H + y) * W + x. A weft_noise is
+ * plain data: copying it forks the stream.
  */
 #ifndef WEFT_CORE_RNG_H
 #define WEFT_CORE_RNG_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "core/status.h"
 
-typedef enum weft_rng_kind { WEFT_RNG_COUNTER, WEFT_RNG_TORCH_CPU } weft_rng_kind;
+typedef enum weft_rng_kind {
+    WEFT_RNG_COUNTER,
+    WEFT_RNG_TORCH_CPU,
+    WEFT_RNGS,
+} weft_rng_kind;
+
+extern const char *const weft_rng_name[WEFT_RNGS]; /* as users type */
 
 /* The rows of one image that this rank holds. */
 typedef struct weft_field {
-    int c, h, w;       /* of the whole image */
-    int row0, rows;    /* mine */
+    int c, h, w;    /* of the whole image */
+    int row0, rows; /* mine */
 } weft_field;
 
 /* mt19937 with torch's cached second normal (n < 16). Plain data: a checkpoint
@@ -41,6 +52,11 @@ typedef struct weft_mt19937 {
 void weft_mt19937_seed(weft_mt19937 *g, uint32_t seed);
 uint32_t weft_mt19937_next(weft_mt19937 *g);
 
+/* Philox 4x32 with 10 rounds: out = the block that `counter` names under
+ * `key`. */
+void weft_philox(const uint32_t counter[4], const uint32_t key[2],
+                 uint32_t out[4]);
+
 typedef struct weft_noise {
     weft_rng_kind kind;
     uint64_t seed;
@@ -51,8 +67,8 @@ typedef struct weft_noise {
 void weft_noise_init(weft_noise *s, weft_rng_kind kind, uint64_t seed);
 
 /* The next draw: element (y, x, c) of my rows goes to
- * out[y * row_stride + x * c + c]; strides in floats, so that samples of a
- * batch can lie side by side ([rows][n][w][c]: row_stride n * w * c). */
+ * out[(y - row0) * row_stride + x * C + c]; strides in floats, so that samples
+ * of a batch can lie side by side ([rows][n][w][c]: row_stride n * w * c). */
 void weft_noise_fill(weft_noise *s, const weft_field *f, float *out,
                      size_t row_stride);
 /* The same without storing: draws that a resumed run has behind it. */
