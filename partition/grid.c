@@ -1,0 +1,42 @@
+#include "partition/grid.h"
+
+static weft_status too_many(int ranks, int units, int images)
+{
+    return weft_fail(WEFT_EINPUT,
+                     "%d ranks are too many for %d image%s whose rows make %d "
+                     "patch%s each: use at most %d ranks",
+                     ranks, images, images == 1 ? "" : "s", units,
+                     units == 1 ? "" : "es",
+                     ranks / images > units ? units * images : units);
+}
+
+static int most_patches(int ranks, int units, int images)
+{
+    for (int d = ranks < units ? ranks : units; d >= 1; d--)
+        if (ranks % d == 0 && ranks / d <= images) return d;
+    return 0;
+}
+
+weft_status weft_grid_make(int ranks, int patches, int units, int images,
+                           weft_grid *g)
+{
+    const int want = patches ? patches : most_patches(ranks, units, images);
+
+    if (!want) return too_many(ranks, units, images);
+    if (ranks % want)
+        return weft_fail(WEFT_EINPUT,
+                         "%d ranks are not a multiple of parallel.patches %d",
+                         ranks, want);
+    if (want > units)
+        return weft_fail(WEFT_EINPUT,
+                         "parallel.patches is %d, but the image's rows make "
+                         "only %d patch%s",
+                         want, units, units == 1 ? "" : "es");
+    if (ranks / want > images)
+        return weft_fail(WEFT_EINPUT,
+                         "%d groups of %d ranks for %d image%s: use fewer "
+                         "ranks, more seeds, or a larger parallel.patches",
+                         ranks / want, want, images, images == 1 ? "" : "s");
+    *g = (weft_grid){.ranks = ranks, .patches = want, .groups = ranks / want};
+    return WEFT_OK;
+}

@@ -1,0 +1,222 @@
+#include "partition/plan.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "partition/split.h"
+
+/* ---- volume -------------------------------------------------------------- */
+
+static void add_border(weft_volume *v, const weft_want *want, size_t row,
+                       int edges)
+{
+    if (want->above) v->messages[want->class] += (uint64_t)edges;
+    if (want->below) v->messages[want->class] += (uint64_t)edges;
+    v->bytes[want->class] +=
+        (uint64_t)edges * row * (uint64_t)(want->above + want->below);
+}
+
+static void add_all(weft_volume *v, const weft_want *want, size_t row, int rows,
+                    int parts)
+{
+    v->messages[want->class] += (uint64_t)parts * (uint64_t)(parts - 1);
+    v->bytes[want->class] += (uint64_t)rows * row * (uint64_t)(parts - 1);
+}
+
+weft_volume weft_plan_graph_volume(const weft_graph *g, int n,
+                                   const weft_cut *cut)
+{
+    weft_volume v = {0};
+
+    for (int i = 0; i < g->nnodes; i++)
+        for (int k = 0; k < g->node[i].nwants; k++) {
+            const weft_want *want = &g->node[i].want[k];
+            const weft_value *x = weft_graph_at(g, want->val);
+            const size_t row =
+                (size_t)n * (size_t)x->w * (size_t)x->c * sizeof(float);
+
+            if (want->reach == WEFT_REACH_BORDER)
+                add_border(&v, want, row, cut->n - 1);
+            else
+                add_all(&v, want, row, x->rows_per_unit * cut->first[cut->n],
+                        cut->n);
+        }
+    return v;
+}
+
+/* Everything that is not patch 0's own goes to it in pieces. */
+static void add_stream(weft_volume *v, const weft_plan *p, int per_unit,
+                       size_t row)
+{
+    for (int q = 1; row && q < p->grid.patches; q++) {
+        const int rows = (p->first[q + 1] - p->first[q]) * per_unit;
+
+        v->messages[WEFT_OUTPUT] +=
+            (uint64_t)(rows + WEFT_STREAM_PIECE - 1) / WEFT_STREAM_PIECE;
+        v->bytes[WEFT_OUTPUT] += (uint64_t)rows * row;
+    }
+}
+
+static void add_times(weft_volume *v, const weft_volume *w, uint64_t times)
+{
+    for (int c = 0; c < WEFT_CLASSES; c++) {
+        v->bytes[c] += times * w->bytes[c];
+        v->messages[c] += times * w->messages[c];
+    }
+}
+
+/* ---- nets ---------------------------------------------------------------- */
+
+static double flops_of(const weft_graph *g, int n, int units, int total)
+{
+    double sum = 0;
+
+    for (int i = 0; i < g->nnodes; i++)
+        if (g->node[i].ops->flops)
+            sum += g->node[i].ops->flops(g, i, n, units, total);
+    return sum;
+}
+
+static int widest_units(const weft_plan *p)
+{
+    return p->first[p->grid.patches] - p->first[p->grid.patches - 1];
+}
+
+static weft_status make_net(const weft_plan *p, weft_plan_net *net)
+{
+    const weft_cut cut = {.n = p->grid.patches, .me = 0, .first = p->first};
+    const int most = widest_units(p);
+    weft_layout l;
+
+    WEFT_TRY(weft_layout_make(net->graph, p->dev, net->n, most, p->units, &l));
+    net->weight_bytes = l.weight_bytes;
+    net->block_bytes = l.bytes;
+    net->scratch_bytes = l.scratch;
+    net->max_rows_held = l.max_rows_held;
+    net->max_rows_image = l.max_rows_image;
+    weft_layout_release(&l);
+    net->flops = flops_of(net->graph, net->n, p->units, p->units);
+    net->share = net->flops > 0
+                     ? flops_of(net->graph, net->n, most, p->units) / net->flops
+                     : 0;
+    net->volume = weft_plan_graph_volume(net->graph, net->n, &cut);
+    return WEFT_OK;
+}
+
+/* ---- the plan ------------------------------------------------------------ */
+
+static uint64_t fold(uint64_t h, const void *data, size_t bytes)
+{
+    const unsigned char *b = data;
+
+    for (size_t i = 0; i < bytes; i++) h = (h ^ b[i]) * 1099511628211u;
+    return h;
+}
+
+/* Whatever ranks could disagree about. FNV-1a. */
+static uint64_t hash_of(const weft_plan *p)
+{
+    const int facts[] = {p->ranks,  p->grid.patches, p->width,    p->height,
+                         p->rows,   p->columns,      p->channels, p->unit,
+                         p->images, p->batch,        p->steps,    p->nnets};
+    uint64_t h = fold(14695981039346656037u, facts, sizeof facts);
+
+    h = fold(h, p->first, (size_t)(p->grid.patches + 1) * sizeof *p->first);
+    h = fold(h, &p->identity, sizeof p->identity);
+    for (int i = 0; i < p->nnets; i++) {
+        const weft_plan_net *net = &p->net[i];
+
+        h = fold(h, &net->volume, sizeof net->volume);
+        h = fold(h, &net->weight_bytes, sizeof net->weight_bytes);
+        h = fold(h, &net->file_bytes, sizeof net->file_bytes);
+        h = fold(h, &net->n, sizeof net->n);
+    }
+    return h;
+}
+
+static weft_status make(weft_plan *p)
+{
+    WEFT_TRY(
+        weft_grid_make(p->ranks, p->patches, p->units, p->images, &p->grid));
+    p->first = calloc((size_t)p->grid.patches + 1, sizeof *p->first);
+    if (!p->first) return weft_fail(WEFT_ENOMEM, "out of memory for a plan");
+    WEFT_TRY(weft_split_rows(p->rows, p->unit, p->grid.patches, p->first));
+    for (int i = 0; i < p->nnets; i++) WEFT_TRY(make_net(p, &p->net[i]));
+    add_stream(&p->output, p, p->unit * p->row_scale, p->picture_row_bytes);
+    add_stream(&p->output, p, p->unit, p->latent_row_bytes);
+    p->hash = hash_of(p);
+    WEFT_MUST(weft_plan_is_valid(p));
+    return WEFT_OK;
+}
+
+weft_status weft_plan_make(weft_plan *p)
+{
+    weft_status st;
+
+    p->first = NULL;
+    memset(&p->output, 0, sizeof p->output);
+    p->units = p->rows / p->unit;
+    st = make(p);
+    if (st != WEFT_OK) weft_plan_release(p);
+    return st;
+}
+
+void weft_plan_release(weft_plan *p)
+{
+    free(p->first);
+    p->first = NULL;
+}
+
+bool weft_plan_is_valid(const weft_plan *p)
+{
+    if (p->grid.groups * p->grid.patches != p->ranks) return false;
+    if (p->first[0] != 0 || p->first[p->grid.patches] != p->units) return false;
+    for (int q = 0; q < p->grid.patches; q++)
+        if (p->first[q] >= p->first[q + 1]) return false;
+    return p->units * p->unit == p->rows &&
+           p->rows * p->row_scale == p->height &&
+           weft_plan_first_image(p, p->grid.groups) == p->images;
+}
+
+int weft_plan_first_image(const weft_plan *p, int group)
+{
+    return weft_share_first(p->images, p->grid.groups, group);
+}
+
+weft_plan_memory weft_plan_memory_of(const weft_plan *p, int patch,
+                                     int ranks_on_node)
+{
+    const int units = p->first[patch + 1] - p->first[patch];
+    weft_plan_memory m = {0};
+
+    for (int i = 0; i < p->nnets; i++) {
+        weft_layout l;
+
+        m.weights_share += p->net[i].weight_bytes / (size_t)ranks_on_node;
+        if (weft_layout_make(p->net[i].graph, p->dev, p->net[i].n, units,
+                             p->units, &l) != WEFT_OK)
+            continue;
+        /* Nets take turns in one block. */
+        if (l.bytes > m.activations) m.activations = l.bytes;
+        if (l.scratch > m.scratch) m.scratch = l.scratch;
+        weft_layout_release(&l);
+    }
+    m.scratch *= (size_t)p->threads;
+    m.state =
+        p->state_bytes_per_row * (size_t)(units * p->unit) * (size_t)p->batch;
+    m.total = m.weights_share + m.activations + m.scratch + m.state;
+    return m;
+}
+
+weft_volume weft_plan_total(const weft_plan *p)
+{
+    const int images = weft_plan_first_image(p, 1);
+    const int batches = (images + p->batch - 1) / p->batch;
+    weft_volume v = {0};
+
+    for (int i = 0; i < p->nnets; i++)
+        add_times(&v, &p->net[i].volume,
+                  (uint64_t)batches * (uint64_t)p->net[i].evaluations);
+    add_times(&v, &p->output, (uint64_t)images);
+    return v;
+}

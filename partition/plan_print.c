@@ -1,0 +1,136 @@
+#include "partition/plan.h"
+
+#include <string.h>
+
+static double mib(size_t bytes) { return (double)bytes / 1048576.0; }
+
+static void print_net(const weft_plan_net *n, FILE *to)
+{
+    fprintf(to,
+            "%-10s %d evaluation%s of %d sample%s, %.1f GFLOP each; "
+            "weights %.1f MiB in the file, %.1f MiB packed\n",
+            n->role, n->evaluations, n->evaluations == 1 ? "" : "s", n->n,
+            n->n == 1 ? "" : "s", n->flops / 1e9, mib(n->file_bytes),
+            mib(n->weight_bytes));
+    fprintf(to,
+            "           busiest patch %.1f %% of the work, holds %zu of "
+            "%zu rows of the largest feature map\n",
+            100 * n->share, n->max_rows_held, n->max_rows_image);
+    for (int c = 0; c < WEFT_CLASSES; c++)
+        if (n->volume.messages[c])
+            fprintf(to, "           %-8s %8llu messages %14llu bytes\n",
+                    weft_class_name[c],
+                    (unsigned long long)n->volume.messages[c],
+                    (unsigned long long)n->volume.bytes[c]);
+}
+
+static void print_ranks(const weft_plan *p, FILE *to)
+{
+    fprintf(to, "\n%-6s %-6s %-18s %-14s %s\n", "patch", "units", "latent rows",
+            "picture rows",
+            "MiB: weights + activations + "
+            "scratch + state");
+    for (int q = 0; q < p->grid.patches; q++) {
+        const weft_plan_memory m = weft_plan_memory_of(p, q, 1);
+        const int a = p->first[q] * p->unit, b = p->first[q + 1] * p->unit;
+
+        fprintf(to,
+                "%-6d %-6d %6d ..%7d   %6d ..%7d %8.1f + %.1f + %.1f + "
+                "%.1f = %.1f\n",
+                q, p->first[q + 1] - p->first[q], a, b - 1, a * p->row_scale,
+                b * p->row_scale - 1, mib(m.weights_share), mib(m.activations),
+                mib(m.scratch), mib(m.state), mib(m.total));
+    }
+    fprintf(to, "(the ranks of a node share one copy of the weights)\n");
+}
+
+void weft_plan_print(const weft_plan *p, FILE *to)
+{
+    fprintf(to, "picture    %d x %d, latent %d x %d x %d, grain %d rows\n",
+            p->width, p->height, p->columns, p->rows, p->channels, p->unit);
+    fprintf(to,
+            "ranks      %d = %d group%s of %d patch%s, %d thread%s each, "
+            "kernels %s (%s)\n",
+            p->ranks, p->grid.groups, p->grid.groups == 1 ? "" : "s",
+            p->grid.patches, p->grid.patches == 1 ? "" : "es", p->threads,
+            p->threads == 1 ? "" : "s", p->kernels, p->dev->isa);
+    fprintf(to, "images     %d, %d at once, %d steps\n", p->images, p->batch,
+            p->steps);
+    for (int i = 0; i < p->nnets; i++) print_net(&p->net[i], to);
+    if (p->output.messages[WEFT_OUTPUT])
+        fprintf(to, "%-10s %llu messages %llu bytes per image\n", "output",
+                (unsigned long long)p->output.messages[WEFT_OUTPUT],
+                (unsigned long long)p->output.bytes[WEFT_OUTPUT]);
+    print_ranks(p, to);
+    fprintf(to, "plan       %016llx\n", (unsigned long long)p->hash);
+}
+
+/* ---- JSON ---------------------------------------------------------------- */
+
+static void json_volume(const char *key, const weft_volume *v, FILE *to)
+{
+    fprintf(to, "\"%s\":{", key);
+    for (int c = 0, first = 1; c < WEFT_CLASSES; c++) {
+        if (!v->messages[c]) continue;
+        fprintf(to, "%s\"%s\":{\"messages\":%llu,\"bytes\":%llu}",
+                first ? "" : ",", weft_class_name[c],
+                (unsigned long long)v->messages[c],
+                (unsigned long long)v->bytes[c]);
+        first = 0;
+    }
+    fprintf(to, "}");
+}
+
+static void json_net(const weft_plan_net *n, FILE *to)
+{
+    fprintf(to,
+            "{\"role\":\"%s\",\"samples\":%d,\"evaluations\":%d,"
+            "\"gflop\":%.6f,\"busiest_share\":%.6f,\"file_bytes\":%zu,"
+            "\"packed_bytes\":%zu,\"block_bytes\":%zu,\"scratch_bytes\":%zu,"
+            "\"max_rows_held\":%zu,\"max_rows_image\":%zu,",
+            n->role, n->n, n->evaluations, n->flops / 1e9, n->share,
+            n->file_bytes, n->weight_bytes, n->block_bytes, n->scratch_bytes,
+            n->max_rows_held, n->max_rows_image);
+    json_volume("per_evaluation", &n->volume, to);
+    fprintf(to, "}");
+}
+
+static void json_patch(const weft_plan *p, int q, FILE *to)
+{
+    const weft_plan_memory m = weft_plan_memory_of(p, q, 1);
+
+    fprintf(to,
+            "{\"patch\":%d,\"first_row\":%d,\"rows\":%d,"
+            "\"weights_bytes\":%zu,\"activation_bytes\":%zu,"
+            "\"scratch_bytes\":%zu,\"state_bytes\":%zu,\"total_bytes\":%zu}",
+            q, p->first[q] * p->unit, (p->first[q + 1] - p->first[q]) * p->unit,
+            m.weights_share, m.activations, m.scratch, m.state, m.total);
+}
+
+void weft_plan_print_json(const weft_plan *p, FILE *to)
+{
+    const weft_volume total = weft_plan_total(p);
+
+    fprintf(to,
+            "{\"width\":%d,\"height\":%d,\"latent\":[%d,%d,%d],\"grain\":%d,"
+            "\"ranks\":%d,\"groups\":%d,\"patches\":%d,\"threads\":%d,"
+            "\"kernels\":\"%s\",\"isa\":\"%s\",\"images\":%d,\"batch\":%d,"
+            "\"steps\":%d,\"nets\":[",
+            p->width, p->height, p->channels, p->rows, p->columns, p->unit,
+            p->ranks, p->grid.groups, p->grid.patches, p->threads, p->kernels,
+            p->dev->isa, p->images, p->batch, p->steps);
+    for (int i = 0; i < p->nnets; i++) {
+        if (i) fprintf(to, ",");
+        json_net(&p->net[i], to);
+    }
+    fprintf(to, "],\"by_patch\":[");
+    for (int q = 0; q < p->grid.patches; q++) {
+        if (q) fprintf(to, ",");
+        json_patch(p, q, to);
+    }
+    fprintf(to, "],");
+    json_volume("output_per_image", &p->output, to);
+    fprintf(to, ",");
+    json_volume("group_0_total", &total, to);
+    fprintf(to, ",\"hash\":\"%016llx\"}\n", (unsigned long long)p->hash);
+}
