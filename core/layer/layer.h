@@ -11,29 +11,28 @@
 
 #include "core/net/graph.h"
 
-/* What a convolution can do besides. Zero-initialise, then set. */
+/* What a convolution can do besides; write WEFT_CONV(.k = 3, .act = ...), so
+ * that what is not named is absent. */
 typedef struct weft_conv_opts {
-    int k;           /* kernel: 1 or 3 */
-    int stride;      /* 0 means 1 */
-    int up;          /* 2: nearest upsampling first; 0 means 1 */
-    int pad_top, pad_left; /* with k = 3 and pad = 0 below */
-    bool pad_given;  /* false: (k - 1) / 2 */
+    int k;                 /* kernel: 1 or 3 */
+    int stride;            /* 0 means 1 */
+    int up;                /* 2: nearest upsampling first; 0 means 1 */
+    bool pad_given;        /* false: (k - 1) / 2 on all sides */
+    int pad_top, pad_left; /* below and right: what keeps the size */
     bool no_bias;
-    weft_act act, post;
-    float scale;     /* of the result, after `res`; 0 means 1 */
-    weft_val in2;    /* second input along channels; set WEFT_NONE! */
-    weft_val res;    /* added before `post`; set WEFT_NONE! */
-    weft_val shift;  /* vector added per sample and channel; set WEFT_NONE! */
-    const char *stack; /* second tensor stacked along cout, or NULL */
+    weft_act act, post; /* before and after `res` is added */
+    float scale;        /* of the result, after `post`; 0 means 1 */
+    weft_val in2;       /* second input along channels */
+    weft_val res;       /* added before `post` */
+    weft_val shift;     /* vector added per sample and channel before `act` */
 } weft_conv_opts;
 
 #define WEFT_CONV(...)                                                         \
-    ((weft_conv_opts){.in2 = WEFT_NONE,                                        \
-                      .res = WEFT_NONE,                                        \
-                      .shift = WEFT_NONE,                                      \
-                      __VA_ARGS__})
+    ((weft_conv_opts){                                                         \
+        .in2 = WEFT_NONE, .res = WEFT_NONE, .shift = WEFT_NONE, __VA_ARGS__})
 
-/* core/layer/conv.c. Output size: ceil(w / stride) * up. */
+/* core/layer/conv.c. The output has w * up / stride columns; columns and rows
+ * of a unit must be multiples of the stride. */
 weft_val weft_add_conv(weft_graph *g, const char *name, weft_val in, int cout,
                        weft_conv_opts o);
 /* The same for vectors: a linear layer [n][cin] -> [n][cout]. */
@@ -69,8 +68,9 @@ weft_val weft_add_sum(weft_graph *g, weft_val a, weft_val b);
 typedef enum weft_embed_of { WEFT_EMBED_TIME, WEFT_EMBED_LABEL } weft_embed_of;
 weft_val weft_add_sinusoid(weft_graph *g, weft_embed_of of, int dim,
                            bool flip_sin_to_cos, float freq_shift);
-/* Gaussian Fourier features of ln(time): NAME.weight [dim / 2]; 2 pi w ln t,
- * sin and cos (or cos first where flip_sin_to_cos). */
+/* Gaussian Fourier features of the time, or its logarithm: with NAME.weight
+ * [dim / 2] the sines, then the cosines (or the other way round where
+ * flip_sin_to_cos) of 2 pi w t. */
 weft_val weft_add_fourier(weft_graph *g, const char *name, int dim,
                           bool flip_sin_to_cos, bool log);
 /* A row of the table NAME.weight [rows][dim] by label. */

@@ -1,0 +1,232 @@
+/*
+ * Self-attention: every pixel of my patch looks at every pixel of the image.
+ *
+ * Keys and values are computed where the pixel is and published; queries stay
+ * at home and are computed while the keys travel. Keys are then visited in
+ * image order, a block at a time, so no matrix of scores is ever stored, and
+ * the order is that of one rank however many there are.
+ */
+#include "core/layer/parts.h"
+
+#include <math.h>
+#include <stdio.h>
+
+enum { IN, RES };                            /* node->in */
+enum { W_KV, B_KV, W_Q, B_Q, W_OUT, B_OUT }; /* node->weight */
+enum { KV, QUERY, KEY_ROWS };                /* node->temp */
+
+static const char *const new_name[] = {"to_k", "to_v", "to_q", "to_out.0"};
+static const char *const old_name[] = {"key", "value", "query", "proj_attn"};
+
+/* ---- forward ------------------------------------------------------------- */
+
+/* A projection of all my rows. */
+static void project(const weft_graph *g, const weft_run *run,
+                    const weft_conv *v, weft_val in, int matrix, int bias,
+                    const float *res, float *out)
+{
+    const weft_val inputs[2] = {in, WEFT_NONE};
+    weft_conv_args a = weft_conv_setup(g, run, v, inputs, matrix, bias, out);
+
+    a.res = res;
+    a.row1 = weft_run_rows(g, run, in);
+    run->dev->conv(&a, run->pool);
+}
+
+/* Where each row of the image has its keys and values; returns how many rows
+ * there are. The table lies in a value of two floats per row: a pointer. */
+static int find_rows(const weft_view *all, size_t row_bytes,
+                     const float **table)
+{
+    int n = 0;
+
+    for (int p = 0; p < all->n; p++)
+        for (int y = 0; y < all->rows[p]; y++)
+            table[n++] = (const void *)(all->part[p] + (size_t)y * row_bytes);
+    return n;
+}
+
+static void look(const weft_graph *g, const weft_node *d, const weft_run *run,
+                 const weft_view *all)
+{
+    const weft_value *kv = weft_graph_at(g, d->temp[KV]);
+    const float **table = (void *)weft_run_value(run, d->temp[KEY_ROWS]);
+    float *q = weft_run_value(run, d->temp[QUERY]);
+    const size_t row_bytes =
+        (size_t)run->layout->n * (size_t)kv->w * (size_t)kv->c * sizeof *q;
+    const weft_attend_args a = {
+        .n = run->layout->n,
+        .w = kv->w,
+        .heads = d->u.attend.heads,
+        .dim = d->u.attend.dim,
+        .rows = weft_run_rows(g, run, d->in[IN]),
+        .key_rows = find_rows(all, row_bytes, table),
+        .scale = (float)(1 / sqrt(d->u.attend.dim)),
+        .q = q,
+        .kv = table,
+        .out = q,
+    };
+
+    run->dev->attend(&a, run->pool);
+}
+
+static weft_status forward(const weft_graph *g, int node, weft_run *run)
+{
+    const weft_node *d = &g->node[node];
+    float *q = weft_run_value(run, d->temp[QUERY]);
+    weft_view all;
+
+    project(g, run, &d->u.attend.kv, d->in[IN], d->weight[W_KV],
+            d->weight[B_KV], NULL, weft_run_my_part(run));
+    WEFT_TRY(weft_exchange_put(run->x, run->slot));
+    project(g, run, &d->u.attend.q, d->in[IN], d->weight[W_Q], d->weight[B_Q],
+            NULL, q);
+    WEFT_TRY(weft_exchange_get(run->x, run->slot, &all));
+    look(g, d, run, &all);
+    project(g, run, &d->u.attend.out, d->temp[QUERY], d->weight[W_OUT],
+            d->weight[B_OUT], weft_run_optional(run, d->in[RES]),
+            weft_run_value(run, d->out));
+    return WEFT_OK;
+}
+
+static size_t scratch(const weft_graph *g, int node, const weft_device *dev,
+                      int n)
+{
+    const weft_node *d = &g->node[node];
+    const int w = weft_graph_at(g, d->in[IN])->w;
+    const weft_conv *v[] = {&d->u.attend.kv, &d->u.attend.q, &d->u.attend.out};
+    size_t most = dev->attend_scratch(w, d->u.attend.heads, d->u.attend.dim);
+
+    for (int i = 0; i < 3; i++) {
+        const size_t bytes = dev->conv_scratch(v[i], n, w);
+        if (bytes > most) most = bytes;
+    }
+    return most;
+}
+
+/* The projections, then q k' and p v: 2 d operations each per pair. */
+static double flops(const weft_graph *g, int node, int n, int units,
+                    int total_units)
+{
+    const weft_node *d = &g->node[node];
+    const weft_value *v = weft_graph_at(g, d->in[IN]);
+    const double mine = (double)units * v->rows_per_unit * v->w;
+    const double all = (double)total_units * v->rows_per_unit * v->w;
+    const double dims = (double)d->u.attend.heads * d->u.attend.dim;
+
+    return weft_conv_flops(&d->u.attend.kv, mine * n) +
+           weft_conv_flops(&d->u.attend.q, mine * n) +
+           weft_conv_flops(&d->u.attend.out, mine * n) +
+           4 * dims * mine * all * n;
+}
+
+static const weft_layer_ops attention_ops = {"attention", forward, scratch,
+                                             flops};
+
+/* ---- building ------------------------------------------------------------ */
+
+/* NAME.part for the parts of an attention: keys, values, queries, out. */
+enum { NAME_K, NAME_V, NAME_Q, NAME_OUT, NAMES };
+typedef struct names {
+    char text[NAMES][256];
+    const char *at[NAMES];
+} names;
+
+static bool make_names(weft_graph *g, const char *name, bool old, names *n)
+{
+    for (int i = 0; i < NAMES; i++) {
+        const int len = snprintf(n->text[i], sizeof n->text[i], "%s.%s", name,
+                                 (old ? old_name : new_name)[i]);
+
+        if (len < 0 || (size_t)len >= sizeof n->text[i]) {
+            weft_graph_fail(g, "%s%s: the name is too long", g->prefix, name);
+            return false;
+        }
+        n->at[i] = n->text[i];
+    }
+    return true;
+}
+
+static bool fits(weft_graph *g, const char *name, weft_val in, weft_val res,
+                 int heads, int dim)
+{
+    const weft_value *a = weft_graph_at(g, in), *b = a;
+
+    if (heads < 1 || dim < 1 || heads > WEFT_MOST_CHANNELS / 2 / dim) {
+        weft_graph_fail(g, "%s%s: %d heads of %d channels", g->prefix, name,
+                        heads, dim);
+        return false;
+    }
+    if (res != WEFT_NONE) b = weft_graph_at(g, res);
+    if (a->rows_per_unit != b->rows_per_unit || a->w != b->w || a->c != b->c)
+        weft_graph_fail(g,
+                        "%s%s: what is added to its output has another "
+                        "shape",
+                        g->prefix, name);
+    return weft_channels_ok(g, name, a->c, 2 * heads * dim);
+}
+
+static bool make_values(weft_graph *g, weft_val in, int inner, weft_val temp[3],
+                        weft_val *out)
+{
+    const weft_value like = *weft_graph_at(g, in);
+    const int rows = like.rows_per_unit;
+
+    temp[KV] = weft_graph_value(g, rows, like.w, 2 * inner);
+    temp[QUERY] = weft_graph_value(g, rows, like.w, inner);
+    temp[KEY_ROWS] = weft_graph_value(g, rows, 1, 2);
+    *out = weft_graph_value(g, rows, like.w, like.c);
+    if (*out == WEFT_NONE) return false;
+    weft_graph_at(g, temp[KV])->whole = true;
+    weft_graph_at(g, temp[KEY_ROWS])->whole = true;
+    return true;
+}
+
+/* The three projections: their shapes and weights, into the node. */
+static void add_weights(weft_graph *g, weft_node *d, const names *n, int c,
+                        int inner, bool bias)
+{
+    weft_conv *kv = &d->u.attend.kv, *q = &d->u.attend.q,
+              *out = &d->u.attend.out;
+
+    *kv = weft_conv_1x1(g, c, 2 * inner);
+    *q = weft_conv_1x1(g, c, inner);
+    *out = weft_conv_1x1(g, inner, c);
+    d->weight[W_KV] = weft_weight_matrix(g, kv, &n->at[NAME_K], 2, true);
+    d->weight[W_Q] = weft_weight_matrix(g, q, &n->at[NAME_Q], 1, true);
+    d->weight[W_OUT] = weft_weight_matrix(g, out, &n->at[NAME_OUT], 1, true);
+    if (bias) {
+        d->weight[B_KV] =
+            weft_weight_vector(g, &n->at[NAME_K], 2, "bias", inner);
+        d->weight[B_Q] =
+            weft_weight_vector(g, &n->at[NAME_Q], 1, "bias", inner);
+    }
+    d->weight[B_OUT] = weft_weight_vector(g, &n->at[NAME_OUT], 1, "bias", c);
+}
+
+weft_val weft_add_self_attention(weft_graph *g, const char *name, weft_val in,
+                                 weft_val res, int heads, int dim, bool bias,
+                                 bool old_names, float scale)
+{
+    weft_val temp[3], out;
+    weft_node *d;
+    names n;
+
+    if (g->status != WEFT_OK || !fits(g, name, in, res, heads, dim) ||
+        !make_names(g, name, old_names, &n) ||
+        !make_values(g, in, heads * dim, temp, &out))
+        return WEFT_NONE;
+    d = weft_graph_node(g, &attention_ops, name);
+    if (!d) return WEFT_NONE;
+    d->in[IN] = in;
+    d->in[RES] = res;
+    d->out = out;
+    for (int i = 0; i < 3; i++) d->temp[i] = temp[i];
+    d->u.attend.heads = heads;
+    d->u.attend.dim = dim;
+    add_weights(g, d, &n, weft_graph_at(g, in)->c, heads * dim, bias);
+    d->u.attend.out.scale = scale;
+    weft_node_wants_all(d, WEFT_KV, temp[KV]);
+    if (res != WEFT_NONE) d->over = RES;
+    return g->status == WEFT_OK ? out : WEFT_NONE;
+}

@@ -1,0 +1,279 @@
+/*
+ * Convolution, and the linear layer as the convolution of a single pixel.
+ *
+ * A 3x3 kernel on my first row needs the last row of the neighbour above. It
+ * is received in place, into a spare row above my first, so the kernel runs
+ * over one piece of memory. It is on its way while I compute the inside:
+ *
+ *     put     my rows are on offer                   input      output
+ *     ...     the inside: output rows that           -------    -------
+ *             need nothing but my own rows           spare
+ *     get     the neighbours' rows have arrived      row 0      edge
+ *     ...     the edges                              row 1      inside
+ *                                                    row 2      inside
+ *                                                    row 3      edge
+ *                                                    spare
+ *
+ * How many ranks there are, or whether there is a neighbour at all, is unknown
+ * here. A device's sums do not depend on the rows that it is called with, so
+ * neither does the picture.
+ */
+#include "core/layer/parts.h"
+
+/* Below this many pixels, an inside is not worth a pass over the weights. */
+enum { THIN = 256 };
+
+enum { IN, IN2, RES, SHIFT }; /* node->in */
+enum { MATRIX, BIAS };        /* node->weight */
+
+typedef struct span {
+    int from, to;
+} span;
+
+static int ceil_div(int a, int b) { return (a + b - 1) / b; }
+
+/* ---- which rows ---------------------------------------------------------- */
+
+/* Output row y reads rows y * stride - pad_top .. + kh - 1 of the input after
+ * upsampling. How far the first output row reaches above row 0, and the last
+ * below the last, in rows of the input as it is stored. */
+static int reach_above(const weft_conv *v)
+{
+    return ceil_div(v->pad_top, v->up);
+}
+
+static int reach_below(const weft_conv *v)
+{
+    const int rows = v->kh - v->stride - v->pad_top;
+
+    return rows > 0 ? ceil_div(rows, v->up) : 0;
+}
+
+/* Output rows whose inputs are all mine: whole tiles. */
+static span inside(const weft_conv *v, int rows_in, int rows_out)
+{
+    const int tile = v->tile_rows;
+    const int past = rows_in * v->up - v->kh + v->pad_top + v->stride;
+    span s = {ceil_div(ceil_div(v->pad_top, v->stride), tile) * tile, rows_out};
+
+    if (past / v->stride < rows_out) s.to = past / v->stride / tile * tile;
+    return s;
+}
+
+static bool worthwhile(const weft_conv *v, span s, int n, int wout)
+{
+    const size_t cin = (size_t)v->cin[0] + (size_t)v->cin[1];
+    const size_t cout = (size_t)v->cout;
+    const size_t weights = (size_t)v->kh * (size_t)v->kw * cin * cout;
+    size_t pixels;
+
+    if (s.from >= s.to) return false;
+    pixels = (size_t)(s.to - s.from) * (size_t)n * (size_t)wout;
+    return pixels >= THIN && weights <= pixels * (cin + cout);
+}
+
+/* ---- forward ------------------------------------------------------------- */
+
+static void compute(const weft_run *run, weft_conv_args a, int from, int to)
+{
+    a.row0 = from;
+    a.row1 = to;
+    if (from < to) run->dev->conv(&a, run->pool);
+}
+
+static weft_status forward(const weft_graph *g, int node, weft_run *run)
+{
+    const weft_node *d = &g->node[node];
+    const weft_conv *v = &d->u.conv;
+    const int rows = weft_run_rows(g, run, d->out);
+    weft_conv_args a =
+        weft_conv_setup(g, run, v, d->in, d->weight[MATRIX], d->weight[BIAS],
+                        weft_run_value(run, d->out));
+    span in = inside(v, weft_run_rows(g, run, d->in[IN]), rows);
+    weft_view seen;
+
+    a.res = weft_run_optional(run, d->in[RES]);
+    a.bias_n = weft_run_optional(run, d->in[SHIFT]);
+    if (!worthwhile(v, in, a.n, a.wout)) in = (span){0, 0};
+
+    for (int i = 0; i < d->nwants; i++)
+        WEFT_TRY(weft_exchange_put(run->x, run->slot + i));
+    compute(run, a, in.from, in.to);
+    for (int i = 0; i < d->nwants; i++)
+        WEFT_TRY(weft_exchange_get(run->x, run->slot + i, &seen));
+    compute(run, a, 0, in.from);
+    compute(run, a, in.to, rows);
+    return WEFT_OK;
+}
+
+static size_t scratch(const weft_graph *g, int node, const weft_device *dev,
+                      int n)
+{
+    const weft_node *d = &g->node[node];
+
+    return dev->conv_scratch(&d->u.conv, n, weft_graph_at(g, d->in[IN])->w);
+}
+
+static double flops(const weft_graph *g, int node, int n, int units,
+                    int total_units)
+{
+    const weft_node *d = &g->node[node];
+    const weft_value *out = weft_graph_at(g, d->out);
+    const double rows = out->rows_per_unit ? out->rows_per_unit * units : 1;
+
+    (void)total_units;
+    return weft_conv_flops(&d->u.conv, rows * n * out->w);
+}
+
+static const weft_layer_ops conv3x3_ops = {"conv3x3", forward, scratch, flops};
+static const weft_layer_ops conv1x1_ops = {"conv1x1", forward, scratch, flops};
+static const weft_layer_ops linear_ops = {"linear", forward, scratch, flops};
+
+/* ---- building ------------------------------------------------------------ */
+
+static bool same_shape(const weft_value *a, const weft_value *b, bool channels)
+{
+    return a->rows_per_unit == b->rows_per_unit && a->w == b->w &&
+           (!channels || a->c == b->c);
+}
+
+/* The largest of 1, 2, 4 that divides the rows of a unit. */
+static int tile_rows(int rows) { return rows % 4 == 0 ? 4 : rows % 2 ? 1 : 2; }
+
+static weft_conv describe(const weft_graph *g, weft_val in, int cout,
+                          const weft_conv_opts *o)
+{
+    const int pad = (o->k - 1) / 2;
+
+    return (weft_conv){
+        .kh = o->k,
+        .kw = o->k,
+        .stride = o->stride ? o->stride : 1,
+        .up = o->up ? o->up : 1,
+        .pad_top = o->pad_given ? o->pad_top : pad,
+        .pad_left = o->pad_given ? o->pad_left : pad,
+        .cin = {weft_graph_at(g, in)->c,
+                o->in2 == WEFT_NONE ? 0 : weft_graph_at(g, o->in2)->c},
+        .cout = cout,
+        .wtype = g->wtype,
+        .act = o->act,
+        .post = o->post,
+        .scale = o->scale != 0 ? o->scale : 1,
+    };
+}
+
+/* Do the values that go into `v` fit it? Fails the graph otherwise. */
+static bool fits(weft_graph *g, const char *name, const weft_conv *v,
+                 weft_val in, const weft_conv_opts *o)
+{
+    const weft_value *x = weft_graph_at(g, in);
+
+    if (!weft_channels_ok(g, name, v->cin[0] + v->cin[1], v->cout))
+        return false;
+    if (x->w % v->stride || x->rows_per_unit % v->stride)
+        weft_graph_fail(g,
+                        "%s%s: %d columns and blocks of %d rows cannot be "
+                        "divided by its stride of %d",
+                        g->prefix, name, x->w, x->rows_per_unit, v->stride);
+    if (o->in2 != WEFT_NONE && !same_shape(x, weft_graph_at(g, o->in2), false))
+        weft_graph_fail(g, "%s%s: its two inputs differ in size", g->prefix,
+                        name);
+    return g->status == WEFT_OK;
+}
+
+/* The same for the values that are added to the output. */
+static bool adds_fit(weft_graph *g, const char *name, const weft_value *out,
+                     const weft_conv_opts *o)
+{
+    const weft_value *s;
+
+    if (o->res != WEFT_NONE && !same_shape(out, weft_graph_at(g, o->res), true))
+        weft_graph_fail(g,
+                        "%s%s: what is added to its output has another "
+                        "shape",
+                        g->prefix, name);
+    if (o->shift != WEFT_NONE) {
+        s = weft_graph_at(g, o->shift);
+        if (s->rows_per_unit || s->c != out->c)
+            weft_graph_fail(g,
+                            "%s%s: an embedding of %d channels is added to "
+                            "%d",
+                            g->prefix, name, s->c, out->c);
+    }
+    return g->status == WEFT_OK;
+}
+
+static void want_border(weft_graph *g, weft_node *d, const weft_conv *v,
+                        weft_val in)
+{
+    const int above = reach_above(v), below = reach_below(v);
+
+    if (in == WEFT_NONE || (above == 0 && below == 0)) return;
+    weft_graph_spare(g, in, above, below);
+    d->want[d->nwants++] =
+        (weft_want){WEFT_REACH_BORDER, WEFT_BORDER, in, above, below};
+}
+
+/* A node of convolution `v` from `in` to `out`. */
+static weft_val add(weft_graph *g, const weft_layer_ops *ops, const char *name,
+                    const weft_conv *v, weft_val in, weft_val out,
+                    const weft_conv_opts *o)
+{
+    const int matrix = weft_weight_matrix(g, v, &name, 1, ops == &linear_ops);
+    const int bias = o->no_bias
+                         ? WEFT_NONE
+                         : weft_weight_vector(g, &name, 1, "bias", v->cout);
+    weft_node *d = weft_graph_node(g, ops, name);
+
+    if (!d) return WEFT_NONE;
+    d->in[IN] = in;
+    d->in[IN2] = o->in2;
+    d->in[RES] = o->res;
+    d->in[SHIFT] = o->shift;
+    d->out = out;
+    d->weight[MATRIX] = matrix;
+    d->weight[BIAS] = bias;
+    d->u.conv = *v;
+    want_border(g, d, v, in);
+    want_border(g, d, v, o->in2);
+    /* An input must outlive the sums over it. */
+    if (o->res != WEFT_NONE && o->res != in && o->res != o->in2) d->over = RES;
+    return g->status == WEFT_OK ? out : WEFT_NONE;
+}
+
+weft_val weft_add_conv(weft_graph *g, const char *name, weft_val in, int cout,
+                       weft_conv_opts o)
+{
+    const weft_layer_ops *ops = o.k == 1 ? &conv1x1_ops : &conv3x3_ops;
+    const weft_value *x;
+    weft_val out;
+    weft_conv v;
+
+    if (g->status != WEFT_OK) return WEFT_NONE;
+    WEFT_MUST(o.k == 1 || o.k == 3);
+    v = describe(g, in, cout, &o);
+    if (!fits(g, name, &v, in, &o)) return WEFT_NONE;
+    x = weft_graph_at(g, in);
+    out = weft_graph_value(g, x->rows_per_unit * v.up / v.stride,
+                           x->w * v.up / v.stride, cout);
+    if (out == WEFT_NONE || !adds_fit(g, name, weft_graph_at(g, out), &o))
+        return WEFT_NONE;
+    v.tile_rows = tile_rows(weft_graph_at(g, out)->rows_per_unit);
+    return add(g, ops, name, &v, in, out, &o);
+}
+
+weft_val weft_add_linear(weft_graph *g, const char *name, weft_val in, int cout,
+                         weft_act act)
+{
+    const weft_conv_opts o = WEFT_CONV(.k = 1, .act = act);
+    weft_val out;
+    weft_conv v;
+
+    if (g->status != WEFT_OK) return WEFT_NONE;
+    v = weft_conv_1x1(g, weft_graph_at(g, in)->c, cout);
+    v.act = act;
+    if (!weft_channels_ok(g, name, v.cin[0], cout)) return WEFT_NONE;
+    out = weft_graph_value(g, 0, 1, cout);
+    if (out == WEFT_NONE) return WEFT_NONE;
+    return add(g, &linear_ops, name, &v, in, out, &o);
+}

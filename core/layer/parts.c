@@ -1,0 +1,106 @@
+#include "core/layer/parts.h"
+
+#include <stdlib.h>
+
+bool weft_channels_ok(weft_graph *g, const char *name, int cin, int cout)
+{
+    if (g->status != WEFT_OK) return false;
+    if (cin >= 1 && cin <= WEFT_MOST_CHANNELS && cout >= 1 &&
+        cout <= WEFT_MOST_CHANNELS)
+        return true;
+    weft_graph_fail(g, "%s%s: from %d to %d channels; 1 to %d are possible",
+                    g->prefix, name, cin, cout, WEFT_MOST_CHANNELS);
+    return false;
+}
+
+weft_conv weft_conv_1x1(const weft_graph *g, int cin, int cout)
+{
+    return (weft_conv){.kh = 1,
+                       .kw = 1,
+                       .stride = 1,
+                       .up = 1,
+                       .cin = {cin},
+                       .cout = cout,
+                       .tile_rows = 1,
+                       .wtype = g->wtype,
+                       .scale = 1};
+}
+
+/* The full tensor names of `w`; fails the graph when memory runs out. */
+static bool name_sources(weft_graph *g, weft_weight *w, const char *const *name,
+                         int n, const char *suffix)
+{
+    WEFT_MUST(n <= WEFT_MAX_SOURCES);
+    w->nsrc = n;
+    for (int i = 0; i < n; i++) {
+        w->name[i] = weft_graph_name(g, name[i], suffix);
+        if (w->name[i]) continue;
+        while (i-- > 0) free(w->name[i]);
+        g->status = weft_fail(WEFT_ENOMEM, "out of memory for a net");
+        return false;
+    }
+    return true;
+}
+
+int weft_weight_matrix(weft_graph *g, const weft_conv *v,
+                       const char *const *name, int n, bool linear)
+{
+    weft_weight w = {.kind = WEFT_WEIGHT_CONV, .conv = *v};
+
+    if (g->status != WEFT_OK || !name_sources(g, &w, name, n, "weight"))
+        return WEFT_NONE;
+    for (int i = 0; i < n; i++) {
+        w.shape[i][0] = v->cout / n;
+        w.shape[i][1] = v->cin[0] + v->cin[1];
+        w.shape[i][2] = linear ? 0 : v->kh;
+        w.shape[i][3] = linear ? 0 : v->kw;
+    }
+    return weft_graph_weight(g, &w);
+}
+
+int weft_weight_vector(weft_graph *g, const char *const *name, int n,
+                       const char *suffix, int count)
+{
+    weft_weight w = {.kind = WEFT_WEIGHT_FLOAT};
+
+    if (g->status != WEFT_OK || !name_sources(g, &w, name, n, suffix))
+        return WEFT_NONE;
+    for (int i = 0; i < n; i++) w.shape[i][0] = count;
+    w.count = (size_t)count * (size_t)n;
+    return weft_graph_weight(g, &w);
+}
+
+const float *weft_run_optional(const weft_run *run, weft_val v)
+{
+    return v == WEFT_NONE ? NULL : weft_run_value(run, v);
+}
+
+weft_conv_args weft_conv_setup(const weft_graph *g, const weft_run *run,
+                               const weft_conv *v, const weft_val in[2],
+                               int matrix, int bias, float *out)
+{
+    const int w = weft_graph_at(g, in[0])->w;
+
+    return (weft_conv_args){
+        .conv = v,
+        .weight = weft_run_weight(run, matrix),
+        .n = run->layout->n,
+        .w = w,
+        .wout = w * v->up / v->stride,
+        .in = {weft_run_value(run, in[0]), weft_run_optional(run, in[1])},
+        .out = out,
+        .bias = weft_run_weight(run, bias),
+    };
+}
+
+void weft_node_wants_all(weft_node *d, weft_class class, weft_val whole)
+{
+    d->want[d->nwants++] = (weft_want){WEFT_REACH_ALL, class, whole, 0, 0};
+}
+
+void *weft_run_my_part(const weft_run *run)
+{
+    const weft_exchange *x = run->x;
+
+    return weft_slot_part(x, &x->slot[run->slot], x->cut.me);
+}

@@ -1,0 +1,43 @@
+/*
+ * parts.h - what several layers do alike: naming weights, running a
+ * convolution. For core/layer/ only.
+ */
+#ifndef WEFT_CORE_LAYER_PARTS_H
+#define WEFT_CORE_LAYER_PARTS_H
+
+#include "core/layer/layer.h"
+
+/* Fails the graph, and returns false, unless every channel count lies in
+ * 1 .. WEFT_MOST_CHANNELS, so that no size computed from them overflows. */
+enum { WEFT_MOST_CHANNELS = 1 << 20 };
+bool weft_channels_ok(weft_graph *g, const char *name, int cin, int cout);
+
+/* A 1x1 convolution of one tensor, all else neutral. */
+weft_conv weft_conv_1x1(const weft_graph *g, int cin, int cout);
+
+/* The matrix of `v`: tensors NAME.weight for each of the `n` names, stacked
+ * along cout in equal parts; [cout][cin][kh][kw], or [cout][cin] if `linear`.
+ * Returns the weight's index. */
+int weft_weight_matrix(weft_graph *g, const weft_conv *v,
+                       const char *const *name, int n, bool linear);
+
+/* Float vectors NAME.suffix of `count` elements for each of the n names,
+ * one after the other. */
+int weft_weight_vector(weft_graph *g, const char *const *name, int n,
+                       const char *suffix, int count);
+
+/* The args of convolution `v` over values in[0], in[1] (NONE: absent) with
+ * weights `matrix` and `bias` (NONE: absent) into `out`. */
+weft_conv_args weft_conv_setup(const weft_graph *g, const weft_run *run,
+                               const weft_conv *v, const weft_val in[2],
+                               int matrix, int bias, float *out);
+
+/* Optional value: NULL for NONE. */
+const float *weft_run_optional(const weft_run *run, weft_val v);
+
+/* A slot of all patches' rows of a value that spans the image. */
+void weft_node_wants_all(weft_node *d, weft_class class, weft_val whole);
+/* Where my rows of the node's first slot begin in the whole value. */
+void *weft_run_my_part(const weft_run *run);
+
+#endif
