@@ -1,0 +1,101 @@
+#include "core/guide/model.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct model {
+    weft_denoiser base;
+    const weft_graph *graph;
+    weft_run run;
+    size_t in_bytes, out_bytes;
+    float *time, *label; /* [n] each */
+} model;
+
+static bool all_finite(const float *v, size_t n)
+{
+    float sum = 0;
+
+    for (size_t i = 0; i < n; i++) sum += v[i] * 0.0f;
+    return sum == 0;
+}
+
+static weft_status predict(weft_denoiser *d, const float *x, double time,
+                           float *out)
+{
+    model *m = (model *)d;
+
+    for (int i = 0; i < d->batch.n; i++) m->time[i] = (float)time;
+    memcpy(weft_run_value(&m->run, m->graph->input), x, m->in_bytes);
+    WEFT_TRY(weft_graph_eval(m->graph, &m->run));
+    memcpy(out, weft_run_value(&m->run, m->graph->output), m->out_bytes);
+    d->evaluations += (uint64_t)d->batch.n;
+    if (!all_finite(out, m->out_bytes / sizeof *out))
+        return weft_fail(
+            WEFT_ENAN, "the net's prediction at time %g is not a number", time);
+    return WEFT_OK;
+}
+
+static void destroy(weft_denoiser *d)
+{
+    model *m = (model *)d;
+
+    free(m->time);
+    free(m->label);
+    free(m);
+}
+
+static const weft_denoiser_ops ops = {
+    .name = "model", .predict = predict, .destroy = destroy};
+
+static size_t bytes_of(const weft_graph *g, weft_val v, const weft_layout *l)
+{
+    const weft_value *x = weft_graph_at(g, v);
+
+    return (size_t)x->rows_per_unit * (size_t)l->units * (size_t)l->n *
+           (size_t)x->w * (size_t)x->c * sizeof(float);
+}
+
+weft_status weft_model_create(const weft_model_opts *o, const float *label,
+                              weft_denoiser **out)
+{
+    const weft_layout *l = o->layout;
+    const weft_value *in = weft_graph_at(o->graph, o->graph->input);
+    model *m = calloc(1, sizeof *m);
+
+    if (!m) return weft_fail(WEFT_ENOMEM, "out of memory for a model");
+    m->base = (weft_denoiser){.ops = &ops,
+                              .batch = {.rows = in->rows_per_unit * l->units,
+                                        .n = l->n,
+                                        .w = in->w,
+                                        .c = in->c}};
+    m->graph = o->graph;
+    m->in_bytes = bytes_of(o->graph, o->graph->input, l);
+    m->out_bytes = bytes_of(o->graph, o->graph->output, l);
+    m->time = calloc((size_t)l->n, sizeof *m->time);
+    m->label = label ? calloc((size_t)l->n, sizeof *m->label) : NULL;
+    if (!m->time || (label && !m->label)) {
+        destroy(&m->base);
+        return weft_fail(WEFT_ENOMEM, "out of memory for a model");
+    }
+    m->run = (weft_run){.dev = o->dev,
+                        .pool = o->pool,
+                        .x = o->lane,
+                        .layout = l,
+                        .block = o->block,
+                        .weights = o->weights,
+                        .time = m->time,
+                        .label = m->label,
+                        .first_slot = o->first_slot,
+                        .seconds = o->seconds};
+    if (label) weft_model_set_labels(&m->base, label);
+    *out = &m->base;
+    return WEFT_OK;
+}
+
+void weft_model_set_labels(weft_denoiser *d, const float *label)
+{
+    model *m = (model *)d;
+
+    if (m->label) memcpy(m->label, label, (size_t)d->batch.n * sizeof *label);
+}
