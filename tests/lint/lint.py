@@ -163,7 +163,7 @@ def rule_include(tree):
                 if allowed is not None and top not in allowed:
                     tree.breach(name, line, "include",
                                 f"{what} is above {name.split('/')[0]}/")
-                elif not quoted or not (tree.root / what).is_file():
+                elif not (tree.root / what).is_file():
                     tree.breach(name, line, "include",
                                 f"no file of that name: {what}")
             elif quoted:
