@@ -58,6 +58,7 @@ CASES = [
     ("space", "core/x.c", "\tint x;\n", "tab"),
     ("space", "x.md", "a\r\n", "trailing blank"),
     ("space", "x.yaml", "a: 1", "no newline"),
+    ("space", "tests/golden/x.json", "{} ", FINE),
     ("words", "core/x.c", "/* TO" + "DO: later */\n", "TO" + "DO"),
     ("words", "x.md", "see /wo" + "rk/main\n", "/wo" + "rk/"),
     ("words", "core/x.c", 'char t[] = "fXX' + 'XXXX";\n', FINE),
