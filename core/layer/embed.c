@@ -92,11 +92,12 @@ static weft_status fourier(const weft_graph *g, int node, weft_run *run)
     const weft_node *d = &g->node[node];
     const int dim = weft_graph_at(g, d->out)->c, half = dim / 2;
     const float *weight = weft_run_weight(run, d->weight[0]);
+    const float *t = numbers(run, d->u.embed.of);
     float *out = weft_run_value(run, d->out);
 
+    if (!t) return no_label();
     for (int s = 0; s < run->layout->n; s++, out += dim) {
-        const float t = run->time[s];
-        const float x = d->u.embed.log ? (float)log((double)t) : t;
+        const float x = d->u.embed.log ? (float)log((double)t[s]) : t[s];
         for (int i = 0; i < half; i++)
             put_angle(out, i, half, d->u.embed.flip,
                       x * weight[i] * 2 * (float)M_PI);
@@ -106,8 +107,8 @@ static weft_status fourier(const weft_graph *g, int node, weft_run *run)
 
 static const weft_layer_ops fourier_ops = {"embed", fourier, NULL, NULL};
 
-weft_val weft_add_fourier(weft_graph *g, const char *name, int dim,
-                          bool flip_sin_to_cos, bool log)
+weft_val weft_add_fourier(weft_graph *g, const char *name, weft_embed_of of,
+                          int dim, bool flip_sin_to_cos, bool log)
 {
     weft_node *d;
     int weight;
@@ -119,6 +120,7 @@ weft_val weft_add_fourier(weft_graph *g, const char *name, int dim,
     d = add(g, &fourier_ops, name, dim);
     if (!d) return WEFT_NONE;
     d->weight[0] = weight;
+    d->u.embed.of = (int)of;
     d->u.embed.flip = flip_sin_to_cos;
     d->u.embed.log = log;
     return d->out;

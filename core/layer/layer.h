@@ -60,6 +60,11 @@ weft_val weft_add_resample(weft_graph *g, weft_val in, bool up);
 /* core/layer/map.c: act(in * mul + add), element by element. */
 weft_val weft_add_map(weft_graph *g, weft_val in, float mul, float add,
                       weft_act act);
+/* act(in * mul + add) with a pair of numbers for each channel; copied. */
+weft_val weft_add_affine(weft_graph *g, weft_val in, const float *mul,
+                         const float *add, weft_act act);
+/* in / time, sample by sample. */
+weft_val weft_add_over_time(weft_graph *g, weft_val in);
 /* The sum of two vectors. */
 weft_val weft_add_sum(weft_graph *g, weft_val a, weft_val b);
 
@@ -68,11 +73,11 @@ weft_val weft_add_sum(weft_graph *g, weft_val a, weft_val b);
 typedef enum weft_embed_of { WEFT_EMBED_TIME, WEFT_EMBED_LABEL } weft_embed_of;
 weft_val weft_add_sinusoid(weft_graph *g, weft_embed_of of, int dim,
                            bool flip_sin_to_cos, float freq_shift);
-/* Gaussian Fourier features of the time, or its logarithm: with NAME.weight
+/* Gaussian Fourier features of the number, or its logarithm: with NAME.weight
  * [dim / 2] the sines, then the cosines (or the other way round where
  * flip_sin_to_cos) of 2 pi w t. */
-weft_val weft_add_fourier(weft_graph *g, const char *name, int dim,
-                          bool flip_sin_to_cos, bool log);
+weft_val weft_add_fourier(weft_graph *g, const char *name, weft_embed_of of,
+                          int dim, bool flip_sin_to_cos, bool log);
 /* A row of the table NAME.weight [rows][dim] by label. */
 weft_val weft_add_lookup(weft_graph *g, const char *name, int rows, int dim);
 

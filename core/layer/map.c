@@ -3,7 +3,33 @@
  */
 #include "core/layer/parts.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 /* ---- act(in * mul + add) ------------------------------------------------- */
+
+/* The node's terms: mul [n][c], then add [n][c]. */
+static weft_status apply(const weft_graph *g, int node, weft_run *run)
+{
+    const weft_node *d = &g->node[node];
+    const weft_value *v = weft_graph_at(g, d->out);
+    const float *mul = weft_run_value(run, d->temp[0]);
+    const weft_affine_args a = {
+        .n = run->layout->n,
+        .w = v->w,
+        .c = {v->c},
+        .in = {weft_run_value(run, d->in[0])},
+        .mul = mul,
+        .add = mul + (size_t)run->layout->n * (size_t)v->c,
+        .act = d->u.map.act,
+        .out = weft_run_value(run, d->out),
+        .row0 = 0,
+        .row1 = weft_run_rows(g, run, d->out),
+    };
+
+    run->dev->affine(&a, run->pool);
+    return WEFT_OK;
+}
 
 static void fill(float *to, size_t n, float value)
 {
@@ -13,51 +39,104 @@ static void fill(float *to, size_t n, float value)
 static weft_status map_forward(const weft_graph *g, int node, weft_run *run)
 {
     const weft_node *d = &g->node[node];
-    const weft_value *v = weft_graph_at(g, d->out);
-    const size_t count = (size_t)run->layout->n * (size_t)v->c;
-    float *mul = weft_run_value(run, d->temp[0]), *add = mul + count;
-    const weft_affine_args a = {
-        .n = run->layout->n,
-        .w = v->w,
-        .c = {v->c},
-        .in = {weft_run_value(run, d->in[0])},
-        .mul = mul,
-        .add = add,
-        .act = d->u.map.act,
-        .out = weft_run_value(run, d->out),
-        .row0 = 0,
-        .row1 = weft_run_rows(g, run, d->out),
-    };
+    const size_t count =
+        (size_t)run->layout->n * (size_t)weft_graph_at(g, d->out)->c;
+    float *terms = weft_run_value(run, d->temp[0]);
 
-    fill(mul, count, d->u.map.mul);
-    fill(add, count, d->u.map.add);
-    run->dev->affine(&a, run->pool);
-    return WEFT_OK;
+    fill(terms, count, d->u.map.mul);
+    fill(terms + count, count, d->u.map.add);
+    return apply(g, node, run);
+}
+
+static weft_status affine_forward(const weft_graph *g, int node, weft_run *run)
+{
+    const weft_node *d = &g->node[node];
+    const size_t n = (size_t)run->layout->n;
+    const size_t c = (size_t)weft_graph_at(g, d->out)->c;
+    const float *pairs = weft_run_weight(run, d->weight[0]);
+    float *terms = weft_run_value(run, d->temp[0]);
+
+    for (size_t i = 0; i < 2 * n; i++)
+        memcpy(terms + i * c, pairs + i / n * c, c * sizeof *terms);
+    return apply(g, node, run);
+}
+
+static weft_status over_time_forward(const weft_graph *g, int node,
+                                     weft_run *run)
+{
+    const weft_node *d = &g->node[node];
+    const size_t n = (size_t)run->layout->n;
+    const size_t c = (size_t)weft_graph_at(g, d->out)->c;
+    float *terms = weft_run_value(run, d->temp[0]);
+
+    for (size_t s = 0; s < n; s++) fill(terms + s * c, c, 1 / run->time[s]);
+    fill(terms + n * c, n * c, 0);
+    return apply(g, node, run);
 }
 
 static const weft_layer_ops map_ops = {"map", map_forward, NULL, NULL};
+static const weft_layer_ops affine_ops = {"map", affine_forward, NULL, NULL};
+static const weft_layer_ops over_time_ops = {"map", over_time_forward, NULL,
+                                             NULL};
 
-weft_val weft_add_map(weft_graph *g, weft_val in, float mul, float add,
-                      weft_act act)
+static weft_node *add(weft_graph *g, const weft_layer_ops *ops,
+                      const char *name, weft_val in, weft_act act)
 {
     weft_val out, terms;
     weft_value v;
     weft_node *d;
 
-    if (g->status != WEFT_OK) return WEFT_NONE;
+    if (g->status != WEFT_OK) return NULL;
     v = *weft_graph_at(g, in);
     terms = weft_graph_value(g, 0, 1, 2 * v.c);
     out = weft_graph_value(g, v.rows_per_unit, v.w, v.c);
-    d = weft_graph_node(g, &map_ops, "map");
-    if (!d || out == WEFT_NONE) return WEFT_NONE;
+    d = weft_graph_node(g, ops, name);
+    if (!d || out == WEFT_NONE) return NULL;
     d->in[0] = in;
     d->out = out;
     d->temp[0] = terms;
     d->over = 0;
-    d->u.map.mul = mul;
-    d->u.map.add = add;
     d->u.map.act = act;
-    return out;
+    return d;
+}
+
+weft_val weft_add_map(weft_graph *g, weft_val in, float mul, float plus,
+                      weft_act act)
+{
+    weft_node *d = add(g, &map_ops, "map", in, act);
+
+    if (!d) return WEFT_NONE;
+    d->u.map.mul = mul;
+    d->u.map.add = plus;
+    return d->out;
+}
+
+weft_val weft_add_affine(weft_graph *g, weft_val in, const float *mul,
+                         const float *plus, weft_act act)
+{
+    weft_node *d = add(g, &affine_ops, "affine", in, act);
+    weft_weight w = {.kind = WEFT_WEIGHT_FLOAT};
+    size_t c;
+
+    if (!d) return WEFT_NONE;
+    c = (size_t)weft_graph_at(g, in)->c;
+    w.count = 2 * c;
+    w.constant = malloc(w.count * sizeof *w.constant);
+    if (!w.constant) {
+        g->status = weft_fail(WEFT_ENOMEM, "out of memory for a net");
+        return WEFT_NONE;
+    }
+    memcpy(w.constant, mul, c * sizeof *mul);
+    memcpy(w.constant + c, plus, c * sizeof *plus);
+    d->weight[0] = weft_graph_weight(g, &w);
+    return d->out;
+}
+
+weft_val weft_add_over_time(weft_graph *g, weft_val in)
+{
+    weft_node *d = add(g, &over_time_ops, "over_time", in, WEFT_LINEAR);
+
+    return d ? d->out : WEFT_NONE;
 }
 
 /* ---- sum of vectors ------------------------------------------------------ */

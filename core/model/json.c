@@ -151,6 +151,11 @@ bool weft_json_has(const weft_json *json, const char *key)
     return look(json, key) != NULL;
 }
 
+bool weft_json_is_null(const weft_json *json, const char *key)
+{
+    return json_is_null(json_object_get(json->root, key));
+}
+
 /* *value = NULL if the key is missing or null. */
 static weft_status find(const weft_json *json, const char *key, json_t **value)
 {

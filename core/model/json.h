@@ -31,6 +31,8 @@ const char *weft_json_name(const weft_json *json);
 
 /* There and not null. To ask is not to read: the key is not remembered. */
 bool weft_json_has(const weft_json *json, const char *key);
+/* There, and null: for keys whose null is not their default. */
+bool weft_json_is_null(const weft_json *json, const char *key);
 
 weft_status weft_json_int(const weft_json *json, const char *key, int fallback,
                           int min, int max, int *out);

@@ -57,6 +57,7 @@ void weft_graph_init(weft_graph *g, int unit, int w, int c)
 static void release_weight(weft_weight *w)
 {
     for (int i = 0; i < WEFT_MAX_SOURCES; i++) free(w->name[i]);
+    free(w->constant);
 }
 
 void weft_graph_release(weft_graph *g)

@@ -35,7 +35,8 @@ typedef struct weft_value {
     int made, last;   /* nodes that write it first and read it last */
 } weft_value;
 
-/* One packed weight: a conv's matrix, or plain float vectors. */
+/* One packed weight: a conv's matrix, or plain float vectors. Floats without
+ * sources are not in the file: the net's config gives them. */
 typedef enum weft_weight_kind {
     WEFT_WEIGHT_CONV,  /* packed by the device for `conv` */
     WEFT_WEIGHT_FLOAT, /* converted to float, element order kept */
@@ -50,6 +51,7 @@ typedef struct weft_weight {
     int shape[WEFT_MAX_SOURCES][4]; /* expected; unused dimensions 0 */
     weft_conv conv;                 /* kind CONV */
     size_t count;                   /* kind FLOAT: floats in all */
+    float *constant;                /* nsrc 0: the floats; owned */
 } weft_weight;
 
 typedef struct weft_graph weft_graph;
