@@ -12,39 +12,47 @@
 #include "core/net/graph.h"
 
 typedef enum weft_net_kind {
-    WEFT_NET_UNET2D,    /* UNet2DModel */
-    WEFT_NET_VAE_TINY,  /* AutoencoderTiny */
-    WEFT_NET_VAE_KL,    /* AutoencoderKL */
+    WEFT_NET_UNET2D,   /* UNet2DModel */
+    WEFT_NET_VAE_TINY, /* AutoencoderTiny */
+    WEFT_NET_VAE_KL,   /* AutoencoderKL */
 } weft_net_kind;
+
+enum { WEFT_MAX_LATENT = 32 }; /* channels with a mean and deviation each */
 
 /* What the rest of weft must know of a net before it is built. */
 typedef struct weft_net_info {
     weft_net_kind kind;
-    const char *class_name; /* as in config.json */
-    int in_channels, out_channels;
-    int stride;             /* U-Net: height and width of the input must be
-                               multiples; VAE: pixels per latent */
-    int latent_channels;    /* VAE */
-    int labels;             /* number of class embeddings; 0: none */
-    bool label_is_time;     /* class_embed_type "timestep" */
-    float scaling_factor, shift_factor;     /* VAE */
-    float latents_mean[32], latents_std[32]; /* VAE, where given */
-    bool has_mean_std;
-    int sample_size; /* of the config, pixels of the net's own input; 0 */
+    const char *class_name;        /* as in config.json */
+    int in_channels, out_channels; /* of the sample; VAE: of the picture */
+    int stride;          /* U-Net: height and width of the input must be
+                            multiples; VAE: pixels per latent */
+    int latent_channels; /* VAE */
+    int labels;          /* number of class embeddings; 0: none */
+    bool label_is_time;  /* class_embed_type "timestep": any number, needed */
+    float scaling_factor, shift_factor; /* VAE */
+    bool has_mean_std;                  /* VAE: instead of shift_factor */
+    float latents_mean[WEFT_MAX_LATENT], latents_std[WEFT_MAX_LATENT];
+    int sample_size; /* of the config, pixels of the net's own input; or 0 */
 } weft_net_info;
 
-/* `c`: the parsed config.json. Errors name file and key. */
+/* `c`: the parsed config.json. Errors name file and key. Every option of the
+ * config is read or refused here. */
 weft_status weft_net_read_info(const weft_json *c, weft_net_info *info);
 
 typedef enum weft_net_part {
     WEFT_PART_NET,    /* U-Net: prediction from sample */
-    WEFT_PART_DECODE, /* VAE: picture from latents, scale and shift included */
-    WEFT_PART_ENCODE, /* VAE: latents (KL: the mean, log-variance beside) */
+    WEFT_PART_DECODE, /* VAE: picture in [-1, 1], not clamped, from latents as
+                         samplers know them: z / scaling_factor + shift_factor,
+                         or z * std / scaling_factor + mean, comes first */
+    WEFT_PART_ENCODE, /* VAE: latents of a picture in [-1, 1] as the net makes
+                         them, no factor applied; AutoencoderKL: the means,
+                         then as many channels of log-variances, not clamped */
 } weft_net_part;
 
-/* `unit`: rows of the input per unit of the cut, a multiple of info.stride for
- * a U-Net. `w`: columns of the input. `wtype`: type of the weights in the file
- * (they stay what they are; the device decides how to hold them). */
+/* `unit`: rows of the input per unit of the cut, and `w`: columns of the input:
+ * multiples of info.stride, except to decode. `wtype`: type of the weights in
+ * the file (weft_load_dtype; they stay what they are, the device decides how
+ * to hold them). On failure there is no graph to release. */
 weft_status weft_net_build(const weft_json *c, const weft_net_info *info,
                            weft_net_part part, int unit, int w,
                            weft_dtype wtype, weft_graph *g);

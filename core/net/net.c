@@ -1,0 +1,80 @@
+#include "core/net/net.h"
+
+#include <string.h>
+
+#include "core/net/blocks.h"
+
+enum { MOST_COLUMNS = 1 << 24 };
+
+weft_status weft_net_read_info(const weft_json *c, weft_net_info *info)
+{
+    static const char *const known[] = {"UNet2DModel", "AutoencoderTiny",
+                                        "AutoencoderKL", NULL};
+    weft_net_info made = {0};
+    int kind;
+
+    if (!weft_json_has(c, "_class_name"))
+        return weft_fail(WEFT_EINPUT, "%s: has no _class_name",
+                         weft_json_name(c));
+    WEFT_TRY(weft_config_choice(c, "_class_name", "", known, &kind));
+    made.kind = (weft_net_kind)kind;
+    made.class_name = known[kind];
+    if (made.kind == WEFT_NET_UNET2D)
+        WEFT_TRY(weft_unet2d_info(c, &made));
+    else if (made.kind == WEFT_NET_VAE_TINY)
+        WEFT_TRY(weft_vae_tiny_info(c, &made));
+    else
+        WEFT_TRY(weft_vae_kl_info(c, &made));
+    *info = made;
+    return WEFT_OK;
+}
+
+/* What the net's input must be a multiple of, in rows and columns. */
+static int stride_of(const weft_net_info *info, weft_net_part part)
+{
+    return part == WEFT_PART_DECODE ? 1 : info->stride;
+}
+
+static int input_channels(const weft_net_info *info, weft_net_part part)
+{
+    return part == WEFT_PART_DECODE ? info->latent_channels : info->in_channels;
+}
+
+static weft_status build(const weft_json *c, const weft_net_info *info,
+                         weft_net_part part, weft_graph *g)
+{
+    switch (info->kind) {
+    case WEFT_NET_UNET2D:
+        return weft_unet2d_build(c, g);
+    case WEFT_NET_VAE_TINY:
+        return weft_vae_tiny_build(c, info, part, g);
+    case WEFT_NET_VAE_KL:
+        return weft_vae_kl_build(c, info, part, g);
+    }
+    WEFT_BUG("no such kind of net");
+}
+
+weft_status weft_net_build(const weft_json *c, const weft_net_info *info,
+                           weft_net_part part, int unit, int w,
+                           weft_dtype wtype, weft_graph *g)
+{
+    const int stride = stride_of(info, part);
+    weft_status st;
+
+    WEFT_MUST((info->kind == WEFT_NET_UNET2D) == (part == WEFT_PART_NET));
+    if (unit < 1 || unit > MOST_COLUMNS || unit % stride)
+        return weft_fail(WEFT_EINPUT,
+                         "%s: units of %d rows; the net needs multiples of %d",
+                         weft_json_name(c), unit, stride);
+    if (w < 1 || w > MOST_COLUMNS || w % stride)
+        return weft_fail(WEFT_EINPUT,
+                         "%s: a width of %d; the net needs multiples of %d",
+                         weft_json_name(c), w, stride);
+    weft_graph_init(g, unit, w, input_channels(info, part));
+    g->wtype = wtype;
+    st = build(c, info, part, g);
+    if (st == WEFT_OK) return WEFT_OK;
+    if (g->status != WEFT_OK) weft_fail_within(st, "%s", weft_json_name(c));
+    weft_graph_release(g);
+    return st;
+}
