@@ -2,7 +2,8 @@
  * denoiser.h - whatever predicts, one of weft's five seams.
  *
  * A model is a denoiser; guidance is a denoiser made of denoisers. A denoiser
- * serves a fixed batch of n samples with fixed conditions, set up in the plan.
+ * serves a fixed batch of n samples with fixed conditions, set up in the plan;
+ * a prediction allocates nothing.
  */
 #ifndef WEFT_CORE_GUIDE_DENOISER_H
 #define WEFT_CORE_GUIDE_DENOISER_H
@@ -19,7 +20,7 @@ typedef struct weft_batch {
 
 static inline size_t weft_batch_floats(const weft_batch *b)
 {
-    return (size_t)b->rows * b->n * b->w * b->c;
+    return (size_t)b->rows * (size_t)b->n * (size_t)b->w * (size_t)b->c;
 }
 
 typedef struct weft_denoiser weft_denoiser;
@@ -28,8 +29,8 @@ typedef struct weft_denoiser_ops {
     const char *name;
     /* x: what the net reads (a solver has scaled it); time: the net's time,
      * fractional where the solver's nodes are; out: the raw prediction
-     * (epsilon, v or sample, as the schedule says). Collective over the
-     * patches; same call, same order on all of them. */
+     * (epsilon, v or sample, as the schedule says), not x itself. Collective
+     * over the patches; same call, same order on all of them. */
     weft_status (*predict)(weft_denoiser *d, const float *x, double time,
                            float *out);
     void (*destroy)(weft_denoiser *d);
@@ -50,10 +51,12 @@ static inline weft_status weft_predict(weft_denoiser *d, const float *x,
 
 void weft_denoiser_destroy(weft_denoiser *d); /* NULL is nothing */
 
-/* e_u + w (e_c - e_u), literally (Ho & Salimans 2022, eq. 6 in this form).
- * Either one inner denoiser of batch 2 n, conditional samples first, then
- * unconditional (`uncond` NULL), or two of batch n. The inner ones are owned
- * from a successful return on. */
+/* e_u + w (e_c - e_u), literally (Ho & Salimans 2022, eq. 6 in this form), in
+ * float as diffusers computes it. Either one inner denoiser of batch 2 n
+ * (within each row samples 0 .. n-1 are conditional, n .. 2n-1 the same
+ * samples unconditional; `uncond` NULL), or two of batch n. Its evaluations
+ * are those of the inner ones. The inner ones are owned from a successful
+ * return on. */
 weft_status weft_cfg_create(weft_denoiser *cond, weft_denoiser *uncond,
                             double w, weft_denoiser **out);
 

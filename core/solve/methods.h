@@ -1,0 +1,40 @@
+/*
+ * methods.h - what the solvers of core/solve share: their tables, and the
+ * element loops. Inside core/solve only.
+ */
+#ifndef WEFT_CORE_SOLVE_METHODS_H
+#define WEFT_CORE_SOLVE_METHODS_H
+
+#include "core/solve/solver.h"
+
+extern const weft_solver_ops weft_ddim_ops, weft_euler_ops, weft_euler_a_ops,
+    weft_heun_ops, weft_dpmpp_ops;
+
+/* Two coefficients: x of x, m of the net's prediction. */
+typedef struct weft_mix {
+    double x, m;
+} weft_mix;
+
+/* How x0 and eps come from x = a x0 + b eps and the prediction. */
+weft_mix weft_mix_x0(weft_prediction p, double a, double b);
+weft_mix weft_mix_eps(weft_prediction p, double a, double b);
+
+/* v held within -range .. range; not-a-number stays what it is, so that it is
+ * found after the step. */
+static inline double weft_clip(double v, double range)
+{
+    return v < -range ? -range : v > range ? range : v;
+}
+
+/* Buffer k of a bound solver. */
+float *weft_solver_work(const weft_solver *s, int k);
+size_t weft_solver_floats(const weft_solver *s);
+
+/* x = c.x x + c.m m */
+void weft_blend(weft_mix c, float *x, const float *m, size_t n);
+/* out = factor x; out may be x. */
+void weft_scale(double factor, const float *x, float *out, size_t n);
+/* x += amount z for a fresh draw z of every sample, kept in `z`. */
+void weft_solver_add_noise(weft_solver *s, double amount, float *z, float *x);
+
+#endif

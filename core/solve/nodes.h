@@ -1,0 +1,14 @@
+/*
+ * nodes.h - the noise levels that a solver walks: time, sigma and cumulative
+ * alpha of every node, and the sigma of the start. Inside core/solve only.
+ */
+#ifndef WEFT_CORE_SOLVE_NODES_H
+#define WEFT_CORE_SOLVE_NODES_H
+
+#include "core/solve/solver.h"
+
+/* Fill time, sigma, abar ([s->steps + 1] each) and init_sigma of a solver whose
+ * kind, steps and schedule are set. */
+weft_status weft_nodes_fill(const weft_solver_opts *o, weft_solver *s);
+
+#endif

@@ -1,0 +1,205 @@
+#include "core/solve/solver.h"
+
+#include <float.h>
+#include <math.h>
+#include <stdlib.h>
+
+#include "core/solve/methods.h"
+#include "core/solve/nodes.h"
+
+#define STEPS_MAX 100000
+
+static const weft_solver_ops *const ops_of[WEFT_SOLVERS] = {
+    [WEFT_DDIM] = &weft_ddim_ops,       [WEFT_EULER] = &weft_euler_ops,
+    [WEFT_EULER_A] = &weft_euler_a_ops, [WEFT_HEUN] = &weft_heun_ops,
+    [WEFT_DPMPP_2M] = &weft_dpmpp_ops,
+};
+
+static weft_status check_opts(const weft_solver_opts *o, int steps)
+{
+    if (o->nodes && o->sigmas)
+        return weft_fail(WEFT_EINPUT, "nodes and sigmas exclude each other");
+    if (steps < 1 || steps > STEPS_MAX)
+        return weft_fail(WEFT_EINPUT, "%d steps are not within 1 to %d", steps,
+                         STEPS_MAX);
+    if (!(o->eta >= 0 && o->eta <= 1))
+        return weft_fail(WEFT_EINPUT, "eta %g is not within 0 to 1", o->eta);
+    if (o->eta > 0 && o->kind != WEFT_DDIM)
+        return weft_fail(WEFT_EINPUT, "eta %g: solver %s has no eta", o->eta,
+                         weft_solver_name[o->kind]);
+    return WEFT_OK;
+}
+
+static weft_status allocate(weft_solver *s)
+{
+    const size_t n = (size_t)s->steps + 1;
+
+    s->time = calloc(3 * n, sizeof *s->time);
+    if (!s->time)
+        return weft_fail(WEFT_ENOMEM, "no memory for %d steps", s->steps);
+    s->sigma = s->time + n;
+    s->abar = s->sigma + n;
+    return WEFT_OK;
+}
+
+weft_status weft_solver_create(const weft_solver_opts *o,
+                               const weft_noise_schedule *schedule,
+                               weft_solver **s)
+{
+    const int steps = o->nodes || o->sigmas ? o->nnodes : o->steps;
+    weft_solver *made;
+    weft_status st;
+
+    WEFT_MUST(o->kind == schedule->solver);
+    WEFT_TRY(check_opts(o, steps));
+    made = calloc(1, sizeof *made);
+    if (!made) return weft_fail(WEFT_ENOMEM, "no memory for a solver");
+    made->ops = ops_of[o->kind];
+    made->kind = o->kind;
+    made->steps = steps;
+    made->eta = o->eta;
+    made->schedule = schedule;
+    st = allocate(made);
+    if (st == WEFT_OK) st = weft_nodes_fill(o, made);
+    if (st == WEFT_OK)
+        *s = made;
+    else
+        weft_solver_destroy(made);
+    return st;
+}
+
+void weft_solver_destroy(weft_solver *s)
+{
+    if (!s) return;
+    free(s->time);
+    free(s);
+}
+
+size_t weft_solver_buffer_floats(const weft_solver *s, const weft_batch *b)
+{
+    return (size_t)s->ops->buffers * weft_batch_floats(b);
+}
+
+void weft_solver_bind(weft_solver *s, const weft_batch *b, const weft_field *f,
+                      weft_noise *noise, float *buffer)
+{
+    WEFT_MUST(b->rows == f->rows && b->w == f->w && b->c == f->c);
+    s->batch = *b;
+    s->field = *f;
+    s->noise = noise;
+    s->buffer = buffer;
+    s->history = 0;
+}
+
+int weft_solver_passes(const weft_solver *s, int i)
+{
+    return s->kind == WEFT_HEUN && i < s->steps - 1 ? 2 : 1;
+}
+
+int weft_solver_draws(const weft_solver *s, int i)
+{
+    (void)i;
+    return s->kind == WEFT_EULER_A || (s->kind == WEFT_DDIM && s->eta > 0);
+}
+
+float *weft_solver_work(const weft_solver *s, int k)
+{
+    return s->buffer + (size_t)k * weft_solver_floats(s);
+}
+
+size_t weft_solver_floats(const weft_solver *s)
+{
+    return weft_batch_floats(&s->batch);
+}
+
+static void draw_all(weft_solver *s, float *z)
+{
+    const size_t sample = (size_t)s->batch.w * (size_t)s->batch.c;
+
+    for (int k = 0; k < s->batch.n; k++)
+        weft_noise_fill(&s->noise[k], &s->field, z + (size_t)k * sample,
+                        (size_t)s->batch.n * sample);
+}
+
+void weft_solver_start(weft_solver *s, float *x)
+{
+    draw_all(s, x);
+    weft_scale(s->init_sigma, x, x, weft_solver_floats(s));
+    s->history = 0;
+}
+
+void weft_solver_add_noise(weft_solver *s, double amount, float *z, float *x)
+{
+    const size_t n = weft_solver_floats(s);
+
+    draw_all(s, z);
+    weft_blend((weft_mix){1, amount}, x, z, n);
+}
+
+/* Cheap pass first: it has no exit, so that it vectorises. */
+static bool all_finite(const float *x, size_t n)
+{
+    int bad = 0;
+
+    for (size_t k = 0; k < n; k++) bad |= !(fabsf(x[k]) <= FLT_MAX);
+    return !bad;
+}
+
+static weft_status check_finite(const weft_solver *s, const char *what, int i,
+                                const float *x)
+{
+    const weft_batch *b = &s->batch;
+    const size_t sample = (size_t)b->w * (size_t)b->c;
+    size_t k = 0;
+
+    if (all_finite(x, weft_solver_floats(s))) return WEFT_OK;
+    while (fabsf(x[k]) <= FLT_MAX) k++;
+    return weft_fail(WEFT_ENAN,
+                     "%s %d of %d (%s): the latent is %s, first in sample %d "
+                     "at latent row %d",
+                     what, i + 1, s->steps, s->ops->name,
+                     isnan(x[k]) ? "not a number" : "infinite",
+                     (int)(k / sample % (size_t)b->n),
+                     s->field.row0 + (int)(k / sample / (size_t)b->n));
+}
+
+weft_status weft_solver_step(weft_solver *s, int i, weft_denoiser *d, float *x)
+{
+    WEFT_MUST(i >= 0 && i < s->steps);
+    WEFT_TRY(s->ops->step(s, i, d, x));
+    return check_finite(s, "step", i, x);
+}
+
+weft_status weft_solver_invert(weft_solver *s, int i, weft_denoiser *d,
+                               float *x)
+{
+    WEFT_MUST(i >= 0 && i < s->steps);
+    if (!s->ops->invert)
+        return weft_fail(WEFT_EINPUT, "solver %s has no inverse", s->ops->name);
+    WEFT_TRY(s->ops->invert(s, i, d, x));
+    return check_finite(s, "inverse of step", i, x);
+}
+
+weft_mix weft_mix_x0(weft_prediction p, double a, double b)
+{
+    if (p == WEFT_PREDICT_EPSILON) return (weft_mix){1 / a, -b / a};
+    if (p == WEFT_PREDICT_SAMPLE) return (weft_mix){0, 1};
+    return (weft_mix){a / (a * a + b * b), -b / sqrt(a * a + b * b)};
+}
+
+weft_mix weft_mix_eps(weft_prediction p, double a, double b)
+{
+    if (p == WEFT_PREDICT_EPSILON) return (weft_mix){0, 1};
+    if (p == WEFT_PREDICT_SAMPLE) return (weft_mix){1 / b, -a / b};
+    return (weft_mix){b / (a * a + b * b), a / sqrt(a * a + b * b)};
+}
+
+void weft_blend(weft_mix c, float *x, const float *m, size_t n)
+{
+    for (size_t k = 0; k < n; k++) x[k] = (float)(c.x * x[k] + c.m * m[k]);
+}
+
+void weft_scale(double factor, const float *x, float *out, size_t n)
+{
+    for (size_t k = 0; k < n; k++) out[k] = (float)(factor * x[k]);
+}
