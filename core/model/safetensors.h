@@ -5,7 +5,9 @@
  * checks everything the format promises before any tensor is used (header
  * length, JSON, dtypes, shapes, offsets, no holes, no overlap, exact file
  * length), and hands out pointers into the map. Nothing is copied. Files are
- * hostile until checked.
+ * hostile until checked: whatever is in them, what is handed out lies inside.
+ * A file that another process shortens while it is open is not guarded
+ * against.
  */
 #ifndef WEFT_CORE_MODEL_SAFETENSORS_H
 #define WEFT_CORE_MODEL_SAFETENSORS_H
@@ -18,25 +20,32 @@
 
 enum { WEFT_MAX_DIMS = 8 };
 
+/* `bytes` is always what dtype and shape say, and no product of shape's
+ * numbers overflows. */
 typedef struct weft_st_tensor {
     const char *name;  /* valid while the file is open */
     const char *dtype; /* as in the file: "F32", "F16", "BF16", "I64", ... */
-    int ndim;
+    int ndim;          /* 0: a scalar */
     int64_t shape[WEFT_MAX_DIMS];
-    const void *data;
+    const void *data; /* row by row; need not be aligned to its type */
     size_t bytes;
 } weft_st_tensor;
 
+/* Bits of one element: 4 to 64; 0 if the format has no such dtype. */
+int weft_st_dtype_bits(const char *dtype);
+
 typedef struct weft_st weft_st;
 
-/* `path`: a .safetensors file, or a .safetensors.index.json. */
+/* `path`: a .safetensors file, or an index (a name that ends in .json) whose
+ * weight_map says which file beside it has which tensor. Tensors of those
+ * files that the map does not give to them are checked and left out. */
 weft_status weft_st_open(const char *path, weft_st **st);
 void weft_st_close(weft_st *st);
 
 int weft_st_count(const weft_st *st);
 const weft_st_tensor *weft_st_at(const weft_st *st, int i); /* by name order */
 const weft_st_tensor *weft_st_find(const weft_st *st, const char *name);
-/* A string of __metadata__, or NULL. */
+/* A string of __metadata__ (of the first file that has the key), or NULL. */
 const char *weft_st_metadata(const weft_st *st, const char *key);
 const char *weft_st_path(const weft_st *st);
 size_t weft_st_bytes(const weft_st *st); /* mapped in all */
@@ -46,7 +55,8 @@ size_t weft_st_bytes(const weft_st *st); /* mapped in all */
 void weft_st_drop(const weft_st *st, const weft_st_tensor *t);
 
 /* A model component: FOLDER/config.json and FOLDER/
- * diffusion_pytorch_model.safetensors, or the sharded form. `config` is the
+ * diffusion_pytorch_model.safetensors, or the sharded form, or else the only
+ * variant there is (diffusion_pytorch_model.fp16.safetensors). `config` is the
  * path of config.json, `weights` of the file that exists; at most `room`
  * bytes each. Missing files are named. */
 weft_status weft_component_paths(const char *folder, char *config,
@@ -57,7 +67,7 @@ weft_status weft_component_paths(const char *folder, char *config,
 /* A writer makes the file under a temporary name beside `path` with its
  * header, takes bytes at any offset of a tensor in any order, and puts it in
  * place (fsync, rename, fsync of the folder) when it is finished. Dropped
- * unfinished, nothing remains. */
+ * unfinished, nothing remains. One thread at a time. */
 typedef struct weft_st_writer weft_st_writer;
 
 typedef struct weft_st_entry {
@@ -67,13 +77,16 @@ typedef struct weft_st_entry {
     int64_t shape[WEFT_MAX_DIMS];
 } weft_st_entry;
 
-/* `metadata`: pairs of key and value, NULL-terminated, or NULL. The same
- * arguments give the same bytes. */
+/* `metadata`: pairs of key and value, NULL-terminated, or NULL. Tensors lie in
+ * the file in the order given, without gaps; with the widest dtypes first all
+ * are aligned. The same arguments give the same bytes. */
 weft_status weft_st_create(const char *path, const weft_st_entry *entry, int n,
                            const char *const *metadata, weft_st_writer **w);
+/* `offset` and `bytes` within tensor number `entry`. */
 weft_status weft_st_put(weft_st_writer *w, int entry, size_t offset,
                         const void *data, size_t bytes);
-weft_status weft_st_finish(weft_st_writer *w); /* frees w, whatever happens */
+/* Frees w, whatever happens. Fails if a tensor got fewer bytes than it has. */
+weft_status weft_st_finish(weft_st_writer *w);
 void weft_st_abandon(weft_st_writer *w);
 
 #endif

@@ -76,7 +76,7 @@ static void reads_values(void **state)
 
 static void falls_back(void **state)
 {
-    weft_json *json = parse("{\"n\": null}");
+    weft_json *json = parse("{\"n\": null, \"zero\": 0}");
     static const char *const keys[] = {"n", "missing"};
     const char *s = "x";
     double d;
@@ -99,6 +99,9 @@ static void falls_back(void **state)
         assert_int_equal(weft_json_ints(json, key, 0, 9, &i, 1, &n), WEFT_OK);
         assert_int_equal(n, 0);
     }
+    assert_true(weft_json_is_null(json, "n"));
+    assert_false(weft_json_is_null(json, "missing"));
+    assert_false(weft_json_is_null(json, "zero"));
     weft_json_free(json);
 }
 
@@ -225,12 +228,11 @@ static void limits_depth(void **state)
 
     (void)state;
     for (int n = 63; n <= 64; n++) {
-        strcpy(text, "{\"a\\\"[[\": ");
-        size_t at = strlen(text);
+        const size_t at = (size_t)snprintf(text, LONG, "{\"a\\\"[[\": ");
 
         memset(text + at, '[', (size_t)n);
         memset(text + at + n, ']', (size_t)n);
-        strcpy(text + at + 2 * n, "}");
+        memcpy(text + at + 2 * n, "}", 2);
         if (n == 63) {
             json = parse(text);
             weft_json_free(json);
