@@ -42,12 +42,12 @@ static weft_status check_launcher(int size)
     return WEFT_OK;
 }
 
-static weft_status open_mpi(int *argc, char ***argv, weft_comm *c)
+static weft_status open_mpi(weft_comm *c)
 {
     int provided, given;
 
     WEFT_TRY(weft_mpi_check(
-        MPI_Init_thread(argc, argv, MPI_THREAD_FUNNELED, &provided),
+        MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &provided),
         "MPI_Init_thread"));
     given = MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
     WEFT_TRY(weft_mpi_check(given, "MPI_Comm_set_errhandler"));
@@ -60,7 +60,7 @@ static weft_status open_mpi(int *argc, char ***argv, weft_comm *c)
     return WEFT_OK;
 }
 
-weft_status weft_comm_open(int *argc, char ***argv, weft_comm **job)
+weft_status weft_comm_open(weft_comm **job)
 {
     weft_comm *c = calloc(1, sizeof *c);
     weft_status st;
@@ -69,7 +69,7 @@ weft_status weft_comm_open(int *argc, char ***argv, weft_comm **job)
     c->size = 1;
     gethostname(c->host, sizeof c->host - 1);
     c->alone = !launched();
-    st = c->alone ? WEFT_OK : open_mpi(argc, argv, c);
+    st = c->alone ? WEFT_OK : open_mpi(c);
     if (st == WEFT_OK) st = check_launcher(c->size);
     *job = c;
     return st;

@@ -18,7 +18,7 @@
 typedef struct weft_comm weft_comm;
 
 /* Collective over the job; call once, early. */
-weft_status weft_comm_open(int *argc, char ***argv, weft_comm **job);
+weft_status weft_comm_open(weft_comm **job);
 /* Collective over the job. NULL is nothing. */
 void weft_comm_close(weft_comm *job);
 

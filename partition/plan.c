@@ -216,7 +216,8 @@ weft_volume weft_plan_total(const weft_plan *p)
 
     for (int i = 0; i < p->nnets; i++)
         add_times(&v, &p->net[i].volume,
-                  (uint64_t)batches * (uint64_t)p->net[i].evaluations);
+                  (uint64_t)(p->net[i].each_image ? images : batches) *
+                      (uint64_t)p->net[i].evaluations);
     add_times(&v, &p->output, (uint64_t)images);
     return v;
 }

@@ -26,7 +26,8 @@ typedef struct weft_plan_net {
     const char *role; /* "denoise", "decode"; borrowed */
     const weft_graph *graph;
     int n;             /* samples that one evaluation takes */
-    int evaluations;   /* calls per batch of images */
+    int evaluations;   /* calls per batch of images ... */
+    bool each_image;   /* ... or per image */
     size_t file_bytes; /* of its weights in the checkpoint */
     /* filled in by weft_plan_make: */
     size_t weight_bytes;               /* packed, once per node */

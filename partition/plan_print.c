@@ -7,11 +7,11 @@ static double mib(size_t bytes) { return (double)bytes / 1048576.0; }
 static void print_net(const weft_plan_net *n, FILE *to)
 {
     fprintf(to,
-            "%-10s %d evaluation%s of %d sample%s, %.1f GFLOP each; "
+            "%-10s %d evaluation%s per %s of %d sample%s, %.1f GFLOP each; "
             "weights %.1f MiB in the file, %.1f MiB packed\n",
-            n->role, n->evaluations, n->evaluations == 1 ? "" : "s", n->n,
-            n->n == 1 ? "" : "s", n->flops / 1e9, mib(n->file_bytes),
-            mib(n->weight_bytes));
+            n->role, n->evaluations, n->evaluations == 1 ? "" : "s",
+            n->each_image ? "image" : "batch", n->n, n->n == 1 ? "" : "s",
+            n->flops / 1e9, mib(n->file_bytes), mib(n->weight_bytes));
     fprintf(to,
             "           busiest patch %.1f %% of the work, holds %zu of "
             "%zu rows of the largest feature map\n",

@@ -56,11 +56,11 @@ static size_t bytes_of(const weft_graph *g, weft_val v, const weft_layout *l)
            (size_t)x->w * (size_t)x->c * sizeof(float);
 }
 
-weft_status weft_model_create(const weft_model_opts *o, const float *label,
-                              weft_denoiser **out)
+weft_status weft_model_create(const weft_graph *g, const weft_run *run,
+                              const float *label, weft_denoiser **out)
 {
-    const weft_layout *l = o->layout;
-    const weft_value *in = weft_graph_at(o->graph, o->graph->input);
+    const weft_layout *l = run->layout;
+    const weft_value *in = weft_graph_at(g, g->input);
     model *m = calloc(1, sizeof *m);
 
     if (!m) return weft_fail(WEFT_ENOMEM, "out of memory for a model");
@@ -69,25 +69,18 @@ weft_status weft_model_create(const weft_model_opts *o, const float *label,
                                         .n = l->n,
                                         .w = in->w,
                                         .c = in->c}};
-    m->graph = o->graph;
-    m->in_bytes = bytes_of(o->graph, o->graph->input, l);
-    m->out_bytes = bytes_of(o->graph, o->graph->output, l);
+    m->graph = g;
+    m->in_bytes = bytes_of(g, g->input, l);
+    m->out_bytes = bytes_of(g, g->output, l);
     m->time = calloc((size_t)l->n, sizeof *m->time);
     m->label = label ? calloc((size_t)l->n, sizeof *m->label) : NULL;
     if (!m->time || (label && !m->label)) {
         destroy(&m->base);
         return weft_fail(WEFT_ENOMEM, "out of memory for a model");
     }
-    m->run = (weft_run){.dev = o->dev,
-                        .pool = o->pool,
-                        .x = o->lane,
-                        .layout = l,
-                        .block = o->block,
-                        .weights = o->weights,
-                        .time = m->time,
-                        .label = m->label,
-                        .first_slot = o->first_slot,
-                        .seconds = o->seconds};
+    m->run = *run;
+    m->run.time = m->time;
+    m->run.label = m->label;
     if (label) weft_model_set_labels(&m->base, label);
     *out = &m->base;
     return WEFT_OK;

@@ -1,0 +1,64 @@
+#include "launch/netfile.h"
+
+#include <string.h>
+
+#include "core/model/load.h"
+
+enum { PATH_ROOM = 4096 };
+
+static uint64_t fold(uint64_t h, const void *data, size_t bytes)
+{
+    const unsigned char *b = data;
+
+    for (size_t i = 0; i < bytes; i++) h = (h ^ b[i]) * 1099511628211u;
+    return h;
+}
+
+/* Of the header, not of the data: cheap however large the file is. */
+static uint64_t fingerprint_of(const weft_st *st)
+{
+    uint64_t h = 14695981039346656037u;
+
+    for (int i = 0; i < weft_st_count(st); i++) {
+        const weft_st_tensor *t = weft_st_at(st, i);
+
+        h = fold(h, t->name, strlen(t->name));
+        h = fold(h, t->dtype, strlen(t->dtype));
+        h = fold(h, t->shape, (size_t)t->ndim * sizeof *t->shape);
+    }
+    return h;
+}
+
+weft_status weft_netfile_open(const char *folder, weft_netfile *f)
+{
+    char config[PATH_ROOM], weights[PATH_ROOM];
+
+    memset(f, 0, sizeof *f);
+    WEFT_TRY(weft_component_paths(folder, config, weights, PATH_ROOM));
+    WEFT_TRY(weft_json_read(config, &f->config));
+    WEFT_TRY(weft_net_read_info(f->config, &f->info));
+    WEFT_TRY(weft_st_open(weights, &f->st));
+    f->fingerprint = fingerprint_of(f->st);
+    return WEFT_OK;
+}
+
+weft_status weft_netfile_build(weft_netfile *f, weft_net_part part, int unit,
+                               int w)
+{
+    weft_load_summary used;
+
+    WEFT_TRY(weft_net_build(f->config, &f->info, part, unit, w,
+                            weft_load_dtype(f->st), &f->graph));
+    f->built = true;
+    WEFT_TRY(weft_load_check(&f->graph, f->st, &used));
+    f->file_bytes = used.bytes;
+    return WEFT_OK;
+}
+
+void weft_netfile_close(weft_netfile *f)
+{
+    if (f->built) weft_graph_release(&f->graph);
+    weft_st_close(f->st);
+    weft_json_free(f->config);
+    memset(f, 0, sizeof *f);
+}

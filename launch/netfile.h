@@ -1,0 +1,29 @@
+/*
+ * netfile.h - a net, and the file that its weights are in.
+ *
+ * *Local.* Opening reads config.json and the header of the weights, nothing
+ * else; building makes the graph for one size of image and checks every weight
+ * against the file.
+ */
+#ifndef WEFT_LAUNCH_NETFILE_H
+#define WEFT_LAUNCH_NETFILE_H
+
+#include "core/model/safetensors.h"
+#include "core/net/net.h"
+
+typedef struct weft_netfile {
+    weft_json *config;
+    weft_st *st;
+    weft_net_info info;
+    weft_graph graph;
+    bool built;
+    size_t file_bytes;    /* of the weights that the graph uses */
+    uint64_t fingerprint; /* of names, shapes, types and places in the file */
+} weft_netfile;
+
+weft_status weft_netfile_open(const char *folder, weft_netfile *f);
+weft_status weft_netfile_build(weft_netfile *f, weft_net_part part, int unit,
+                               int w);
+void weft_netfile_close(weft_netfile *f);
+
+#endif

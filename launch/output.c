@@ -1,0 +1,255 @@
+/*
+ * Decoding and writing: every patch decodes its own rows, and they go to the
+ * group's writer from the top down. Nobody holds the whole picture.
+ */
+#include "launch/sample.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/clock.h"
+#include "core/io/png.h"
+#include "core/model/safetensors.h"
+#include "mpi/stream.h"
+
+/* One image on its way out. */
+typedef struct outgoing {
+    weft_sampler *s;
+    int slot;            /* in the batch */
+    const float *rows;   /* mine: [rows][n][w][c] */
+    int n, w, c, sample; /* of `rows`; which of the n */
+    weft_png *png;       /* writer */
+    unsigned char most;  /* brightest byte so far */
+    weft_st_writer *file;
+    int height;
+    float *plane; /* one piece, [c][rows][w] */
+} outgoing;
+
+static bool is_writer(const weft_sampler *s) { return s->job->cut.me == 0; }
+
+/* ---- pictures ------------------------------------------------------------ */
+
+/* clamp(x / 2 + 1/2) * 255, to nearest even. */
+static unsigned char pixel(float x)
+{
+    const float v = fminf(fmaxf(x * 0.5f + 0.5f, 0.0f), 1.0f) * 255.0f;
+
+    return (unsigned char)lrintf(v);
+}
+
+static void give_pixels(void *arg, int row, int rows, void *out)
+{
+    const outgoing *o = arg;
+    const size_t line = (size_t)o->w * (size_t)o->c;
+    unsigned char *to = out;
+
+    for (int y = row; y < row + rows; y++) {
+        const float *from =
+            o->rows + ((size_t)y * (size_t)o->n + (size_t)o->sample) * line;
+
+        for (size_t i = 0; i < line; i++) *to++ = pixel(from[i]);
+    }
+}
+
+static weft_status take_pixels(void *arg, int row, int rows, const void *data)
+{
+    outgoing *o = arg;
+    const unsigned char *p = data;
+    const size_t bytes = (size_t)rows * (size_t)o->w * (size_t)o->c;
+
+    (void)row;
+    for (size_t i = 0; i < bytes; i++)
+        if (p[i] > o->most) o->most = p[i];
+    return weft_png_rows(o->png, data, rows);
+}
+
+/* ---- latents ------------------------------------------------------------- */
+
+static void give_latents(void *arg, int row, int rows, void *out)
+{
+    const outgoing *o = arg;
+    const size_t line = (size_t)o->w * (size_t)o->c;
+    float *to = out;
+
+    for (int y = row; y < row + rows; y++, to += line)
+        memcpy(to,
+               o->rows + ((size_t)y * (size_t)o->n + (size_t)o->sample) * line,
+               line * sizeof *to);
+}
+
+/* [rows][w][c] to [c][rows][w], each plane at its place in the file. */
+static weft_status take_latents(void *arg, int row, int rows, const void *data)
+{
+    outgoing *o = arg;
+    const float *from = data;
+    const size_t pixels = (size_t)rows * (size_t)o->w;
+
+    for (int k = 0; k < o->c; k++) {
+        const size_t at = ((size_t)k * (size_t)o->height + (size_t)row) *
+                          (size_t)o->w * sizeof(float);
+
+        for (size_t i = 0; i < pixels; i++)
+            o->plane[i] = from[i * (size_t)o->c + (size_t)k];
+        WEFT_TRY(weft_st_put(o->file, 0, at, o->plane, pixels * sizeof(float)));
+    }
+    return WEFT_OK;
+}
+
+/* ---- the stream ---------------------------------------------------------- */
+
+static weft_status stream(outgoing *o, int rows_per_unit, size_t row_bytes,
+                          weft_give_rows *give, weft_take_rows *take)
+{
+    weft_job *j = o->s->job;
+    weft_stream s = {.patches = j->patches,
+                     .cut = &j->cut,
+                     .rows_per_unit = rows_per_unit,
+                     .row_bytes = row_bytes,
+                     .piece = WEFT_STREAM_PIECE,
+                     .give = give,
+                     .give_arg = o,
+                     .take = take,
+                     .take_arg = o,
+                     .traffic = &o->s->tally.output};
+    weft_status st;
+
+    s.buffer = malloc(2 * (size_t)s.piece * row_bytes);
+    if (!s.buffer)
+        return weft_fail(WEFT_ENOMEM, "out of memory for rows to write");
+    st = weft_stream_run(&s);
+    free(s.buffer);
+    return st;
+}
+
+static weft_status open_png(outgoing *o, int image)
+{
+    const weft_job *j = o->s->job;
+    const weft_config *c = &j->config;
+    char *path = NULL, *parameters = NULL, *identity = NULL;
+    weft_status st = weft_config_fill(c, c->output.image, image, &path);
+
+    if (st == WEFT_OK)
+        st = weft_config_parameters(c, c->sample.seed[image], &parameters);
+    if (st == WEFT_OK)
+        st = weft_config_identity(c, c->sample.seed[image], &identity);
+    if (st == WEFT_OK) {
+        const weft_text text[] = {{"parameters", parameters},
+                                  {"weft", identity}};
+
+        st = weft_png_create(path, j->setup.plan.width, j->setup.plan.height,
+                             j->setup.picture_channels, text, 2, &o->png);
+    }
+    free(path);
+    free(parameters);
+    free(identity);
+    return st;
+}
+
+/* A picture without any light is a failure that nobody should find later. */
+static weft_status close_png(outgoing *o, weft_status st, int image)
+{
+    if (st == WEFT_OK && o->most == 0)
+        st =
+            weft_fail(WEFT_ENAN,
+                      "the image of seed %llu is all black and was not "
+                      "written",
+                      (unsigned long long)o->s->job->config.sample.seed[image]);
+    if (st == WEFT_OK) return weft_png_finish(o->png);
+    weft_png_abandon(o->png);
+    return st;
+}
+
+static weft_status write_picture(outgoing *o, int image)
+{
+    const weft_plan *p = &o->s->job->setup.plan;
+    weft_status st = WEFT_OK;
+
+    if (is_writer(o->s)) WEFT_TRY(open_png(o, image));
+    st = stream(o, p->unit * p->row_scale, p->picture_row_bytes, give_pixels,
+                take_pixels);
+    return is_writer(o->s) ? close_png(o, st, image) : st;
+}
+
+static weft_status open_latents(outgoing *o, int image)
+{
+    const weft_job *j = o->s->job;
+    const weft_plan *p = &j->setup.plan;
+    const weft_st_entry entry = {
+        .name = "latents",
+        .dtype = "F32",
+        .ndim = 4,
+        .shape = {1, p->channels, p->rows, p->columns}};
+    char *path;
+    weft_status st;
+
+    WEFT_TRY(
+        weft_config_fill(&j->config, j->config.output.latents, image, &path));
+    st = weft_st_create(path, &entry, 1, NULL, &o->file);
+    free(path);
+    if (st != WEFT_OK) return st;
+    o->plane = malloc((size_t)WEFT_STREAM_PIECE * (size_t)p->columns *
+                      sizeof *o->plane);
+    if (o->plane) return WEFT_OK;
+    weft_st_abandon(o->file);
+    return weft_fail(WEFT_ENOMEM, "out of memory for rows to write");
+}
+
+static weft_status write_latents(outgoing *o, int image)
+{
+    const weft_plan *p = &o->s->job->setup.plan;
+    weft_status st;
+
+    if (is_writer(o->s)) WEFT_TRY(open_latents(o, image));
+    st = stream(o, p->unit, p->latent_row_bytes, give_latents, take_latents);
+    if (!is_writer(o->s)) return st;
+    free(o->plane);
+    if (st == WEFT_OK) return weft_st_finish(o->file);
+    weft_st_abandon(o->file);
+    return st;
+}
+
+/* ---- decoding ------------------------------------------------------------ */
+
+/* The decoder's graph reads and writes the job's block: no copy of either. */
+static weft_status decode(weft_sampler *s, int slot, const float **picture)
+{
+    const weft_plan *p = &s->job->setup.plan;
+    const weft_job_net *net = &s->job->net[s->job->setup.decode];
+    const size_t line = (size_t)p->columns * (size_t)p->channels;
+    const double start = weft_clock();
+    weft_run run = weft_job_run(s->job, s->job->setup.decode, 0);
+
+    for (int y = 0; y < s->field.rows; y++)
+        memcpy(weft_run_value(&run, net->file->graph.input) + (size_t)y * line,
+               s->x + ((size_t)y * (size_t)p->batch + (size_t)slot) * line,
+               line * sizeof(float));
+    WEFT_TRY(weft_graph_eval(&net->file->graph, &run));
+    *picture = weft_run_value(&run, net->file->graph.output);
+    s->tally.decode += weft_clock() - start;
+    return WEFT_OK;
+}
+
+weft_status weft_sampler_write(weft_sampler *s, int slot, int image)
+{
+    const weft_plan *p = &s->job->setup.plan;
+    outgoing o = {.s = s,
+                  .slot = slot,
+                  .rows = s->x,
+                  .n = p->batch,
+                  .w = p->columns,
+                  .c = p->channels,
+                  .sample = slot,
+                  .height = p->rows};
+
+    if (p->latent_row_bytes) WEFT_TRY(write_latents(&o, image));
+    if (!p->picture_row_bytes) return WEFT_OK;
+    if (s->job->setup.decode >= 0) {
+        WEFT_TRY(decode(s, slot, &o.rows));
+        o.n = 1;
+        o.sample = 0;
+        o.w = p->width;
+        o.c = s->job->setup.picture_channels;
+    }
+    return write_picture(&o, image);
+}
