@@ -1,10 +1,10 @@
 #!/bin/sh
 # Install a build into an empty folder, then use it from outside, by CMake and
 # by pkg-config, after the folder was moved: nothing may remember the old place.
-#   check.sh BUILD_DIR LIBDIR
+#   check.sh BUILD_DIR LIBDIR GENERATOR CC
 set -eu
 
-build=$1 libdir=$2
+build=$1 libdir=$2 generator=$3 cc=$4
 here=$(cd "$(dirname "$0")" && pwd)
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
@@ -18,14 +18,15 @@ export DESTDIR
 quietly cmake --install "$build" --prefix /opt/weft
 mv "$tmp/dest/opt/weft" "$tmp/moved"
 
-quietly cmake -S "$here" -B "$tmp/cmake" -DCMAKE_PREFIX_PATH="$tmp/moved"
+quietly cmake -G "$generator" -DCMAKE_C_COMPILER="$cc" \
+    -DCMAKE_PREFIX_PATH="$tmp/moved" -S "$here" -B "$tmp/cmake"
 quietly cmake --build "$tmp/cmake"
 "$tmp/cmake/consumer"
 
 PKG_CONFIG_PATH=$tmp/moved/$libdir/pkgconfig
 export PKG_CONFIG_PATH
 # shellcheck disable=SC2046 # flags are words
-${CC:-cc} -std=c11 -Wall -Wextra -Werror "$here/consumer.c" -o "$tmp/consumer" \
+"$cc" -std=c11 -Wall -Wextra -Werror "$here/consumer.c" -o "$tmp/consumer" \
     $(pkg-config --cflags --libs weft-core)
 "$tmp/consumer"
 

@@ -64,12 +64,13 @@ class Missing(Exception):
 # ---------------------------------------------------------------- the files
 def tracked(root):
     """Files of the project: what git knows or would add; without git, all."""
-    git = subprocess.run(
-        ["git", "-C", root, "ls-files", "-co", "--exclude-standard", "-z"],
-        capture_output=True, check=False)
-    if git.returncode == 0 and git.stdout:
-        names = git.stdout.decode().split("\0")
-        return sorted(n for n in names if n and (root / n).is_file())
+    if shutil.which("git"):
+        git = subprocess.run(
+            ["git", "-C", root, "ls-files", "-co", "--exclude-standard", "-z"],
+            capture_output=True, text=True, check=False)
+        names = [n for n in git.stdout.split("\0") if (root / n).is_file()]
+        if git.returncode == 0 and names:
+            return sorted(names)
     found = []
     for folder, dirs, names in os.walk(root):
         dirs[:] = [d for d in dirs if d not in SKIP_DIRS]
