@@ -212,7 +212,8 @@ static weft_status write_latents(outgoing *o, int image)
 /* ---- decoding ------------------------------------------------------------ */
 
 /* The decoder's graph reads and writes the job's block: no copy of either. */
-static weft_status decode(weft_sampler *s, int slot, const float **picture)
+weft_status weft_sampler_decode(weft_sampler *s, int slot,
+                                const float **picture)
 {
     const weft_plan *p = &s->job->setup.plan;
     const weft_job_net *net = &s->job->net[s->job->setup.decode];
@@ -245,7 +246,7 @@ weft_status weft_sampler_write(weft_sampler *s, int slot, int image)
     if (p->latent_row_bytes) WEFT_TRY(write_latents(&o, image));
     if (!p->picture_row_bytes) return WEFT_OK;
     if (s->job->setup.decode >= 0) {
-        WEFT_TRY(decode(s, slot, &o.rows));
+        WEFT_TRY(weft_sampler_decode(s, slot, &o.rows));
         o.n = 1;
         o.sample = 0;
         o.w = p->width;

@@ -36,6 +36,12 @@ void weft_sampler_release(weft_sampler *s);
 weft_status weft_sampler_run(weft_sampler *s, int first, int n,
                              weft_progress *progress, int steps_before);
 
+/* Collective over the group: my rows of the picture of image `slot` of the
+ * batch, [rows][width][channels] in [-1, 1], valid until the next evaluation.
+ * The decoder must be loaded. */
+weft_status weft_sampler_decode(weft_sampler *s, int slot,
+                                const float **picture);
+
 /* Collective over the group: decode and write image `slot` of the batch, which
  * is `image` of the list. */
 weft_status weft_sampler_write(weft_sampler *s, int slot, int image);

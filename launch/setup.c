@@ -8,35 +8,16 @@ enum { BATCH_PIXELS = 4096, BATCH_MOST = 8 };
 
 static const weft_config_model *model_of(const weft_config *c)
 {
-    const char *name = c->sample.model;
-
     for (int i = 0; i < c->nmodels; i++)
-        if (!name || !strcmp(name, c->model[i].name)) return &c->model[i];
-    return NULL;
-}
-
-static weft_status pick_model(const weft_config *c,
-                              const weft_config_model **model)
-{
-    if (!c->sample.model && c->nmodels > 1)
-        return weft_fail(WEFT_EINPUT,
-                         "%s: %d models, and sample.model does not say which "
-                         "one samples",
-                         c->file, c->nmodels);
-    *model = model_of(c);
-    if (!*model)
-        return weft_fail(WEFT_EINPUT,
-                         "%s: sample.model: there is no model \"%s\"", c->file,
-                         c->sample.model ? c->sample.model : "");
-    return WEFT_OK;
+        if (!strcmp(c->sample.model, c->model[i].name)) return &c->model[i];
+    WEFT_BUG("a config without the model that samples");
 }
 
 static weft_status open_nets(weft_setup *s)
 {
     const weft_config *c = s->config;
-    const weft_config_model *model;
+    const weft_config_model *model = model_of(c);
 
-    WEFT_TRY(pick_model(c, &model));
     WEFT_TRY(weft_netfile_open(model->path, &s->net));
     if (s->net.info.kind != WEFT_NET_UNET2D)
         return weft_fail(WEFT_EINPUT, "%s: a %s is not a model that samples",
@@ -285,7 +266,7 @@ static weft_status make_plan(weft_setup *s, int ranks, int threads)
     s->denoise = p->nnets;
     add_net(s, "denoise", &s->net, s->joint ? 2 * p->batch : p->batch,
             passes(s->solver) * (s->guided && !s->joint ? 2 : 1), false);
-    s->decode = s->has_vae && c->output.image ? p->nnets : -1;
+    s->decode = s->has_vae ? p->nnets : -1;
     if (s->decode >= 0) add_net(s, "decode", &s->vae, 1, 1, true);
     return weft_plan_make(p);
 }

@@ -1,0 +1,73 @@
+/*
+ * `weft plan`: what a run would do, without one.
+ */
+#include <stdio.h>
+
+#include "launch/commands.h"
+#include "launch/setup.h"
+#include "launch/topology.h"
+
+/* Packed weights of all nets with other kernels than the config's. */
+static size_t packed_with(const weft_setup *s, const char *kernels)
+{
+    const weft_device *dev;
+    size_t sum = 0;
+
+    if (weft_device_find(kernels, NULL, &dev) != WEFT_OK) return 0;
+    for (int i = 0; i < s->plan.nnets; i++) {
+        weft_layout l;
+
+        if (weft_layout_make(s->plan.net[i].graph, dev, 1, 1, s->plan.units,
+                             &l) != WEFT_OK)
+            return 0;
+        sum += l.weight_bytes;
+        weft_layout_release(&l);
+    }
+    return sum;
+}
+
+static void print_kernels(const weft_setup *s)
+{
+    const double mib = 1048576.0;
+    size_t file = 0;
+
+    for (int i = 0; i < s->plan.nnets; i++) file += s->plan.net[i].file_bytes;
+    printf("weights    %.1f MiB in the files; packed, once per node: "
+           "lean %.1f MiB, fast %.1f MiB\n",
+           (double)file / mib, (double)packed_with(s, "lean") / mib,
+           (double)packed_with(s, "fast") / mib);
+}
+
+static weft_status show(const weft_cli *cli, const weft_config *c)
+{
+    weft_topology t;
+    weft_setup s;
+    int threads;
+
+    WEFT_TRY(weft_topology_discover(0, 1, false, c->run.threads, &t));
+    threads = t.threads;
+    weft_topology_release(&t);
+    WEFT_TRY(weft_setup_make(c, cli->ranks, threads, &s));
+    if (cli->json) {
+        weft_plan_print_json(&s.plan, stdout);
+    } else {
+        weft_plan_print(&s.plan, stdout);
+        print_kernels(&s);
+    }
+    weft_setup_release(&s);
+    return WEFT_OK;
+}
+
+int weft_command_plan(const weft_cli *cli)
+{
+    weft_config c;
+    weft_status st =
+        weft_config_load(cli->path, cli->override, cli->noverrides, &c);
+
+    if (st == WEFT_OK) {
+        st = show(cli, &c);
+        weft_config_release(&c);
+    }
+    if (st != WEFT_OK) fprintf(stderr, "weft: %s\n", weft_fail_text());
+    return weft_exit_code(st);
+}
