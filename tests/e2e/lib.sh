@@ -1,0 +1,49 @@
+# shellcheck shell=sh
+# For tests of the program, each run in a folder of its own. From CTest: WEFT,
+# WEFT_SOURCE_DIR, MPIEXEC, PYTHON.
+set -eu
+: "${WEFT:?}" "${WEFT_SOURCE_DIR:?}" "${MPIEXEC:?}"
+# shellcheck disable=SC2034 # for the tests
+configs=$WEFT_SOURCE_DIR/configs
+failures=0
+
+fail() {
+    printf 'FAIL: %s\n' "$*"
+    failures=$((failures + 1))
+}
+
+finish() {
+    [ "$failures" = 0 ] || exit 1
+    echo "all as expected"
+}
+
+# ranks N COMMAND...
+ranks() {
+    if [ "$1" = 1 ]; then
+        shift
+        "$@"
+    else
+        "$MPIEXEC" -n "$@"
+    fi
+}
+
+# same_file A B
+same_file() {
+    cmp "$1" "$2" || fail "$1 and $2 differ"
+}
+
+# refused CODE TEXT COMMAND...: ends with CODE within a minute, says TEXT
+refused() {
+    want=$1 text=$2
+    shift 2
+    code=0
+    timeout 60 "$@" >out.txt 2>&1 || code=$?
+    [ "$code" = "$want" ] || {
+        cat out.txt
+        fail "exit $code, not $want: $*"
+    }
+    grep -qF -- "$text" out.txt || {
+        cat out.txt
+        fail "does not say \"$text\": $*"
+    }
+}
