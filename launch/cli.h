@@ -41,7 +41,4 @@ typedef struct weft_cli {
  * may have been meant. `started` is left alone. */
 weft_status weft_cli_parse(int argc, char *const *argv, weft_cli *cli);
 
-/* Seconds of the monotonic clock. */
-double weft_clock(void);
-
 #endif

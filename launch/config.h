@@ -50,47 +50,47 @@ typedef struct weft_config_model {
 } weft_config_model;
 
 typedef struct weft_config {
-    char *file;              /* as given, for messages */
+    char *file;               /* as given, for messages */
     weft_config_model *model; /* in the order of the config */
     int nmodels;
-    char *vae;               /* folder; NULL: the sample is the picture */
+    char *vae; /* folder; NULL: the sample is the picture */
     char *vae_portable;
-    char *schedule;          /* folder or NULL */
+    char *schedule; /* folder or NULL */
     char *schedule_portable;
-    char *schedule_inline;   /* the other keys of `schedule:` as one JSON
-                                object, or NULL */
+    char *schedule_inline; /* the other keys of `schedule:` as one JSON
+                              object, or NULL */
     struct {
-        char *method;        /* plain */
-        char *model;         /* one of model[].name, always set */
+        char *method; /* plain */
+        char *model;  /* one of model[].name, always set */
         weft_solver_kind solver;
         int steps;
         double guidance, eta;
-        int width, height;   /* pixels */
+        int width, height;     /* pixels */
         int label, null_label; /* -1: not given */
         bool has_label, has_null_label;
-        uint64_t *seed;      /* expanded from seed or seeds */
+        uint64_t *seed; /* expanded from seed or seeds */
         int nseeds;
         weft_rng_kind rng;
         double *nodes, *sigmas; /* descending; NULL: the schedule's */
-        int nnodes;          /* of whichever is given; then steps == nnodes */
+        int nnodes; /* of whichever is given; then steps == nnodes */
     } sample;
     struct {
-        int patches;         /* 0: auto */
-        int grain;           /* latent rows; 0: the net's total stride */
-        bool async;          /* false: `async` is refused so far */
+        int patches; /* 0: auto */
+        int grain;   /* latent rows; 0: the net's total stride */
+        bool async;  /* false: `async` is refused so far */
         int warmup;
     } parallel;
     struct {
-        int threads;         /* 0: auto */
-        char *kernels;       /* reference, lean, fast */
-        int batch;           /* images at once; 0: auto */
+        int threads;   /* 0: auto */
+        char *kernels; /* reference, lean, fast */
+        int batch;     /* images at once; 0: auto */
     } run;
     struct {
         char *image, *latents, *report; /* NULL: none; {seed} and friends */
     } output;
     struct {
         int runs;
-        char *what;          /* all, unet_eval, vae_decode, image, layers */
+        char *what; /* all, unet_eval, vae_decode, image, layers */
     } bench;
 } weft_config;
 

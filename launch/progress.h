@@ -20,7 +20,7 @@ typedef struct weft_progress {
     const char *what; /* borrowed */
     int total, done;
     bool terminal;
-    bool open;        /* a line on the terminal waits for its end */
+    bool open; /* a line on the terminal waits for its end */
     double start, shown;
 } weft_progress;
 

@@ -19,14 +19,14 @@
 #include "core/status.h"
 
 typedef struct weft_topology {
-    int threads;    /* to start, at least 1 */
-    int *cpu;       /* [threads], owned: one to bind each thread to; NULL: bind
-                       nothing (more threads than processors) */
-    int cpus;       /* processors of my share, 0: none of my own */
-    int cores;      /* that these belong to */
-    int node_cpus;  /* processors that my mask allows */
-    int numa;       /* the one memory node of my share; -1: several */
-    char package[80];         /* the processor's name; "" if unknown */
+    int threads;   /* to start, at least 1 */
+    int *cpu;      /* [threads], owned: one to bind each thread to; NULL: bind
+                      nothing (more threads than processors) */
+    int cpus;      /* processors of my share, 0: none of my own */
+    int cores;     /* that these belong to */
+    int node_cpus; /* processors that my mask allows */
+    int numa;      /* the one memory node of my share; -1: several */
+    char package[80]; /* the processor's name; "" if unknown */
     uint64_t node_memory_bytes;
 } weft_topology;
 

@@ -1,0 +1,395 @@
+#include "launch/config.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/io/file.h"
+#include "core/io/png.h"
+#include "launch/config_check.h"
+#include "launch/config_schema.h"
+#include "launch/suggest.h"
+
+enum { MOST_BYTES = 1 << 20 };
+
+/* ---- reading ---------------------------------------------------------------
+ */
+
+static bool is_png(const char *path)
+{
+    static const unsigned char signature[8] = {0x89, 'P',  'N',  'G',
+                                               '\r', '\n', 0x1a, '\n'};
+    unsigned char head[8];
+    FILE *f = fopen(path, "rb");
+    bool same;
+
+    if (f == NULL) return false;
+    same = fread(head, 1, sizeof head, f) == sizeof head &&
+           memcmp(head, signature, sizeof head) == 0;
+    fclose(f);
+    return same;
+}
+
+/* Take the "weft" text out of an image's texts. */
+static char *take_identity(weft_png_info *info)
+{
+    for (int i = 0; i < info->ntext; i++) {
+        char *text = info->value[i];
+        if (strcmp(info->key[i], "weft") != 0) continue;
+        info->value[i] = NULL;
+        return text;
+    }
+    return NULL;
+}
+
+static weft_status read_png(const char *path, char **text, size_t *bytes)
+{
+    weft_png_info info;
+    char *identity;
+
+    WEFT_TRY(weft_png_read_info(path, &info));
+    identity = take_identity(&info);
+    weft_png_info_release(&info);
+    if (identity == NULL)
+        return weft_fail(WEFT_EINPUT,
+                         "%s: has no \"weft\" text, so weft did not make it",
+                         path);
+    *text = identity;
+    *bytes = strlen(identity);
+    return WEFT_OK;
+}
+
+/* A config that cannot be read is the user's to mend, whatever the reason. */
+weft_status weft_config_read(const char *path, char **text, size_t *bytes)
+{
+    const weft_status s = is_png(path)
+                              ? read_png(path, text, bytes)
+                              : weft_file_read(path, MOST_BYTES, text, bytes);
+
+    return s == WEFT_EIO ? WEFT_EINPUT : s;
+}
+
+/* ---- from the tree to the struct -------------------------------------------
+ */
+
+typedef struct loading {
+    weft_tree *root;
+    weft_raw *raw;
+    weft_config *c;
+    bool identity;
+} loading;
+
+/* Where a key was said, or if it was not, where its section was. */
+static weft_place place_of(const loading *l, const char *path)
+{
+    const weft_tree *t = weft_tree_find(l->root, path);
+    const weft_place file = {l->root->place.file, NULL, 0};
+
+    if (t == NULL) t = weft_tree_get(l->root, "sample");
+    return t != NULL ? t->place : file;
+}
+
+static char *take(char **text)
+{
+    char *taken = *text;
+
+    *text = NULL;
+    return taken;
+}
+
+static weft_status take_models(loading *l)
+{
+    const int n = l->raw->nmodels;
+    const weft_tree *m = weft_tree_get(l->root, "models")->first;
+    weft_config *c = l->c;
+
+    c->model = calloc((size_t)n, sizeof *c->model);
+    if (c->model == NULL) return weft_fail(WEFT_ENOMEM, "out of memory");
+    c->nmodels = n;
+    for (int i = 0; i < n; i++, m = m->next) {
+        char key[96];
+        snprintf(key, sizeof key, "models.%s.path", m->key);
+        c->model[i].name = take(&l->raw->model[i].name);
+        WEFT_TRY(weft_config_find_path(weft_tree_get(m, "path"), key,
+                                       l->identity, &c->model[i].path,
+                                       &c->model[i].portable));
+    }
+    return WEFT_OK;
+}
+
+static weft_status take_folder(loading *l, const char *key, char **path,
+                               char **portable)
+{
+    const weft_tree *t = weft_tree_find(l->root, key);
+
+    if (t == NULL) return WEFT_OK;
+    return weft_config_find_path(t, key, l->identity, path, portable);
+}
+
+/* The model that `plain` takes: the one that is named, or the only one. */
+static weft_status take_model_name(loading *l)
+{
+    weft_config *c = l->c;
+    const weft_place at = place_of(l, "sample.model");
+    const char *name[64];
+    char hint[256];
+
+    for (int i = 0; i < c->nmodels; i++) name[i] = c->model[i].name;
+    c->sample.model = take(&l->raw->sample.model);
+    if (c->sample.model == NULL && c->nmodels > 1)
+        return weft_place_fail(&at,
+                               "sample.model is missing: there are %d "
+                               "models",
+                               c->nmodels);
+    if (c->sample.model == NULL) {
+        c->sample.model = strdup(name[0]);
+        return c->sample.model != NULL
+                   ? WEFT_OK
+                   : weft_fail(WEFT_ENOMEM, "out of memory");
+    }
+    for (int i = 0; i < c->nmodels; i++)
+        if (strcmp(c->sample.model, name[i]) == 0) return WEFT_OK;
+    return weft_place_fail(&at, "unknown model \"%.80s\"%s", c->sample.model,
+                           weft_suggest_text(c->sample.model, name, c->nmodels,
+                                             hint, sizeof hint));
+}
+
+static weft_status take_seeds(loading *l)
+{
+    weft_config *c = l->c;
+    const weft_raw_sample *raw = &l->raw->sample;
+    const weft_place at = place_of(l, "sample.seeds");
+
+    if (raw->seeds != NULL) {
+        if (weft_tree_find(l->root, "sample.seed") != NULL)
+            return weft_place_fail(&at, "sample.seed and sample.seeds are "
+                                        "both given");
+        return weft_config_seeds(&at, raw->seeds, &c->sample.seed,
+                                 &c->sample.nseeds);
+    }
+    c->sample.seed = malloc(sizeof *c->sample.seed);
+    if (c->sample.seed == NULL) return weft_fail(WEFT_ENOMEM, "out of memory");
+    c->sample.seed[0] = raw->seed;
+    c->sample.nseeds = 1;
+    return WEFT_OK;
+}
+
+static weft_status check_descent(const loading *l, const char *path,
+                                 const double *value, int n)
+{
+    const weft_place at = place_of(l, path);
+
+    for (int i = 1; i < n; i++)
+        if (!(value[i] < value[i - 1]))
+            return weft_place_fail(&at,
+                                   "%s: expected descending numbers, "
+                                   "found %g after %g",
+                                   path, value[i], value[i - 1]);
+    if (l->raw->sample.steps != n)
+        return weft_place_fail(&at, "%s: %d numbers for %d sample.steps", path,
+                               n, l->raw->sample.steps);
+    return WEFT_OK;
+}
+
+static weft_status take_nodes(loading *l)
+{
+    weft_raw_sample *raw = &l->raw->sample;
+    const weft_place at = place_of(l, "sample.sigmas");
+
+    if (raw->nodes != NULL && raw->sigmas != NULL)
+        return weft_place_fail(&at, "sample.nodes and sample.sigmas are both "
+                                    "given");
+    if (raw->nodes != NULL)
+        WEFT_TRY(check_descent(l, "sample.nodes", raw->nodes, raw->nnodes));
+    if (raw->sigmas != NULL)
+        WEFT_TRY(check_descent(l, "sample.sigmas", raw->sigmas, raw->nsigmas));
+    l->c->sample.nodes = raw->nodes;
+    l->c->sample.sigmas = raw->sigmas;
+    l->c->sample.nnodes = raw->nodes != NULL ? raw->nnodes : raw->nsigmas;
+    raw->nodes = raw->sigmas = NULL;
+    return WEFT_OK;
+}
+
+static weft_status take_sample(loading *l)
+{
+    weft_raw_sample *raw = &l->raw->sample;
+    weft_config *c = l->c;
+
+    c->sample.method = take(&raw->method);
+    c->sample.solver =
+        (weft_solver_kind)weft_config_choice("sample.solver", raw->solver);
+    c->sample.rng = (weft_rng_kind)weft_config_choice("sample.rng", raw->rng);
+    c->sample.steps = raw->steps;
+    c->sample.guidance = raw->guidance;
+    c->sample.eta = raw->eta;
+    c->sample.width = raw->width;
+    c->sample.height = raw->height;
+    c->sample.label = raw->label;
+    c->sample.has_label = raw->label >= 0;
+    c->sample.null_label = raw->null_label;
+    c->sample.has_null_label = raw->null_label >= 0;
+    WEFT_TRY(take_model_name(l));
+    WEFT_TRY(take_seeds(l));
+    return take_nodes(l);
+}
+
+static void take_rest(loading *l)
+{
+    const weft_raw *raw = l->raw;
+    weft_config *c = l->c;
+
+    c->parallel.patches = raw->parallel.patches;
+    c->parallel.grain = raw->parallel.grain;
+    c->parallel.warmup = raw->parallel.warmup;
+    c->run.threads = raw->run.threads;
+    c->run.batch = raw->run.batch;
+    c->run.kernels = take(&l->raw->run.kernels);
+    c->bench.runs = raw->bench.runs;
+    c->bench.what = take(&l->raw->bench.what);
+    c->schedule_inline = take(&l->raw->schedule.rest);
+}
+
+static weft_status take_output(loading *l, const char *key, bool pattern,
+                               char **path)
+{
+    const weft_tree *t = weft_tree_find(l->root, key);
+    const weft_config *c = l->c;
+
+    if (t == NULL) return WEFT_OK;
+    if (l->identity && t->place.override == NULL)
+        return weft_place_fail(&t->place,
+                               "%s: an image does not say where "
+                               "output goes",
+                               key);
+    if (pattern)
+        WEFT_TRY(weft_config_check_pattern(t, key, c->sample.nseeds > 1,
+                                           c->sample.has_label));
+    return weft_config_output_path(t, pattern, path);
+}
+
+static weft_status take_outputs(loading *l)
+{
+    weft_config *c = l->c;
+    const weft_place at = place_of(l, "output.latents");
+
+    WEFT_TRY(take_output(l, "output.image", true, &c->output.image));
+    WEFT_TRY(take_output(l, "output.latents", true, &c->output.latents));
+    WEFT_TRY(take_output(l, "output.report", false, &c->output.report));
+    if (c->output.image != NULL && c->output.latents != NULL &&
+        strcmp(c->output.image, c->output.latents) == 0)
+        return weft_place_fail(&at, "output.image and output.latents are the "
+                                    "same file");
+    if (!l->identity || c->output.image != NULL || c->output.latents != NULL)
+        return WEFT_OK;
+    return weft_config_again(c->file, c->sample.nseeds > 1, &c->output.image);
+}
+
+static weft_status take_all(loading *l)
+{
+    weft_config *c = l->c;
+
+    c->file = strdup(l->root->place.file);
+    if (c->file == NULL) return weft_fail(WEFT_ENOMEM, "out of memory");
+    WEFT_TRY(take_models(l));
+    WEFT_TRY(take_folder(l, "vae.path", &c->vae, &c->vae_portable));
+    WEFT_TRY(
+        take_folder(l, "schedule.path", &c->schedule, &c->schedule_portable));
+    WEFT_TRY(take_sample(l));
+    take_rest(l);
+    return take_outputs(l);
+}
+
+/* ---- the whole way ---------------------------------------------------------
+ */
+
+/* Nodes of one's own say how many steps there are. */
+static weft_status default_steps(weft_tree *root)
+{
+    const weft_tree *nodes = weft_tree_find(root, "sample.nodes");
+    char steps[16];
+
+    if (nodes == NULL) nodes = weft_tree_find(root, "sample.sigmas");
+    if (nodes == NULL || weft_tree_find(root, "sample.steps") != NULL)
+        return WEFT_OK;
+    snprintf(steps, sizeof steps, "%d", weft_tree_count(nodes));
+    return weft_tree_put_at(root, "sample.steps",
+                            weft_tree_text(steps, false, &nodes->place));
+}
+
+static weft_status prepare(weft_tree *root, const char *const *overrides, int n)
+{
+    if (root->kind != WEFT_TREE_MAP)
+        return weft_place_fail(&root->place,
+                               "expected a mapping at the top, such as "
+                               "models: ...");
+    for (int i = 0; i < n; i++)
+        WEFT_TRY(weft_config_override(root, root->place.file, overrides[i]));
+    WEFT_TRY(weft_config_shape(root));
+    WEFT_TRY(weft_config_check(root));
+    WEFT_TRY(default_steps(root));
+    return weft_config_defaults(root);
+}
+
+weft_status weft_config_parse(const char *name, const char *text, size_t bytes,
+                              const char *const *overrides, int n,
+                              weft_config *c)
+{
+    weft_config made = {0};
+    loading l = {.c = &made};
+    weft_status s = weft_tree_parse(name, NULL, text, bytes, &l.root);
+
+    if (s == WEFT_OK) s = prepare(l.root, overrides, n);
+    if (s == WEFT_OK) s = weft_raw_load(l.root, name, &l.raw);
+    if (s == WEFT_OK) {
+        l.identity = l.raw->identity != 0;
+        s = take_all(&l);
+    }
+    weft_raw_free(l.raw);
+    weft_tree_free(l.root);
+    if (s == WEFT_OK)
+        *c = made;
+    else
+        weft_config_release(&made);
+    return s;
+}
+
+weft_status weft_config_load(const char *path, const char *const *overrides,
+                             int n, weft_config *c)
+{
+    char *text = NULL;
+    size_t bytes = 0;
+    weft_status s;
+
+    WEFT_TRY(weft_config_read(path, &text, &bytes));
+    s = weft_config_parse(path, text, bytes, overrides, n, c);
+    free(text);
+    return s;
+}
+
+void weft_config_release(weft_config *c)
+{
+    for (int i = 0; i < c->nmodels; i++) {
+        free(c->model[i].name);
+        free(c->model[i].path);
+        free(c->model[i].portable);
+    }
+    free(c->model);
+    char *const text[] = {c->file,
+                          c->vae,
+                          c->vae_portable,
+                          c->schedule,
+                          c->schedule_portable,
+                          c->schedule_inline,
+                          c->sample.method,
+                          c->sample.model,
+                          c->run.kernels,
+                          c->output.image,
+                          c->output.latents,
+                          c->output.report,
+                          c->bench.what};
+    for (size_t i = 0; i < sizeof text / sizeof *text; i++) free(text[i]);
+    free(c->sample.seed);
+    free(c->sample.nodes);
+    free(c->sample.sigmas);
+    *c = (weft_config){0};
+}

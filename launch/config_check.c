@@ -1,0 +1,484 @@
+#include "launch/config_check.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/rng.h"
+#include "core/solve/schedule.h"
+#include "launch/config_schema.h"
+#include "launch/suggest.h"
+
+enum { PATH_ROOM = 320, MOST_KEYS = 64 };
+
+#define COUNT(array) ((int)(sizeof(array) / sizeof *(array)))
+
+/* ---- what the schema cannot say -------------------------------------------
+ */
+
+typedef struct choice {
+    const char *path;
+    const char *const *name; /* in the order of the enumeration */
+    int n;
+    const char *const *later; /* names of later versions, to NULL */
+} choice;
+
+static const char *const methods[] = {"plain"};
+static const char *const later_methods[] = {
+    "w2sd", "zsampling", "superdiff_or", "superdiff_and", "average", NULL};
+static const char *const rngs[] = {
+    [WEFT_RNG_COUNTER] = "counter", [WEFT_RNG_TORCH_CPU] = "torch-cpu"};
+static const char *const later_rngs[] = {"torch-cuda", NULL};
+static const char *const exchanges[] = {"sync"};
+static const char *const later_exchanges[] = {"async", NULL};
+static const char *const kernels[] = {"reference", "lean", "fast"};
+static const char *const benches[] = {"all", "unet_eval", "vae_decode", "image",
+                                      "layers"};
+static const char *const none[] = {NULL};
+
+static const choice choices[] = {
+    {"sample.method", methods, COUNT(methods), later_methods},
+    {"sample.solver", weft_solver_name, WEFT_SOLVERS, none},
+    {"sample.rng", rngs, COUNT(rngs), later_rngs},
+    {"parallel.exchange", exchanges, COUNT(exchanges), later_exchanges},
+    {"run.kernels", kernels, COUNT(kernels), none},
+    {"bench.what", benches, COUNT(benches), none},
+};
+
+typedef struct range {
+    const char *path;
+    double min, max;
+} range;
+
+static const range ranges[] = {
+    {"weft", 1, 1},
+    {"sample.steps", 1, 10000},
+    {"sample.guidance", -1e6, 1e6},
+    {"sample.eta", 0, 1},
+    {"sample.width", 1, 65536},
+    {"sample.height", 1, 65536},
+    {"sample.label", 0, INT_MAX},
+    {"sample.null_label", 0, INT_MAX},
+    {"sample.nodes", 0, 1e6},
+    {"sample.sigmas", 0, 1e6},
+    {"parallel.patches", 1, 65536},
+    {"parallel.grain", 1, 65536},
+    {"parallel.warmup", 0, 10000},
+    {"run.threads", 0, 1024},
+    {"run.batch", 1, 1024},
+    {"bench.runs", 1, 10000},
+};
+
+/* Keys of later versions: known, and refused by name. */
+static const char *const later_keys[] = {
+    "pipeline",
+    "control",
+    "dataset",
+    "models.*.kind",
+    "models.*.shape",
+    "models.*.mixture",
+    "models.*.pipeline",
+    "models.*.loras",
+    "sample.lambda",
+    "sample.guidance_strong",
+    "sample.guidance_weak",
+    "sample.inverse_offset",
+    "sample.gamma1",
+    "sample.gamma2",
+    "sample.rounds",
+    "sample.temperature",
+    "sample.bias",
+    "sample.lift",
+    "sample.labels",
+    "sample.prompt",
+    "sample.prompts",
+    "sample.negative_prompt",
+    "sample.prompt_syntax",
+    "sample.clip_skip",
+    "sample.image",
+    "sample.mask",
+    "sample.strength",
+    "parallel.roles",
+    "run.deadline",
+    "run.checkpoint",
+    "run.state",
+    "output.dir",
+};
+
+static const struct {
+    const char *path, *text;
+} defaults[] = {
+    {"sample.method", "plain"}, {"sample.solver", "ddim"},
+    {"sample.steps", "30"},     {"sample.guidance", "1"},
+    {"sample.label", "-1"},     {"sample.null_label", "-1"},
+    {"sample.rng", "counter"},  {"parallel.exchange", "sync"},
+    {"parallel.warmup", "4"},   {"run.kernels", "fast"},
+    {"bench.runs", "5"},        {"bench.what", "all"},
+};
+
+static const choice *find_choice(const char *path)
+{
+    for (int i = 0; i < COUNT(choices); i++)
+        if (strcmp(choices[i].path, path) == 0) return &choices[i];
+    return NULL;
+}
+
+static const range *find_range(const char *path)
+{
+    for (int i = 0; i < COUNT(ranges); i++)
+        if (strcmp(ranges[i].path, path) == 0) return &ranges[i];
+    return NULL;
+}
+
+int weft_config_choice(const char *path, const char *name)
+{
+    const choice *c = find_choice(path);
+
+    for (int i = 0; c != NULL && i < c->n; i++)
+        if (strcmp(c->name[i], name) == 0) return i;
+    WEFT_BUG("a choice was not checked");
+}
+
+/* Whether a path is `pattern`, in which * stands for one name. */
+static bool matches(const char *path, const char *pattern)
+{
+    while (*path != '\0' && *pattern != '\0') {
+        if (*pattern == '*') {
+            path += strcspn(path, ".");
+            pattern++;
+        } else if (*path++ != *pattern++) {
+            return false;
+        }
+    }
+    return *path == *pattern;
+}
+
+static bool is_later(const char *path)
+{
+    for (int i = 0; i < COUNT(later_keys); i++)
+        if (matches(path, later_keys[i])) return true;
+    return false;
+}
+
+/* ---- values ----------------------------------------------------------------
+ */
+
+static weft_status wrong_type(const weft_tree *t, const char *path,
+                              const char *expected)
+{
+    if (t->kind == WEFT_TREE_LIST)
+        return weft_place_fail(&t->place, "%s: expected %s, found a list", path,
+                               expected);
+    if (t->kind == WEFT_TREE_MAP)
+        return weft_place_fail(&t->place, "%s: expected %s, found a mapping",
+                               path, expected);
+    return weft_place_fail(&t->place, "%s: expected %s, found \"%.80s\"%s",
+                           path, expected, t->text,
+                           t->quoted ? " in quotes" : "");
+}
+
+static weft_status out_of_range(const weft_tree *t, const char *path,
+                                const char *min, const char *max)
+{
+    return weft_place_fail(&t->place,
+                           "%s: %.80s is out of range, expected %s to %s", path,
+                           t->text, min, max);
+}
+
+static weft_status check_range(const weft_tree *t, const char *path,
+                               double value)
+{
+    const range *r = find_range(path);
+    char min[32], max[32];
+
+    if (r == NULL || (value >= r->min && value <= r->max)) return WEFT_OK;
+    snprintf(min, sizeof min, "%.10g", r->min);
+    snprintf(max, sizeof max, "%.10g", r->max);
+    return out_of_range(t, path, min, max);
+}
+
+static weft_status check_whole(const weft_tree *t, const char *path,
+                               const char *expected)
+{
+    if (t->kind != WEFT_TREE_TEXT || t->quoted || !weft_text_whole(t->text))
+        return wrong_type(t, path, expected);
+    return check_range(t, path, strtod(t->text, NULL));
+}
+
+static weft_status check_unsigned(const weft_tree *t, const char *path)
+{
+    if (t->kind != WEFT_TREE_TEXT || t->quoted || !weft_text_whole(t->text))
+        return wrong_type(t, path, "a whole number");
+    errno = 0;
+    strtoull(t->text, NULL, 10);
+    if (errno == 0 && t->text[0] != '-') return WEFT_OK;
+    return out_of_range(t, path, "0", "18446744073709551615");
+}
+
+static weft_status check_number(const weft_tree *t, const char *path)
+{
+    double value;
+
+    if (t->kind != WEFT_TREE_TEXT || t->quoted ||
+        !weft_text_number(t->text, &value))
+        return wrong_type(t, path, "a number");
+    return check_range(t, path, value);
+}
+
+static weft_status check_choice(const weft_tree *t, const choice *c)
+{
+    const char *what = strrchr(c->path, '.') + 1;
+    char hint[256];
+
+    for (int i = 0; i < c->n; i++)
+        if (strcmp(c->name[i], t->text) == 0) return WEFT_OK;
+    for (const char *const *later = c->later; *later != NULL; later++)
+        if (strcmp(*later, t->text) == 0)
+            return weft_place_fail(&t->place,
+                                   "%s \"%s\" is not supported by this version",
+                                   what, t->text);
+    return weft_place_fail(
+        &t->place, "unknown %s \"%.80s\"%s", what, t->text,
+        weft_suggest_text(t->text, c->name, c->n, hint, sizeof hint));
+}
+
+static weft_status check_text(const weft_tree *t,
+                              const cyaml_schema_value_t *schema,
+                              const char *path)
+{
+    const choice *c = find_choice(path);
+
+    if (t->kind != WEFT_TREE_TEXT) return wrong_type(t, path, "text");
+    if (t->text[0] == '\0')
+        return weft_place_fail(&t->place, "%s: the text is empty", path);
+    if (strlen(t->text) > schema->string.max)
+        return weft_place_fail(&t->place, "%s: longer than %u bytes", path,
+                               schema->string.max);
+    return c != NULL ? check_choice(t, c) : WEFT_OK;
+}
+
+static weft_status check_auto(const weft_tree *t, const char *path)
+{
+    if (t->kind == WEFT_TREE_TEXT && strcmp(t->text, "auto") == 0)
+        return WEFT_OK;
+    return check_whole(t, path, "a whole number or auto");
+}
+
+/* ---- mappings and lists ----------------------------------------------------
+ */
+
+static weft_status check_value(const weft_tree *t,
+                               const cyaml_schema_value_t *schema,
+                               const char *path);
+
+static void join(char *out, const char *path, const char *key)
+{
+    snprintf(out, PATH_ROOM, "%s%s%.64s", path, path[0] != '\0' ? "." : "",
+             key);
+}
+
+/* Keys that weft writes and users do not type. */
+static bool is_internal(const char *key)
+{
+    return strcmp(key, "weft") == 0 || strcmp(key, "name") == 0 ||
+           strcmp(key, "inline") == 0;
+}
+
+static weft_status unknown_key(const weft_tree *t,
+                               const cyaml_schema_field_t *field,
+                               const char *map)
+{
+    const char *known[MOST_KEYS];
+    char path[PATH_ROOM], hint[256];
+    int n = 0;
+
+    join(path, map, t->key);
+    if (is_later(path))
+        return weft_place_fail(&t->key_place,
+                               "%s is not supported by this version", path);
+    for (; field->key != NULL && n < MOST_KEYS; field++)
+        if (!is_internal(field->key)) known[n++] = field->key;
+    return weft_place_fail(
+        &t->key_place, "unknown key \"%.80s\"%s%s%s", t->key,
+        map[0] != '\0' ? " in " : "", map,
+        weft_suggest_text(t->key, known, n, hint, sizeof hint));
+}
+
+static const cyaml_schema_field_t *find_field(const cyaml_schema_field_t *field,
+                                              const char *key)
+{
+    while (field->key != NULL && strcmp(field->key, key) != 0) field++;
+    return field->key != NULL ? field : NULL;
+}
+
+static weft_status check_map(const weft_tree *t,
+                             const cyaml_schema_value_t *schema,
+                             const char *path)
+{
+    const cyaml_schema_field_t *fields = schema->mapping.fields;
+    char inner[PATH_ROOM], expected[64];
+
+    if (t->kind != WEFT_TREE_MAP) {
+        snprintf(expected, sizeof expected, "a mapping such as { %s: ... }",
+                 fields[0].key);
+        return wrong_type(t, path, expected);
+    }
+    for (const weft_tree *c = t->first; c != NULL; c = c->next) {
+        const cyaml_schema_field_t *f = find_field(fields, c->key);
+        if (f == NULL) return unknown_key(c, fields, path);
+        join(inner, path, c->key);
+        WEFT_TRY(check_value(c, &f->value, inner));
+    }
+    for (const cyaml_schema_field_t *f = fields; f->key != NULL; f++) {
+        if (f->value.flags & CYAML_FLAG_OPTIONAL) continue;
+        if (weft_tree_get(t, f->key) != NULL) continue;
+        join(inner, path, f->key);
+        return weft_place_fail(&t->key_place, "%s is missing", inner);
+    }
+    return WEFT_OK;
+}
+
+/* An entry's path is that of the list, for ranges; or with the name that it
+ * has kept from when the list was a mapping. */
+static weft_status check_list(const weft_tree *t,
+                              const cyaml_schema_value_t *schema,
+                              const char *path)
+{
+    const int n = weft_tree_count(t);
+    char inner[PATH_ROOM];
+
+    if (t->kind != WEFT_TREE_LIST) return wrong_type(t, path, "a list");
+    if ((unsigned)n < schema->sequence.min ||
+        (unsigned)n > schema->sequence.max)
+        return weft_place_fail(&t->place, "%s: %d entries, expected %u to %u",
+                               path, n, schema->sequence.min,
+                               schema->sequence.max);
+    for (const weft_tree *c = t->first; c != NULL; c = c->next) {
+        if (c->key != NULL)
+            join(inner, path, c->key);
+        else
+            snprintf(inner, sizeof inner, "%s", path);
+        WEFT_TRY(check_value(c, schema->sequence.entry, inner));
+    }
+    return WEFT_OK;
+}
+
+static weft_status check_value(const weft_tree *t,
+                               const cyaml_schema_value_t *schema,
+                               const char *path)
+{
+    switch (schema->type) {
+    case CYAML_MAPPING:
+        return check_map(t, schema, path);
+    case CYAML_SEQUENCE:
+        return check_list(t, schema, path);
+    case CYAML_STRING:
+        return check_text(t, schema, path);
+    case CYAML_INT:
+        return check_whole(t, path, "a whole number");
+    case CYAML_UINT:
+        return check_unsigned(t, path);
+    case CYAML_FLOAT:
+        return check_number(t, path);
+    case CYAML_ENUM:
+        return check_auto(t, path);
+    default:
+        WEFT_BUG("a type that the schema does not use");
+    }
+}
+
+weft_status weft_config_check(const weft_tree *root)
+{
+    return check_value(root, &weft_raw_schema, "");
+}
+
+weft_status weft_config_defaults(weft_tree *root)
+{
+    const weft_place nowhere = {root->place.file, NULL, 0};
+
+    for (int i = 0; i < COUNT(defaults); i++) {
+        if (weft_tree_find(root, defaults[i].path) != NULL) continue;
+        WEFT_TRY(weft_tree_put_at(
+            root, defaults[i].path,
+            weft_tree_text(defaults[i].text, false, &nowhere)));
+    }
+    return WEFT_OK;
+}
+
+/* ---- overrides -------------------------------------------------------------
+ */
+
+/* Whether the schema wants text at a path as users type it. */
+static bool wants_text(const char *path)
+{
+    const cyaml_schema_value_t *at = &weft_raw_schema;
+
+    while (*path != '\0') {
+        const size_t n = strcspn(path, ".");
+        if (at->type == CYAML_SEQUENCE) {
+            at = at->sequence.entry; /* whatever its name */
+        } else if (at->type == CYAML_MAPPING && n < 64) {
+            char key[64];
+            snprintf(key, sizeof key, "%.*s", (int)n, path);
+            const cyaml_schema_field_t *f = find_field(at->mapping.fields, key);
+            if (f == NULL) return false;
+            at = &f->value;
+        } else {
+            return false;
+        }
+        path += n + (path[n] == '.');
+    }
+    return at->type == CYAML_STRING;
+}
+
+static weft_status check_key(const char *override, const char *key)
+{
+    const weft_place at = {"", override, 0};
+    int depth = 1;
+
+    for (const char *c = key; *c != '\0'; c++) depth += *c == '.';
+    if (key[0] == '\0' || key[0] == '.' || key[strlen(key) - 1] == '.' ||
+        strstr(key, "..") != NULL || depth >= WEFT_TREE_DEPTH)
+        return weft_place_fail(&at, "expected KEY=VALUE with a KEY such as "
+                                    "sample.steps");
+    return WEFT_OK;
+}
+
+/* What an override at a path makes void. */
+static void remove_rivals(weft_tree *root, const char *path)
+{
+    static const char *const rivals[][2] = {
+        {"seed", "seeds"},   {"seeds", "seed"},  {"nodes", "sigmas"},
+        {"sigmas", "nodes"}, {"nodes", "steps"}, {"sigmas", "steps"},
+    };
+    weft_tree *sample = weft_tree_get(root, "sample");
+
+    if (sample == NULL || strncmp(path, "sample.", 7) != 0) return;
+    if (sample->kind != WEFT_TREE_MAP) return;
+    for (int i = 0; i < COUNT(rivals); i++)
+        if (strcmp(path + 7, rivals[i][0]) == 0)
+            weft_tree_remove(sample, rivals[i][1]);
+}
+
+weft_status weft_config_override(weft_tree *root, const char *file,
+                                 const char *override)
+{
+    const char *equals = strchr(override, '=');
+    const size_t n = equals != NULL ? (size_t)(equals - override) : 0;
+    const weft_place at = {file, override, 0};
+    weft_tree *value = NULL;
+    char key[256];
+
+    if (n >= sizeof key) return weft_place_fail(&at, "the key is too long");
+    snprintf(key, sizeof key, "%.*s", (int)n, override);
+    WEFT_TRY(check_key(override, key));
+    if (wants_text(key) && equals[1] != '"' && equals[1] != '\'')
+        WEFT_TRY(weft_tree_parse_literal(file, override, equals + 1, &value));
+    else
+        WEFT_TRY(weft_tree_parse(file, override, equals + 1, strlen(equals + 1),
+                                 &value));
+    remove_rivals(root, key);
+    return weft_tree_put_at(root, key, value);
+}

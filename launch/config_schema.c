@@ -1,0 +1,123 @@
+#include "launch/config_schema.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Most entries are alike: optional, a plain member of the same name. */
+#define TEXT(type, member)                                                     \
+    CYAML_FIELD_STRING_PTR(#member, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,  \
+                           type, member, 1, 4096)
+#define WHOLE(type, member)                                                    \
+    CYAML_FIELD_INT(#member, CYAML_FLAG_OPTIONAL, type, member)
+#define NUMBER(type, member)                                                   \
+    CYAML_FIELD_FLOAT(#member, CYAML_FLAG_OPTIONAL, type, member)
+#define AUTO(type, member)                                                     \
+    CYAML_FIELD_ENUM(#member, CYAML_FLAG_OPTIONAL, type, member, automatic, 1)
+#define NUMBERS(type, member, n)                                               \
+    CYAML_FIELD_SEQUENCE_COUNT(#member,                                        \
+                               CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, type, \
+                               member, n, &number, 1, 10000)
+#define MAP(member, fields)                                                    \
+    CYAML_FIELD_MAPPING(#member, CYAML_FLAG_OPTIONAL, weft_raw, member, fields)
+
+/* An enumeration that is not strict: this word, or a number. */
+static const cyaml_strval_t automatic[] = {{"auto", 0}};
+
+static const cyaml_schema_value_t number = {
+    CYAML_VALUE_FLOAT(CYAML_FLAG_DEFAULT, double)};
+
+static const cyaml_schema_field_t model_fields[] = {
+    CYAML_FIELD_STRING_PTR("path", CYAML_FLAG_POINTER, weft_raw_model, path, 1,
+                           4096),
+    CYAML_FIELD_STRING_PTR("name", CYAML_FLAG_POINTER, weft_raw_model, name, 1,
+                           64),
+    CYAML_FIELD_END};
+
+static const cyaml_schema_value_t model = {
+    CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, weft_raw_model, model_fields)};
+
+static const cyaml_schema_field_t vae_fields[] = {
+    CYAML_FIELD_STRING_PTR("path", CYAML_FLAG_POINTER, weft_raw_folder, path, 1,
+                           4096),
+    CYAML_FIELD_END};
+
+static const cyaml_schema_field_t schedule_fields[] = {
+    TEXT(weft_raw_folder, path),
+    CYAML_FIELD_STRING_PTR("inline", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+                           weft_raw_folder, rest, 1, CYAML_UNLIMITED),
+    CYAML_FIELD_END};
+
+static const cyaml_schema_field_t sample_fields[] = {
+    TEXT(weft_raw_sample, method),
+    TEXT(weft_raw_sample, model),
+    TEXT(weft_raw_sample, solver),
+    WHOLE(weft_raw_sample, steps),
+    NUMBER(weft_raw_sample, guidance),
+    NUMBER(weft_raw_sample, eta),
+    CYAML_FIELD_INT("width", CYAML_FLAG_DEFAULT, weft_raw_sample, width),
+    CYAML_FIELD_INT("height", CYAML_FLAG_DEFAULT, weft_raw_sample, height),
+    WHOLE(weft_raw_sample, label),
+    WHOLE(weft_raw_sample, null_label),
+    CYAML_FIELD_UINT("seed", CYAML_FLAG_OPTIONAL, weft_raw_sample, seed),
+    CYAML_FIELD_STRING_PTR("seeds", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+                           weft_raw_sample, seeds, 1, CYAML_UNLIMITED),
+    TEXT(weft_raw_sample, rng),
+    NUMBERS(weft_raw_sample, nodes, nnodes),
+    NUMBERS(weft_raw_sample, sigmas, nsigmas),
+    CYAML_FIELD_END};
+
+static const cyaml_schema_field_t parallel_fields[] = {
+    AUTO(weft_raw_parallel, patches), AUTO(weft_raw_parallel, grain),
+    TEXT(weft_raw_parallel, exchange), WHOLE(weft_raw_parallel, warmup),
+    CYAML_FIELD_END};
+
+static const cyaml_schema_field_t run_fields[] = {
+    AUTO(weft_raw_run, threads), AUTO(weft_raw_run, batch),
+    TEXT(weft_raw_run, kernels), CYAML_FIELD_END};
+
+static const cyaml_schema_field_t output_fields[] = {
+    TEXT(weft_raw_output, image), TEXT(weft_raw_output, latents),
+    TEXT(weft_raw_output, report), CYAML_FIELD_END};
+
+static const cyaml_schema_field_t bench_fields[] = {
+    WHOLE(weft_raw_bench, runs), TEXT(weft_raw_bench, what), CYAML_FIELD_END};
+
+static const cyaml_schema_field_t fields[] = {
+    CYAML_FIELD_INT("weft", CYAML_FLAG_OPTIONAL, weft_raw, identity),
+    CYAML_FIELD_SEQUENCE_COUNT("models", CYAML_FLAG_POINTER, weft_raw, model,
+                               nmodels, &model, 1, 64),
+    MAP(vae, vae_fields),
+    MAP(schedule, schedule_fields),
+    CYAML_FIELD_MAPPING("sample", CYAML_FLAG_DEFAULT, weft_raw, sample,
+                        sample_fields),
+    MAP(parallel, parallel_fields),
+    MAP(run, run_fields),
+    MAP(output, output_fields),
+    MAP(bench, bench_fields),
+    CYAML_FIELD_END};
+
+const cyaml_schema_value_t weft_raw_schema = {
+    CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, weft_raw, fields)};
+
+static const cyaml_config_t settings = {.mem_fn = cyaml_mem,
+                                        .flags = CYAML_CFG_NO_ALIAS};
+
+weft_status weft_raw_load(const weft_tree *tree, const char *file,
+                          weft_raw **raw)
+{
+    char *text = NULL;
+    cyaml_err_t error;
+
+    WEFT_TRY(weft_tree_write(tree, &text));
+    error = cyaml_load_data((const uint8_t *)text, strlen(text), &settings,
+                            &weft_raw_schema, (cyaml_data_t **)raw, NULL);
+    free(text);
+    if (error == CYAML_OK) return WEFT_OK;
+    return weft_fail(error == CYAML_ERR_OOM ? WEFT_ENOMEM : WEFT_EINPUT,
+                     "%s: %s", file, cyaml_strerror(error));
+}
+
+void weft_raw_free(weft_raw *raw)
+{
+    if (raw != NULL) cyaml_free(&settings, &weft_raw_schema, raw, 0);
+}

@@ -1,0 +1,78 @@
+/*
+ * config_schema.h - what a config may hold: one table for names and types,
+ * which libcyaml loads by and config_check.c checks by.
+ *
+ * The table describes a tree in which `models` has become a list of {name,
+ * path} and the keys of `schedule` other than path one text, `inline`.
+ * Everything is still as typed: names as text, "auto" as 0. *Local*.
+ */
+#ifndef WEFT_LAUNCH_CONFIG_SCHEMA_H
+#define WEFT_LAUNCH_CONFIG_SCHEMA_H
+
+#include <stdint.h>
+
+#include <cyaml/cyaml.h>
+
+#include "core/status.h"
+#include "launch/config_tree.h"
+
+typedef struct weft_raw_model {
+    char *name, *path;
+} weft_raw_model;
+
+typedef struct weft_raw_folder {
+    char *path, *rest;
+} weft_raw_folder;
+
+typedef struct weft_raw_sample {
+    char *method, *model, *solver, *rng;
+    int steps;
+    double guidance, eta;
+    int width, height, label, null_label;
+    uint64_t seed;
+    char *seeds;
+    double *nodes, *sigmas;
+    int nnodes, nsigmas;
+} weft_raw_sample;
+
+typedef struct weft_raw_parallel {
+    int patches, grain, warmup;
+    char *exchange;
+} weft_raw_parallel;
+
+typedef struct weft_raw_run {
+    int threads, batch;
+    char *kernels;
+} weft_raw_run;
+
+typedef struct weft_raw_output {
+    char *image, *latents, *report;
+} weft_raw_output;
+
+typedef struct weft_raw_bench {
+    int runs;
+    char *what;
+} weft_raw_bench;
+
+typedef struct weft_raw {
+    int identity;
+    weft_raw_model *model;
+    int nmodels;
+    weft_raw_folder vae, schedule;
+    weft_raw_sample sample;
+    weft_raw_parallel parallel;
+    weft_raw_run run;
+    weft_raw_output output;
+    weft_raw_bench bench;
+} weft_raw;
+
+extern const cyaml_schema_value_t weft_raw_schema;
+
+/* Load a tree that has been checked. *raw is owned; its texts and arrays come
+ * from malloc, so that single ones may be taken out and set to NULL. `file`
+ * for messages. */
+weft_status weft_raw_load(const weft_tree *tree, const char *file,
+                          weft_raw **raw);
+void weft_raw_free(weft_raw *raw); /* NULL is nothing */
+
+#endif

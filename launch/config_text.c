@@ -1,0 +1,317 @@
+/* config_text.c - what a config says in names and in images. */
+#include <ctype.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <jansson.h>
+
+#include "launch/config.h"
+#include "launch/config_check.h"
+#include "launch/suggest.h"
+#include "launch/version.h"
+
+#define COUNT(array) ((int)(sizeof(array) / sizeof *(array)))
+
+/* ---- names of outputs -----------------------------------------------------
+ */
+
+enum { SEED, LABEL, INDEX, STEPS, WIDTH, HEIGHT, MODEL, PLACEHOLDERS };
+
+static const char *const placeholder[PLACEHOLDERS] = {
+    "seed", "label", "index", "steps", "width", "height", "model"};
+
+/* Which placeholder stands at *c (behind its brace); moves *c behind it. -1:
+ * none; `word` then has what stands there, cut to `room`. */
+static int read_placeholder(const char **c, char *word, size_t room)
+{
+    const size_t n = strcspn(*c, "{}");
+
+    snprintf(word, room, "%.*s", (int)(n < 64 ? n : 64), *c);
+    if ((*c)[n] != '}') return -1;
+    for (int i = 0; i < PLACEHOLDERS; i++)
+        if (strcmp(word, placeholder[i]) == 0) {
+            *c += n + 1;
+            return i;
+        }
+    return -1;
+}
+
+/* Whether a doubled brace stands at *c, which means a single one; moves *c. */
+static bool skip_doubled(const char **c)
+{
+    if ((**c != '{' && **c != '}') || (*c)[0] != (*c)[1]) return false;
+    *c += 2;
+    return true;
+}
+
+static weft_status check_suffix(const weft_tree *t, const char *path)
+{
+    static const char *const others[] = {".jpg", ".jpeg", ".webp", ".gif",
+                                         ".bmp", ".tif",  ".tiff", ".ppm"};
+    const char *suffix = strrchr(t->text, '.');
+
+    if (t->text[strlen(t->text) - 1] == '/')
+        return weft_place_fail(&t->place, "%s: \"%.200s\" is a folder", path,
+                               t->text);
+    for (int i = 0; suffix != NULL && i < COUNT(others); i++)
+        if (strcasecmp(suffix, others[i]) == 0 &&
+            strcmp(path, "output.image") == 0)
+            return weft_place_fail(&t->place,
+                                   "%s: images are PNG, so its name cannot "
+                                   "end in \"%s\"",
+                                   path, suffix);
+    return WEFT_OK;
+}
+
+weft_status weft_config_check_pattern(const weft_tree *t, const char *path,
+                                      bool several, bool has_label)
+{
+    bool used[PLACEHOLDERS] = {false};
+    char word[72], hint[128];
+
+    WEFT_TRY(check_suffix(t, path));
+    for (const char *c = t->text; *c != '\0';) {
+        if (skip_doubled(&c)) continue;
+        if (*c++ != '{') continue;
+        const int i = read_placeholder(&c, word, sizeof word);
+        if (i < 0)
+            return weft_place_fail(
+                &t->place, "%s: unknown placeholder {%s}%s", path, word,
+                weft_suggest_text(word, placeholder, PLACEHOLDERS, hint,
+                                  sizeof hint));
+        used[i] = true;
+    }
+    if (used[LABEL] && !has_label)
+        return weft_place_fail(&t->place, "%s: {label} needs sample.label",
+                               path);
+    if (several && !used[SEED] && !used[INDEX])
+        return weft_place_fail(&t->place,
+                               "%s: there are several seeds, so its name "
+                               "needs {seed} or {index}",
+                               path);
+    return WEFT_OK;
+}
+
+static void write_placeholder(FILE *f, const weft_config *c, int image, int i)
+{
+    switch (i) {
+    case SEED:
+        fprintf(f, "%" PRIu64, c->sample.seed[image]);
+        break;
+    case LABEL:
+        fprintf(f, "%d", c->sample.label);
+        break;
+    case INDEX:
+        fprintf(f, "%06d", image);
+        break;
+    case STEPS:
+        fprintf(f, "%d", c->sample.steps);
+        break;
+    case WIDTH:
+        fprintf(f, "%d", c->sample.width);
+        break;
+    case HEIGHT:
+        fprintf(f, "%d", c->sample.height);
+        break;
+    default:
+        fputs(c->sample.model, f);
+        break;
+    }
+}
+
+/* A text that is being written; `end` gives it away. */
+typedef struct writer {
+    FILE *f;
+    char *text;
+    size_t bytes;
+} writer;
+
+static weft_status begin(writer *w)
+{
+    w->text = NULL;
+    w->f = open_memstream(&w->text, &w->bytes);
+    return w->f != NULL ? WEFT_OK : weft_fail(WEFT_ENOMEM, "out of memory");
+}
+
+static weft_status end(writer *w, char **text)
+{
+    const bool bad = ferror(w->f) != 0;
+
+    if (fclose(w->f) != 0 || bad) {
+        free(w->text);
+        return weft_fail(WEFT_ENOMEM, "out of memory");
+    }
+    *text = w->text;
+    return WEFT_OK;
+}
+
+weft_status weft_config_fill(const weft_config *c, const char *pattern,
+                             int image, char **path)
+{
+    char word[72];
+    writer w;
+
+    WEFT_MUST(image >= 0 && image < c->sample.nseeds);
+    WEFT_TRY(begin(&w));
+    while (*pattern != '\0') {
+        if (skip_doubled(&pattern)) {
+            putc(pattern[-1], w.f);
+            continue;
+        }
+        const char *behind = pattern + 1;
+        const int i =
+            *pattern == '{' ? read_placeholder(&behind, word, sizeof word) : -1;
+        if (i >= 0)
+            write_placeholder(w.f, c, image, i);
+        else
+            putc(*pattern, w.f);
+        pattern = behind;
+    }
+    return end(&w, path);
+}
+
+/* ---- texts of an image -----------------------------------------------------
+ */
+
+/* The shortest decimal number that reads back as this one. */
+static void write_number(FILE *f, double value)
+{
+    char text[40];
+
+    for (int digits = 1; digits <= 17; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, value);
+        if (strtod(text, NULL) == value) break;
+    }
+    fputs(text, f);
+}
+
+static void write_string(FILE *f, const char *text)
+{
+    json_t *json = json_string(text);
+    char *quoted = json != NULL ? json_dumps(json, JSON_ENCODE_ANY) : NULL;
+
+    /* Only text that is not UTF-8 could not be written, and none was loaded. */
+    fputs(quoted != NULL ? quoted : "\"\"", f);
+    free(quoted);
+    json_decref(json);
+}
+
+static void write_folder(FILE *f, const char *path)
+{
+    fputs("{\"path\":", f);
+    write_string(f, path);
+    putc('}', f);
+}
+
+static void write_models(FILE *f, const weft_config *c)
+{
+    fputs("\"models\":{", f);
+    for (int i = 0; i < c->nmodels; i++) {
+        if (i > 0) putc(',', f);
+        write_string(f, c->model[i].name);
+        putc(':', f);
+        write_folder(f, c->model[i].portable);
+    }
+    putc('}', f);
+}
+
+/* The inline keys are an object of their own: its inside goes in here. */
+static void write_schedule(FILE *f, const weft_config *c)
+{
+    const char *rest = c->schedule_inline;
+
+    if (c->schedule == NULL && rest == NULL) return;
+    fputs(",\"schedule\":{", f);
+    if (c->schedule != NULL) {
+        fputs("\"path\":", f);
+        write_string(f, c->schedule_portable);
+    }
+    if (c->schedule != NULL && rest != NULL) putc(',', f);
+    if (rest != NULL) fwrite(rest + 1, 1, strlen(rest) - 2, f);
+    putc('}', f);
+}
+
+static void write_numbers(FILE *f, const char *key, const double *value, int n)
+{
+    if (value == NULL) return;
+    fprintf(f, ",\"%s\":[", key);
+    for (int i = 0; i < n; i++) {
+        if (i > 0) putc(',', f);
+        write_number(f, value[i]);
+    }
+    putc(']', f);
+}
+
+static void write_sample(FILE *f, const weft_config *c, uint64_t seed)
+{
+    static const char *const rng[] = {
+        [WEFT_RNG_COUNTER] = "counter", [WEFT_RNG_TORCH_CPU] = "torch-cpu"};
+
+    fprintf(f, ",\"sample\":{\"method\":\"%s\",\"model\":", c->sample.method);
+    write_string(f, c->sample.model);
+    fprintf(f, ",\"solver\":\"%s\",\"steps\":%d,\"guidance\":",
+            weft_solver_name[c->sample.solver], c->sample.steps);
+    write_number(f, c->sample.guidance);
+    fputs(",\"eta\":", f);
+    write_number(f, c->sample.eta);
+    fprintf(f, ",\"width\":%d,\"height\":%d", c->sample.width,
+            c->sample.height);
+    if (c->sample.has_label) fprintf(f, ",\"label\":%d", c->sample.label);
+    if (c->sample.has_null_label)
+        fprintf(f, ",\"null_label\":%d", c->sample.null_label);
+    fprintf(f, ",\"seed\":%" PRIu64 ",\"rng\":\"%s\"", seed,
+            rng[c->sample.rng]);
+    write_numbers(f, "nodes", c->sample.nodes, c->sample.nnodes);
+    write_numbers(f, "sigmas", c->sample.sigmas, c->sample.nnodes);
+    putc('}', f);
+}
+
+weft_status weft_config_identity(const weft_config *c, uint64_t seed,
+                                 char **json)
+{
+    writer w;
+
+    WEFT_TRY(begin(&w));
+    fputs("{\"weft\":1,", w.f);
+    write_models(w.f, c);
+    if (c->vae != NULL) {
+        fputs(",\"vae\":", w.f);
+        write_folder(w.f, c->vae_portable);
+    }
+    write_schedule(w.f, c);
+    write_sample(w.f, c, seed);
+    if (c->parallel.grain > 0)
+        fprintf(w.f, ",\"parallel\":{\"grain\":%d}", c->parallel.grain);
+    fprintf(w.f, ",\"run\":{\"kernels\":\"%s\"}}", c->run.kernels);
+    return end(&w, json);
+}
+
+weft_status weft_config_parameters(const weft_config *c, uint64_t seed,
+                                   char **text)
+{
+    static const char *const sampler[WEFT_SOLVERS] = {
+        [WEFT_DDIM] = "DDIM",
+        [WEFT_EULER] = "Euler",
+        [WEFT_EULER_A] = "Euler a",
+        [WEFT_HEUN] = "Heun",
+        [WEFT_DPMPP_2M] = "DPM++ 2M"};
+    writer w;
+
+    WEFT_TRY(begin(&w));
+    fprintf(w.f, "Steps: %d, Sampler: %s, CFG scale: ", c->sample.steps,
+            sampler[c->sample.solver]);
+    write_number(w.f, c->sample.guidance);
+    fprintf(w.f, ", Seed: %" PRIu64 ", Size: %dx%d, Model: %s", seed,
+            c->sample.width, c->sample.height, c->sample.model);
+    if (c->sample.eta != 0) {
+        fputs(", Eta: ", w.f);
+        write_number(w.f, c->sample.eta);
+    }
+    if (c->sample.has_label) fprintf(w.f, ", Label: %d", c->sample.label);
+    fprintf(w.f, ", RNG: %s, Version: weft %s",
+            c->sample.rng == WEFT_RNG_TORCH_CPU ? "CPU" : "counter",
+            WEFT_VERSION);
+    return end(&w, text);
+}

@@ -1,0 +1,63 @@
+/*
+ * main.c - weft: parse the command line, do the command, say how it went.
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/clock.h"
+#include "launch/cli.h"
+#include "launch/commands.h"
+
+/* Handlers come before anything else: a launcher may signal a rank at once. A
+ * closed pipe is an error of the write, not the end of a job that computes. */
+static void set_up_signals(void) { signal(SIGPIPE, SIG_IGN); }
+
+/* Whether this process is the one of its job that speaks before MPI has
+ * started: launchers tell ranks their number in the environment. */
+static bool speaks(void)
+{
+    static const char *const names[] = {"OMPI_COMM_WORLD_RANK", "PMIX_RANK",
+                                        "PMI_RANK", "SLURM_PROCID"};
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const char *rank = getenv(names[i]);
+        if (rank != NULL) return strcmp(rank, "0") == 0;
+    }
+    return true;
+}
+
+static int refuse(void)
+{
+    if (speaks()) fprintf(stderr, "weft: %s\n", weft_fail_text());
+    return weft_exit_code(WEFT_EINPUT);
+}
+
+static int show(const weft_cli *cli)
+{
+    if (!speaks()) return 0;
+    return fputs(cli->show, stdout) < 0 || fflush(stdout) != 0;
+}
+
+int main(int argc, char **argv)
+{
+    set_up_signals();
+    static weft_cli cli;
+
+    cli.started = weft_clock();
+    if (weft_cli_parse(argc, argv, &cli) != WEFT_OK) return refuse();
+    switch (cli.command) {
+    case WEFT_COMMAND_SAMPLE:
+        return weft_command_sample(&cli);
+    case WEFT_COMMAND_PLAN:
+        return weft_command_plan(&cli);
+    case WEFT_COMMAND_BENCH:
+        return weft_command_bench(&cli);
+    case WEFT_COMMAND_INSPECT:
+        return weft_command_inspect(&cli);
+    case WEFT_COMMAND_SHOW:
+        break;
+    }
+    return show(&cli);
+}
