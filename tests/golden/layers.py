@@ -128,11 +128,11 @@ def weight(name, shape, scale=0.25):
     return fill(name, shape, scale).double()
 
 
-def load(module):
+def load(module, prefix):
     """Fill a module's weights by their names."""
     module = module.double().eval()
     for name, p in module.named_parameters():
-        p.data = weight(name, p.shape)
+        p.data = weight(prefix + name, p.shape)
     return module
 
 
@@ -160,6 +160,7 @@ def linear(x, name, cout):
 def convolutions(x):
     h = F.silu(layer_conv(x, 'a', 6, 3, padding=1))
     d = layer_conv(h, 'b', 5, 3, padding=1, stride=2)
+    d = d + linear(time_embedding(), 't', 5)[:, :, None, None]
     e = layer_conv(F.pad(h, (0, 1, 0, 1)), 'c', 5, 3, stride=2)
     u = F.interpolate(torch.cat([d, e], 1), scale_factor=2, mode='nearest')
     u = layer_conv(u, 'd', 6, 3, padding=1)
@@ -178,13 +179,12 @@ def norms(x):
 def attention(x):
     m = load(Attention(4, heads=2, dim_head=3, bias=True, norm_num_groups=2,
                        eps=1e-5, residual_connection=True,
-                       rescale_output_factor=2.0))
+                       rescale_output_factor=2.0), 'attn.')
     return m(x * 3 + 1)
 
 
 def resampling(x):
-    d = F.avg_pool2d(x, 2)
-    return torch.cat([F.interpolate(d, scale_factor=2, mode='nearest')], 1)
+    return F.interpolate(F.avg_pool2d(x, 2), scale_factor=2, mode='nearest')
 
 
 def embeddings():

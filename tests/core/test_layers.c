@@ -1,0 +1,593 @@
+/*
+ * The layers, as nets of a few of them: torch's answers on one patch, and the
+ * same bytes on any number of patches (threads as ranks).
+ *
+ * All memory starts as not-a-number and an evaluation of something else comes
+ * first, so reading rows that have not arrived, or are old, shows.
+ */
+#include <stdarg.h>
+#include <setjmp.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <math.h>
+#include <cmocka.h>
+
+#include "core/layer/layer.h"
+#include "tests/answers.h"
+#include "tests/team.h"
+
+enum { N = 2, ROWS = 20, W = 6, C = 4, UNIT = 4 };
+
+/* ---- nets: the same modules as in tests/golden/layers.py ----------------- */
+
+static weft_val time_embedding(weft_graph *g)
+{
+    return weft_add_sinusoid(g, WEFT_EMBED_TIME, 10, true, 0);
+}
+
+static weft_val convolutions(weft_graph *g)
+{
+    const weft_val x = g->input, t = time_embedding(g);
+    const weft_val s = weft_add_linear(g, "t", t, 5, WEFT_LINEAR);
+    const weft_val h =
+        weft_add_conv(g, "a", x, 6, WEFT_CONV(.k = 3, .act = WEFT_SILU));
+    const weft_val d =
+        weft_add_conv(g, "b", h, 5, WEFT_CONV(.k = 3, .stride = 2, .shift = s));
+    const weft_val e = weft_add_conv(
+        g, "c", h, 5, WEFT_CONV(.k = 3, .stride = 2, .pad_given = true));
+    const weft_val u =
+        weft_add_conv(g, "d", d, 6, WEFT_CONV(.k = 3, .up = 2, .in2 = e));
+    const weft_val v = weft_add_conv(
+        g, "e", h, 6, WEFT_CONV(.k = 3, .in2 = u, .res = h, .post = WEFT_RELU));
+
+    return weft_add_conv(g, "f", v, 3,
+                         WEFT_CONV(.k = 1, .in2 = x, .scale = 0.5f));
+}
+
+static weft_val norms(weft_graph *g)
+{
+    const weft_val x = g->input;
+    const weft_val t = weft_add_map(g, time_embedding(g), 1, 0, WEFT_SILU);
+    const weft_val s = weft_add_linear(g, "t", t, 2 * 10, WEFT_LINEAR);
+    weft_val h = weft_add_conv(g, "a", x, 6, WEFT_CONV(.k = 3));
+
+    h = weft_add_group_norm(g, "n1", h, WEFT_NONE, 3, 1e-5f, WEFT_NONE,
+                            WEFT_SILU);
+    return weft_add_group_norm(g, "n2", h, x, 2, 1e-3f, s, WEFT_LINEAR);
+}
+
+static weft_val attention(weft_graph *g)
+{
+    const weft_val x = weft_add_map(g, g->input, 3, 1, WEFT_LINEAR);
+    const weft_val h = weft_add_group_norm(g, "attn.group_norm", x, WEFT_NONE,
+                                           2, 1e-5f, WEFT_NONE, WEFT_LINEAR);
+
+    return weft_add_self_attention(g, "attn", h, x, 2, 3, true, false, 0.5f);
+}
+
+static weft_val resampling(weft_graph *g)
+{
+    return weft_add_resample(g, weft_add_resample(g, g->input, false), true);
+}
+
+static weft_val vectors(weft_graph *g)
+{
+    weft_val t = weft_add_linear(g, "l1", time_embedding(g), 12, WEFT_SILU);
+
+    t = weft_add_linear(g, "l2", t, 7, WEFT_LINEAR);
+    return weft_add_sum(g, t, weft_add_lookup(g, "c", 5, 7));
+}
+
+/* Wide enough to compute the inside while the borders travel. */
+static weft_val wide(weft_graph *g)
+{
+    const weft_val h = weft_add_conv(g, "a", g->input, 4, WEFT_CONV(.k = 3));
+    weft_val d = weft_add_conv(g, "b", h, 4, WEFT_CONV(.k = 3, .stride = 2));
+
+    d = weft_add_conv(g, "c", d, 4, WEFT_CONV(.k = 3, .up = 2));
+    return weft_add_conv(g, "d", d, 4, WEFT_CONV(.k = 3, .res = h));
+}
+
+/* ---- weaving: a net on a number of patches ------------------------------- */
+
+typedef struct loom {
+    const weft_graph *g;
+    const weft_device *dev;
+    int threads, total; /* of a patch; units of the image */
+    const int *first;   /* units of each patch */
+    const float *time, *label;
+    char *weights; /* packed */
+    float *image;  /* [rows][n][w][c] of the output, or the vector */
+    _Atomic int failed;
+} loom;
+
+static size_t shape_size(const int shape[4])
+{
+    size_t n = 1;
+
+    for (int i = 0; i < 4 && shape[i]; i++) n *= (size_t)shape[i];
+    return n;
+}
+
+static void pack_weight(const loom *l, const weft_weight *w, char *to)
+{
+    weft_source src[WEFT_MAX_SOURCES];
+    float *data[WEFT_MAX_SOURCES], *floats = (float *)to;
+
+    for (int i = 0; i < w->nsrc; i++) {
+        const size_t n = shape_size(w->shape[i]);
+        data[i] = fill_new(w->name[i], n, 0.25f);
+        src[i] = (weft_source){data[i], WEFT_F32, w->shape[i][0]};
+        if (w->kind == WEFT_WEIGHT_CONV) continue;
+        memcpy(floats, data[i], n * sizeof *floats);
+        floats += n;
+    }
+    if (w->kind == WEFT_WEIGHT_CONV)
+        l->dev->weight_pack(&w->conv, src, w->nsrc, to, 0, 1);
+    for (int i = 0; i < w->nsrc; i++) free(data[i]);
+}
+
+/* Input rows of my patch out of the image called `name`. */
+static void fill_input(const loom *l, weft_run *run, const char *name)
+{
+    const weft_value *v = weft_graph_at(l->g, l->g->input);
+    const size_t row = (size_t)(N * v->w * v->c);
+    const size_t first =
+        (size_t)(run->x->cut.first[run->x->cut.me] * v->rows_per_unit);
+
+    fill_from(name, weft_run_value(run, l->g->input), first * row,
+              (size_t)weft_run_rows(l->g, run, l->g->input) * row, 1);
+}
+
+static void take_output(const loom *l, const weft_run *run)
+{
+    const weft_value *v = weft_graph_at(l->g, l->g->output);
+    const size_t row = (size_t)(N * v->w * v->c);
+    const size_t first =
+        (size_t)(run->x->cut.first[run->x->cut.me] * v->rows_per_unit);
+
+    memcpy(l->image + first * row, weft_run_value(run, l->g->output),
+           (size_t)weft_run_rows(l->g, run, l->g->output) * row *
+               sizeof *l->image);
+}
+
+static weft_status evaluate(const loom *l, weft_run *run)
+{
+    fill_input(l, run, "something else");
+    WEFT_TRY(weft_graph_eval(l->g, run));
+    fill_input(l, run, "x");
+    WEFT_TRY(weft_graph_eval(l->g, run));
+    take_output(l, run);
+    return WEFT_OK;
+}
+
+static void *new_block(size_t bytes)
+{
+    void *block = aligned_alloc(64, bytes + 64);
+
+    WEFT_MUST(block);
+    memset(block, 0xff, bytes + 64);
+    return block;
+}
+
+static void weave_patch(void *arg, int patch, weft_exchange *x)
+{
+    loom *l = arg;
+    weft_layout layout;
+    weft_run run = {.dev = l->dev,
+                    .x = x,
+                    .layout = &layout,
+                    .weights = l->weights,
+                    .time = l->time,
+                    .label = l->label};
+
+    WEFT_MUST(!weft_layout_make(l->g, l->dev, N, weft_cut_units(&x->cut, patch),
+                                l->total, &layout));
+    WEFT_MUST(!weft_pool_create(l->threads, NULL, &run.pool));
+    WEFT_MUST(!weft_pool_reserve(run.pool, layout.scratch));
+    run.block = new_block(layout.bytes);
+    WEFT_MUST(!weft_graph_declare(l->g, N, x));
+    WEFT_MUST(!weft_graph_bind(l->g, &layout, run.block, x, 0));
+    l->failed += evaluate(l, &run) != WEFT_OK;
+    free(run.block);
+    weft_pool_destroy(run.pool);
+    weft_layout_release(&layout);
+}
+
+static void load_weights(loom *l)
+{
+    weft_layout layout;
+
+    WEFT_MUST(!weft_layout_make(l->g, l->dev, N, l->total, l->total, &layout));
+    l->weights = new_block(layout.weight_bytes);
+    for (int i = 0; i < l->g->nweights; i++)
+        pack_weight(l, &l->g->weight[i], l->weights + layout.weight[i]);
+    weft_layout_release(&layout);
+}
+
+/* The output image for `patches` patches of `threads` threads; owned. */
+static float *weave(loom *l, int patches, const int *first, int threads)
+{
+    static weft_team team;
+    const weft_value *out = weft_graph_at(l->g, l->g->output);
+    const int rows = out->rows_per_unit ? out->rows_per_unit * l->total : 1;
+
+    l->threads = threads;
+    l->first = first;
+    l->failed = 0;
+    l->image = calloc((size_t)(rows * N * out->w * out->c), sizeof(float));
+    assert_non_null(l->image);
+    weft_team_init(&team, patches, first);
+    weft_team_run(&team, weave_patch, l);
+    weft_team_release(&team);
+    assert_int_equal(l->failed, 0);
+    return l->image;
+}
+
+/* ---- tests --------------------------------------------------------------- */
+
+static const float times[N] = {999, 20.5f}, labels[N] = {3, 0};
+static const char *const device_name[] = {"reference", "lean", "fast"};
+
+typedef struct net {
+    const char *name;
+    weft_val (*build)(weft_graph *g);
+    int w, c;
+} net;
+
+static const net nets[] = {
+    {"convolutions", convolutions, W, C}, {"norms", norms, W, C},
+    {"attention", attention, W, C},       {"resampling", resampling, W, C},
+    {"vectors", vectors, W, C},           {"wide", wide, 64, 3},
+};
+
+static void net_init(const net *n, weft_graph *g, int unit)
+{
+    weft_graph_init(g, unit, n->w, n->c);
+    assert_int_equal(weft_graph_finish(g, n->build(g)), WEFT_OK);
+}
+
+static const int cuts[][6] = {
+    {1, 0, 5},
+    {2, 0, 2, 5},
+    {3, 0, 1, 4, 5},
+    {4, 0, 1, 2, 3, 5},
+};
+
+/* Every cut gives the bytes of one patch; returns that patch's image. */
+static float *check_cuts(loom *l, size_t floats)
+{
+    static const int all_five[] = {0, 1, 2, 3, 4, 5};
+    float *one = weave(l, 1, &cuts[0][1], 1), *many;
+
+    for (int i = 0; i < 8; i++) {
+        many = weave(l, cuts[i / 2][0], &cuts[i / 2][1], 1 + i % 2);
+        assert_memory_equal(one, many, floats * sizeof *one);
+        free(many);
+    }
+    many = weave(l, 5, all_five, 1);
+    assert_memory_equal(one, many, floats * sizeof *one);
+    free(many);
+    return one;
+}
+
+static bool find_answer(const char *name, answer *a)
+{
+    FILE *f = answers_open();
+    bool found = false;
+
+    while (!found && answers_next(f, a)) {
+        found = !strcmp(a->name, name);
+        if (!found) free(a->value);
+    }
+    fclose(f);
+    return found;
+}
+
+static void check_net(const net *n, const weft_device *dev)
+{
+    weft_graph g;
+    answer a;
+    float *got;
+
+    net_init(n, &g, UNIT);
+    loom l = {.g = &g,
+              .dev = dev,
+              .total = ROWS / UNIT,
+              .time = times,
+              .label = labels};
+    const weft_value *out = weft_graph_at(&g, g.output);
+    const size_t floats =
+        (size_t)((out->rows_per_unit ? out->rows_per_unit * l.total : 1) * N *
+                 out->w * out->c);
+    load_weights(&l);
+    got = check_cuts(&l, floats);
+    if (find_answer(n->name, &a)) {
+        const double d = answer_distance(&a, got);
+        assert_int_equal(a.count, floats);
+        if (!(d < 3e-6)) print_message("%s %s: %g\n", dev->name, n->name, d);
+        assert_true(d < 3e-6);
+        free(a.value);
+    }
+    for (size_t i = 0; i < floats; i++) assert_true(isfinite(got[i]));
+    free(got);
+    free(l.weights);
+    weft_graph_release(&g);
+}
+
+static void torch_and_any_cut(void **state)
+{
+    (void)state;
+    for (size_t d = 0; d < sizeof device_name / sizeof *device_name; d++) {
+        const weft_device *dev;
+
+        assert_int_equal(weft_device_find(device_name[d], NULL, &dev), WEFT_OK);
+        for (size_t i = 0; i < sizeof nets / sizeof *nets; i++)
+            check_net(&nets[i], dev);
+    }
+}
+
+/* ---- embeddings ---------------------------------------------------------- */
+
+static float *run_vector(weft_graph *g, weft_val v, const float *t)
+{
+    loom l = {.g = g, .total = 1, .time = t};
+    const int one[] = {0, 1};
+    float *got;
+
+    assert_int_equal(weft_graph_finish(g, v), WEFT_OK);
+    assert_int_equal(weft_device_find("reference", NULL, &l.dev), WEFT_OK);
+    load_weights(&l);
+    got = weave(&l, 1, one, 1);
+    free(l.weights);
+    return got;
+}
+
+static void embeddings_of_diffusers(void **state)
+{
+    const float sinusoid_times[] = {999, 0}, fourier_times[] = {999, 0.5f};
+    FILE *f = answers_open();
+    int checked = 0;
+    answer a;
+
+    (void)state;
+    while (answers_next(f, &a)) {
+        const double *p = a.param;
+        const bool fourier = !strcmp(a.name, "fourier");
+        weft_graph g;
+        weft_val v;
+        float *got;
+
+        if (!fourier && strcmp(a.name, "sinusoid")) {
+            free(a.value);
+            continue;
+        }
+        weft_graph_init(&g, 1, 1, 1);
+        v = fourier ? weft_add_fourier(&g, "p", WEFT_EMBED_TIME, 16, p[0] != 0,
+                                       p[1] != 0)
+                    : weft_add_sinusoid(&g, WEFT_EMBED_TIME, (int)p[0],
+                                        p[1] != 0, (float)p[2]);
+        got = run_vector(&g, v, fourier ? fourier_times : sinusoid_times);
+        assert_true(answer_distance(&a, got) < 1e-6);
+        checked++;
+        free(got);
+        free(a.value);
+        weft_graph_release(&g);
+    }
+    fclose(f);
+    assert_int_equal(checked, 5);
+}
+
+static weft_status eval_alone(const weft_graph *g, weft_run *run)
+{
+    const int first[] = {0, 1};
+    const weft_cut cut = {1, 0, first};
+    weft_exchange x;
+    weft_layout layout;
+    weft_status st;
+
+    assert_int_equal(weft_device_find("reference", NULL, &run->dev), WEFT_OK);
+    assert_int_equal(weft_layout_make(g, run->dev, 1, 1, 1, &layout), WEFT_OK);
+    assert_int_equal(
+        weft_exchange_init(&x, &weft_solo, &cut, (weft_schedule){0, 0}),
+        WEFT_OK);
+    run->x = &x;
+    run->layout = &layout;
+    run->block = new_block(layout.bytes);
+    run->weights = new_block(layout.weight_bytes);
+    st = weft_graph_eval(g, run);
+    free(run->block);
+    free((char *)run->weights);
+    weft_exchange_release(&x);
+    weft_layout_release(&layout);
+    return st;
+}
+
+static void labels_out_of_range_are_refused(void **state)
+{
+    const float bad[] = {-1, 5, NAN, INFINITY}, good = 4;
+    weft_run run = {.label = NULL};
+    weft_graph g;
+
+    (void)state;
+    weft_graph_init(&g, 1, 1, 1);
+    assert_int_equal(weft_graph_finish(&g, weft_add_lookup(&g, "c", 5, 7)),
+                     WEFT_OK);
+    assert_int_equal(eval_alone(&g, &run), WEFT_EINPUT);
+    for (int i = 0; i < 4; i++) {
+        run.label = &bad[i];
+        assert_int_equal(eval_alone(&g, &run), WEFT_EINPUT);
+    }
+    run.label = &good;
+    assert_int_equal(eval_alone(&g, &run), WEFT_OK);
+    weft_graph_release(&g);
+}
+
+/* ---- what layers ask for ------------------------------------------------- */
+
+/* Rows wanted of the neighbours, as known from the arithmetic of padding. */
+static void convs_want_what_they_reach(void **state)
+{
+    const struct {
+        weft_conv_opts o;
+        int nwants, above, below;
+    } is[] = {
+        {WEFT_CONV(.k = 3), 1, 1, 1},
+        {WEFT_CONV(.k = 3, .stride = 2), 1, 1, 0},
+        {WEFT_CONV(.k = 3, .stride = 2, .pad_given = true), 1, 0, 1},
+        {WEFT_CONV(.k = 3, .up = 2), 1, 1, 1},
+        {WEFT_CONV(.k = 1), 0, 0, 0},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof is / sizeof *is; i++) {
+        weft_graph g;
+
+        weft_graph_init(&g, 4, 8, 3);
+        assert_int_equal(
+            weft_graph_finish(&g, weft_add_conv(&g, "a", 0, 5, is[i].o)),
+            WEFT_OK);
+        assert_int_equal(g.node[0].nwants, is[i].nwants);
+        assert_int_equal(g.value[0].above, is[i].above);
+        assert_int_equal(g.value[0].below, is[i].below);
+        weft_graph_release(&g);
+    }
+}
+
+static void weights_have_names_and_shapes(void **state)
+{
+    const int kv[] = {6, 4, 0, 0}, conv[] = {5, 4, 3, 3};
+    weft_graph g;
+
+    (void)state;
+    weft_graph_init(&g, 4, 8, 4);
+    snprintf(g.prefix, sizeof g.prefix, "decoder.");
+    weft_add_self_attention(&g, "at", 0, WEFT_NONE, 2, 3, false, true, 1);
+    weft_add_conv(&g, "out", 0, 5, WEFT_CONV(.k = 3, .no_bias = true));
+    assert_int_equal(g.nweights, 5);
+    assert_int_equal(g.weight[0].nsrc, 2);
+    assert_string_equal(g.weight[0].name[0], "decoder.at.key.weight");
+    assert_string_equal(g.weight[0].name[1], "decoder.at.value.weight");
+    assert_memory_equal(g.weight[0].shape[1], kv, sizeof kv);
+    assert_string_equal(g.weight[1].name[0], "decoder.at.query.weight");
+    assert_string_equal(g.weight[3].name[0], "decoder.at.proj_attn.bias");
+    assert_string_equal(g.weight[4].name[0], "decoder.out.weight");
+    assert_memory_equal(g.weight[4].shape[0], conv, sizeof conv);
+    weft_graph_release(&g);
+}
+
+/* 2 operations for each multiply-add. */
+static void flops_are_honest(void **state)
+{
+    const weft_node *d;
+    weft_graph g;
+
+    (void)state;
+    weft_graph_init(&g, 4, 8, 3);
+    weft_add_conv(&g, "a", 0, 5, WEFT_CONV(.k = 3, .stride = 2));
+    weft_add_self_attention(&g, "b", 0, 0, 2, 4, true, false, 1);
+    d = g.node;
+    assert_float_equal(d[0].ops->flops(&g, 0, 2, 3, 5),
+                       2. * 3 * 3 * 3 * 5 * (2 * 3 * 2 * 4), 0);
+    assert_float_equal(d[1].ops->flops(&g, 1, 1, 1, 5),
+                       2. * 3 * 8 * 32 * 4 + 4. * 8 * 32 * 160, 0);
+    weft_graph_release(&g);
+}
+
+/* ---- what builders refuse ------------------------------------------------ */
+
+static void odd_stride(weft_graph *g)
+{
+    weft_add_conv(g, "bad", 0, 4, WEFT_CONV(.k = 3, .stride = 2));
+}
+
+static void odd_halves(weft_graph *g) { weft_add_resample(g, 0, false); }
+
+static void odd_groups(weft_graph *g)
+{
+    weft_add_group_norm(g, "bad", 0, WEFT_NONE, 4, 1, WEFT_NONE, WEFT_LINEAR);
+}
+
+static void no_groups(weft_graph *g)
+{
+    weft_add_group_norm(g, "bad", 0, WEFT_NONE, 0, 1, WEFT_NONE, WEFT_LINEAR);
+}
+
+static void other_residual(weft_graph *g)
+{
+    weft_add_conv(g, "bad", 0, 7, WEFT_CONV(.k = 3, .res = 0));
+}
+
+static void other_shift(weft_graph *g)
+{
+    const weft_val t = weft_add_sinusoid(g, WEFT_EMBED_TIME, 8, true, 0);
+
+    weft_add_conv(g, "bad", 0, 7, WEFT_CONV(.k = 3, .shift = t));
+}
+
+static void too_many_channels(weft_graph *g)
+{
+    weft_add_conv(g, "bad", 0, 2000000000, WEFT_CONV(.k = 3));
+}
+
+static void too_many_heads(weft_graph *g)
+{
+    weft_add_self_attention(g, "bad", 0, 0, 70000, 70000, true, false, 1);
+}
+
+static void unequal_sum(weft_graph *g)
+{
+    weft_add_sum(g, weft_add_sinusoid(g, WEFT_EMBED_TIME, 8, true, 0),
+                 weft_add_sinusoid(g, WEFT_EMBED_TIME, 6, true, 0));
+}
+
+static void odd_fourier(weft_graph *g)
+{
+    weft_add_fourier(g, "bad", WEFT_EMBED_TIME, 7, true, true);
+}
+
+static void endless_sinusoid(weft_graph *g)
+{
+    weft_add_sinusoid(g, WEFT_EMBED_TIME, 8, true, 4);
+}
+
+static void shapes_that_do_not_fit_are_refused(void **state)
+{
+    void (*const is[])(weft_graph *) = {
+        odd_stride,     odd_halves,  odd_groups,        no_groups,
+        other_residual, other_shift, too_many_channels, too_many_heads,
+        unequal_sum,    odd_fourier, endless_sinusoid};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof is / sizeof *is; i++) {
+        weft_graph g;
+        int nodes;
+
+        weft_graph_init(&g, 3, 7, 6);
+        is[i](&g);
+        assert_int_equal(g.status, WEFT_EINPUT);
+        assert_non_null(g.why);
+        nodes = g.nnodes;
+        assert_int_equal(weft_add_conv(&g, "more", 0, 4, WEFT_CONV(.k = 3)),
+                         WEFT_NONE);
+        assert_int_equal(weft_add_resample(&g, 0, true), WEFT_NONE);
+        assert_int_equal(g.nnodes, nodes);
+        assert_int_equal(weft_graph_finish(&g, 0), WEFT_EINPUT);
+        weft_graph_release(&g);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(torch_and_any_cut),
+        cmocka_unit_test(embeddings_of_diffusers),
+        cmocka_unit_test(labels_out_of_range_are_refused),
+        cmocka_unit_test(convs_want_what_they_reach),
+        cmocka_unit_test(weights_have_names_and_shapes),
+        cmocka_unit_test(flops_are_honest),
+        cmocka_unit_test(shapes_that_do_not_fit_are_refused),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
