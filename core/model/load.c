@@ -1,0 +1,337 @@
+#include "core/model/load.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/device/dtype.h"
+
+/* ---- finding ------------------------------------------------------------- */
+
+static const weft_st_tensor *find_renamed(const weft_st *st, const char *name,
+                                          const char *now, const char *was)
+{
+    const char *at = strstr(name, now);
+    char old[512];
+
+    if (!at) return NULL;
+    snprintf(old, sizeof old, "%.*s%s%s", (int)(at - name), name, was,
+             at + strlen(now));
+    return weft_st_find(st, old);
+}
+
+static const weft_st_tensor *find(const weft_st *st, const char *name)
+{
+    static const char *const renamed[][2] = {{".to_q.", ".query."},
+                                             {".to_k.", ".key."},
+                                             {".to_v.", ".value."},
+                                             {".to_out.0.", ".proj_attn."}};
+    const weft_st_tensor *t = weft_st_find(st, name);
+
+    for (size_t i = 0; !t && i < sizeof renamed / sizeof *renamed; i++)
+        t = find_renamed(st, name, renamed[i][0], renamed[i][1]);
+    return t;
+}
+
+static bool find_dtype(const weft_st_tensor *t, weft_dtype *type)
+{
+    static const char *const name[] = {
+        [WEFT_F32] = "F32", [WEFT_F16] = "F16", [WEFT_BF16] = "BF16"};
+
+    for (int i = 0; i < 3; i++)
+        if (!strcmp(t->dtype, name[i])) {
+            *type = (weft_dtype)i;
+            return true;
+        }
+    return false;
+}
+
+weft_dtype weft_load_dtype(const weft_st *st)
+{
+    bool seen[3] = {false, false, false};
+    weft_dtype type = WEFT_F32;
+
+    for (int i = 0; i < weft_st_count(st); i++) {
+        const weft_st_tensor *t = weft_st_at(st, i);
+        if (t->ndim > 1 && find_dtype(t, &type)) seen[type] = true;
+    }
+    if (seen[WEFT_F16] + seen[WEFT_BF16] + seen[WEFT_F32] != 1) return WEFT_F32;
+    return seen[WEFT_F16] ? WEFT_F16 : seen[WEFT_BF16] ? WEFT_BF16 : WEFT_F32;
+}
+
+/* ---- checking ------------------------------------------------------------ */
+
+enum { MOST_LISTED = 10 };
+
+/* What is wrong, the first few in words. */
+typedef struct listing {
+    int n;
+    char text[900];
+} listing;
+
+static void WEFT_PRINTF(2, 3) list(listing *l, const char *fmt, ...)
+{
+    const size_t used = strlen(l->text);
+    va_list args;
+    size_t n;
+
+    if (l->n++ >= MOST_LISTED) return;
+    n = (size_t)snprintf(l->text + used, sizeof l->text - used, "%s",
+                         used ? ", " : "");
+    if (used + n >= sizeof l->text) return;
+    va_start(args, fmt);
+    vsnprintf(l->text + used + n, sizeof l->text - used - n, fmt, args);
+    va_end(args);
+}
+
+/* " and 3 more", or nothing. */
+static const char *rest(const listing *l, char text[32])
+{
+    text[0] = 0;
+    if (l->n > MOST_LISTED)
+        snprintf(text, 32, " and %d more", l->n - MOST_LISTED);
+    return text;
+}
+
+static bool same_shape(const weft_st_tensor *t, const int want[4])
+{
+    for (int i = 0; i < 4 || i < t->ndim; i++) {
+        const int64_t have = i < t->ndim ? t->shape[i] : 1;
+        const int64_t need = i < 4 && want[i] ? want[i] : 1;
+        if (have != need) return false;
+    }
+    return true;
+}
+
+static void shape_text(char *text, size_t room, const int64_t *shape, int n)
+{
+    size_t at = 0;
+
+    text[0] = 0;
+    for (int i = 0; i < n && at < room; i++)
+        at += (size_t)snprintf(text + at, room - at, "%s%lld", i ? "x" : "",
+                               (long long)shape[i]);
+}
+
+static void list_shape(listing *wrong, const weft_st_tensor *t,
+                       const int want[4])
+{
+    char have_text[128], want_text[64];
+    int64_t shape[4];
+    int n = 0;
+
+    while (n < 4 && want[n]) shape[n] = want[n], n++;
+    shape_text(have_text, sizeof have_text, t->shape, t->ndim);
+    shape_text(want_text, sizeof want_text, shape, n);
+    list(wrong, "%s is %s instead of %s", t->name,
+         t->ndim ? have_text : "a number", want_text);
+}
+
+static const weft_st_tensor *check(const weft_st *st, const weft_weight *w,
+                                   int i, listing *missing, listing *wrong)
+{
+    const weft_st_tensor *t = find(st, w->name[i]);
+    weft_dtype type;
+
+    if (!t)
+        list(missing, "%s", w->name[i]);
+    else if (!find_dtype(t, &type))
+        list(wrong, "%s is %s instead of F32, F16 or BF16", t->name, t->dtype);
+    else if (!same_shape(t, w->shape[i]))
+        list_shape(wrong, t, w->shape[i]);
+    return t;
+}
+
+static int by_address(const void *a, const void *b)
+{
+    const weft_st_tensor *const *x = a, *const *y = b;
+
+    return *x < *y ? -1 : *x > *y;
+}
+
+static void sum_up(const weft_st *st, const weft_st_tensor **used, int n,
+                   weft_load_summary *s)
+{
+    *s = (weft_load_summary){.unused = weft_st_count(st)};
+    qsort(used, (size_t)n, sizeof *used, by_address);
+    for (int i = 0; i < n; i++) {
+        if (i && used[i] == used[i - 1]) continue;
+        s->bytes += used[i]->bytes;
+        s->unused--;
+    }
+}
+
+static weft_status complain(const weft_st *st, const listing *missing,
+                            const listing *wrong)
+{
+    char more[32], more_wrong[32];
+
+    if (!missing->n)
+        return weft_fail(WEFT_EINPUT, "%s: does not fit the net: %s%s",
+                         weft_st_path(st), wrong->text, rest(wrong, more));
+    return weft_fail(
+        WEFT_EINPUT, "%s: %d tensors of the net are missing: %s%s%s%s%s",
+        weft_st_path(st), missing->n, missing->text, rest(missing, more),
+        wrong->n ? "; " : "", wrong->text, rest(wrong, more_wrong));
+}
+
+weft_status weft_load_check(const weft_graph *g, const weft_st *st,
+                            weft_load_summary *summary)
+{
+    const size_t most = (size_t)g->nweights * WEFT_MAX_SOURCES;
+    const weft_st_tensor **used = malloc((most + 1) * sizeof *used);
+    listing missing = {0}, wrong = {0};
+    int n = 0;
+
+    if (!used) return weft_fail(WEFT_ENOMEM, "out of memory for weights");
+    for (int i = 0; i < g->nweights; i++)
+        for (int k = 0; k < g->weight[i].nsrc; k++)
+            used[n++] = check(st, &g->weight[i], k, &missing, &wrong);
+    if (summary && !missing.n) sum_up(st, used, n, summary);
+    free(used);
+    return missing.n || wrong.n ? complain(st, &missing, &wrong) : WEFT_OK;
+}
+
+/* ---- packing ------------------------------------------------------------- */
+
+enum {
+    PIECE = 1 << 20,  /* packed bytes that one worker takes at a time */
+    STRIDE = 16 << 20 /* ... after which the pages read are given back */
+};
+
+/* Part `part` of `parts` of a weight. */
+typedef struct piece {
+    int weight, part, parts;
+    size_t bytes;
+} piece;
+
+typedef struct packing {
+    const weft_graph *g;
+    const weft_device *dev;
+    const weft_layout *layout;
+    const weft_st *st;
+    char *dst;
+    piece *piece;
+} packing;
+
+static size_t packed_bytes(const packing *p, int i)
+{
+    const weft_weight *w = &p->g->weight[i];
+
+    if (w->kind == WEFT_WEIGHT_CONV) return p->dev->weight_bytes(&w->conv);
+    return w->count * sizeof(float);
+}
+
+static int pieces_of(const packing *p, int i)
+{
+    if (p->g->weight[i].kind == WEFT_WEIGHT_FLOAT) return 1;
+    return (int)(packed_bytes(p, i) / PIECE) + 1;
+}
+
+/* The pieces of part `part`, in order; returns how many. */
+static int deal(packing *p, int part, int nparts)
+{
+    size_t total = 0, before = 0;
+    int n = 0;
+
+    for (int i = 0; i < p->g->nweights; i++) total += packed_bytes(p, i);
+    for (int i = 0; i < p->g->nweights; i++) {
+        const int parts = pieces_of(p, i);
+        const size_t bytes = packed_bytes(p, i) / (size_t)parts;
+
+        for (int k = 0; k < parts; k++, before += bytes)
+            if (before * (size_t)nparts / total == (size_t)part)
+                p->piece[n++] = (piece){i, k, parts, bytes};
+    }
+    return n;
+}
+
+static weft_source source(const packing *p, const weft_weight *w, int i)
+{
+    const weft_st_tensor *t = find(p->st, w->name[i]);
+    weft_source s = {.cout = w->shape[i][0]};
+
+    WEFT_MUST(t && find_dtype(t, &s.type));
+    s.data = t->data;
+    return s;
+}
+
+static void pack_floats(const packing *p, const weft_weight *w, float *out)
+{
+    if (!w->nsrc) {
+        memcpy(out, w->constant, w->count * sizeof *out);
+        return;
+    }
+    for (int i = 0; i < w->nsrc; i++) {
+        const weft_source s = source(p, w, i);
+        const size_t count = w->count / (size_t)w->nsrc;
+
+        for (size_t k = 0; k < count; k++)
+            *out++ = weft_dtype_load(s.type, s.data, k);
+    }
+}
+
+static void pack_piece(void *arg, int i, int worker)
+{
+    const packing *p = arg;
+    const piece *x = &p->piece[i];
+    const weft_weight *w = &p->g->weight[x->weight];
+    char *out = p->dst + p->layout->weight[x->weight];
+    weft_source src[WEFT_MAX_SOURCES];
+
+    (void)worker;
+    if (w->kind == WEFT_WEIGHT_FLOAT) {
+        pack_floats(p, w, (float *)out);
+        return;
+    }
+    for (int k = 0; k < w->nsrc; k++) src[k] = source(p, w, k);
+    p->dev->weight_pack(&w->conv, src, w->nsrc, out, x->part, x->parts);
+}
+
+static void drop(const packing *p, int weight)
+{
+    const weft_weight *w = &p->g->weight[weight];
+
+    for (int k = 0; k < w->nsrc; k++)
+        weft_st_drop(p->st, find(p->st, w->name[k]));
+}
+
+/* A stretch of pieces: packed by all workers, then their pages dropped. */
+static void pack_stretch(packing *p, int n, weft_pool *pool)
+{
+    if (pool)
+        weft_pool_run(pool, n, pack_piece, p);
+    else
+        for (int i = 0; i < n; i++) pack_piece(p, i, 0);
+    for (int i = 0; i < n; i++)
+        if (!i || p->piece[i].weight != p->piece[i - 1].weight)
+            drop(p, p->piece[i].weight);
+}
+
+weft_status weft_load_pack(const weft_graph *g, const weft_device *dev,
+                           const weft_layout *layout, const weft_st *st,
+                           void *dst, int part, int nparts, weft_pool *pool)
+{
+    packing p = {g, dev, layout, st, dst, NULL};
+    piece *all;
+    size_t most = 0;
+    int n;
+
+    WEFT_MUST(part >= 0 && part < nparts);
+    for (int i = 0; i < g->nweights; i++) most += (size_t)pieces_of(&p, i);
+    p.piece = all = malloc((most + 1) * sizeof *all);
+    if (!all) return weft_fail(WEFT_ENOMEM, "out of memory for weights");
+    n = deal(&p, part, nparts);
+    for (int i = 0; i < n;) {
+        size_t bytes = 0;
+        int k = i;
+
+        while (k < n && bytes < STRIDE) bytes += all[k++].bytes;
+        p.piece = all + i;
+        pack_stretch(&p, k - i, pool);
+        i = k;
+    }
+    free(all);
+    return WEFT_OK;
+}

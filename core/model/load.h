@@ -1,0 +1,43 @@
+/*
+ * load.h - from tensors in a file to the packed weights of a net.
+ *
+ * A net's graph says which tensors it wants, of which shapes. Checking finds
+ * them all before anything is loaded; packing hands each to the device, at its
+ * place in the layout, and gives the file's pages back as it goes, so that
+ * weights are held once. Workers and ranks may share the packing: every byte
+ * is written by one of them, whoever that is.
+ *
+ * Attention is found under its names of today (to_q, to_k, to_v, to_out.0) and
+ * under the older ones (query, key, value, proj_attn). A 1x1 convolution may
+ * be stored as a matrix, and the other way round.
+ */
+#ifndef WEFT_CORE_MODEL_LOAD_H
+#define WEFT_CORE_MODEL_LOAD_H
+
+#include "core/model/safetensors.h"
+#include "core/net/graph.h"
+
+/* The type to build a net with: that of all matrices in the file, or float
+ * where they differ. */
+weft_dtype weft_load_dtype(const weft_st *st);
+
+typedef struct weft_load_summary {
+    size_t bytes; /* of the tensors that the graph uses, as in the file */
+    int unused;   /* tensors of the file that it does not use */
+} weft_load_summary;
+
+/* WEFT_EINPUT unless the file has every tensor of the graph with its shape,
+ * as F32, F16 or BF16; names what is missing or wrong, at most ten of each.
+ * `summary` may be NULL. */
+weft_status weft_load_check(const weft_graph *g, const weft_st *st,
+                            weft_load_summary *summary);
+
+/* Pack part `part` of `nparts` into `dst` (layout->weight_bytes in all, 64-byte
+ * aligned): parts are disjoint, about equal in bytes, and together everything.
+ * What is packed does not depend on nparts or the pool (NULL: no threads).
+ * The file must have passed weft_load_check for this graph. */
+weft_status weft_load_pack(const weft_graph *g, const weft_device *dev,
+                           const weft_layout *layout, const weft_st *st,
+                           void *dst, int part, int nparts, weft_pool *pool);
+
+#endif
