@@ -78,6 +78,8 @@ static weft_status add_entries(const weft_st_writer *w, json_t *root,
         s->begin = *end;
         if (e->ndim < 0 || e->ndim > WEFT_MAX_DIMS)
             status = weft_fail(WEFT_EINPUT, "%d dimensions", e->ndim);
+        if (strcmp(e->name, "__metadata__") == 0)
+            status = weft_fail(WEFT_EINPUT, "this name is reserved");
         if (status == WEFT_OK)
             status = weft_st_size(e->dtype, e->ndim, e->shape, &s->bytes);
         if (status == WEFT_OK &&
