@@ -233,6 +233,6 @@ weft_val weft_add_group_norm(weft_graph *g, const char *name, weft_val in,
     d->u.norm.eps = eps;
     d->u.norm.act = act;
     weft_node_wants_all(d, WEFT_MOMENTS, temp[MOMENTS]);
-    if (in2 == WEFT_NONE) d->over = IN;
+    d->over = IN; /* where there is no second input */
     return out;
 }

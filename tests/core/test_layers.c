@@ -37,9 +37,11 @@ static weft_val convolutions(weft_graph *g)
         g, "c", h, 5, WEFT_CONV(.k = 3, .stride = 2, .pad_given = true));
     const weft_val u =
         weft_add_conv(g, "d", d, 6, WEFT_CONV(.k = 3, .up = 2, .in2 = e));
-    const weft_val v = weft_add_conv(
+    weft_val v = weft_add_conv(
         g, "e", h, 6, WEFT_CONV(.k = 3, .in2 = u, .res = h, .post = WEFT_RELU));
 
+    v = weft_add_conv(g, "g", v, 6, WEFT_CONV(.k = 3, .res = v));
+    v = weft_add_conv(g, "h", v, 6, WEFT_CONV(.k = 3));
     return weft_add_conv(g, "f", v, 3,
                          WEFT_CONV(.k = 1, .in2 = x, .scale = 0.5f));
 }
@@ -67,7 +69,9 @@ static weft_val attention(weft_graph *g)
 
 static weft_val resampling(weft_graph *g)
 {
-    return weft_add_resample(g, weft_add_resample(g, g->input, false), true);
+    const weft_val d = weft_add_resample(g, g->input, false);
+
+    return weft_add_resample(g, weft_add_resample(g, d, true), false);
 }
 
 static weft_val vectors(weft_graph *g)

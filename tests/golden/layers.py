@@ -165,6 +165,8 @@ def convolutions(x):
     u = F.interpolate(torch.cat([d, e], 1), scale_factor=2, mode='nearest')
     u = layer_conv(u, 'd', 6, 3, padding=1)
     v = F.relu(layer_conv(torch.cat([h, u], 1), 'e', 6, 3, padding=1) + h)
+    v = v + layer_conv(v, 'g', 6, 3, padding=1)
+    v = layer_conv(v, 'h', 6, 3, padding=1)
     return layer_conv(torch.cat([v, x], 1), 'f', 3, 1) * 0.5
 
 
@@ -184,7 +186,8 @@ def attention(x):
 
 
 def resampling(x):
-    return F.interpolate(F.avg_pool2d(x, 2), scale_factor=2, mode='nearest')
+    y = F.interpolate(F.avg_pool2d(x, 2), scale_factor=2, mode='nearest')
+    return F.avg_pool2d(y, 2)
 
 
 def embeddings():
