@@ -18,7 +18,7 @@ static void clipped(weft_mix x0, weft_mix eps, double range, double lo0,
 /* Spread of the fresh noise between two levels (eq. 16). */
 static double noise_spread(double eta, double hi, double lo)
 {
-    return eta * sqrt((1 - lo) / (1 - hi) * (1 - hi / lo));
+    return eta * sqrt((1 - lo) / (1 - hi) * fmax(1 - hi / lo, 0));
 }
 
 /* From level `from` to level `to` without clipping: both are linear in x and

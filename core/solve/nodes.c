@@ -187,16 +187,19 @@ static void fill_end(const weft_solver *s, bool own_nodes)
     s->abar[end] = min ? s->schedule->abar[0] : 1;
 }
 
-/* The end may repeat the last level: then the last step stays where it is. */
+/* The end may repeat the last level, to a rounding: then the last step stays
+ * where it is. */
 static weft_status check_levels(const weft_solver *s)
 {
-    for (int i = 1; i <= s->steps; i++)
-        if (!(s->sigma[i] < s->sigma[i - 1]) &&
-            !(i == s->steps && s->sigma[i] == s->sigma[i - 1]))
+    for (int i = 1; i <= s->steps; i++) {
+        const double room = i == s->steps ? 1 + 1e-6 : 1;
+
+        if (!(s->sigma[i] < s->sigma[i - 1] * room))
             return weft_fail(WEFT_EINPUT,
                              "node %d has sigma %g, not below %g of the node "
                              "before it",
                              i, s->sigma[i], s->sigma[i - 1]);
+    }
     return WEFT_OK;
 }
 

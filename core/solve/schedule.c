@@ -188,12 +188,12 @@ static weft_status check_euler(const source *f)
     return read_choice(f, "timestep_type", "discrete", type, &word);
 }
 
-/* DPMSolverMultistepScheduler takes the words of its cousins (DEIS, UniPC) for
- * its own algorithm, and so do we. Of the variance types only the learned ones
- * change what it does. */
+/* DPMSolverMultistepScheduler takes its cousins' words for the type of solver
+ * (DEIS, UniPC) as its own midpoint, and so do we. Of the variance types only
+ * the learned ones change what it does. */
 static weft_status read_dpmpp(const source *f, weft_noise_schedule *s)
 {
-    static const char *const algorithm[] = {"dpmsolver++", "deis", NULL};
+    static const char *const algorithm[] = {"dpmsolver++", NULL};
     static const char *const type[] = {"midpoint", "logrho", "bh1", "bh2",
                                        NULL};
     static const char *const variance[] = {"fixed_small", "fixed_small_log",

@@ -1,0 +1,274 @@
+/* Noise: published vectors, torch's own numbers, and the partition. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "core/rng.h"
+
+/* Random123's known answers for Philox 4x32-10. */
+static void test_philox_known_answers(void **state)
+{
+    static const uint32_t counter[3][4] = {
+        {0, 0, 0, 0},
+        {~0u, ~0u, ~0u, ~0u},
+        {0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}};
+    static const uint32_t key[3][2] = {
+        {0, 0}, {~0u, ~0u}, {0xa4093822, 0x299f31d0}};
+    static const uint32_t want[3][4] = {
+        {0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8},
+        {0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd},
+        {0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}};
+    uint32_t out[4];
+
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        weft_philox(counter[i], key[i], out);
+        assert_memory_equal(out, want[i], sizeof out);
+    }
+}
+
+/* The 10000th word that the C++ standard demands of mt19937. */
+static void test_mt19937_known_answer(void **state)
+{
+    weft_mt19937 g;
+    uint32_t last = 0;
+
+    (void)state;
+    weft_mt19937_seed(&g, 5489);
+    for (int i = 0; i < 10000; i++) last = weft_mt19937_next(&g);
+    assert_int_equal(last, 4123659995u);
+}
+
+static float *fill(weft_noise *s, const weft_field *f)
+{
+    const size_t row = (size_t)f->w * (size_t)f->c;
+    float *out = malloc(row * (size_t)f->rows * sizeof *out);
+
+    assert_non_null(out);
+    weft_noise_fill(s, f, out, row);
+    return out;
+}
+
+/* Element e of torch's order in a whole image as weft lays it out. */
+static float element(const weft_field *f, const float *x, int e)
+{
+    const int plane = f->h * f->w;
+
+    return x[(size_t)(e % plane) * (size_t)f->c + (size_t)(e / plane)];
+}
+
+/* One record of noise.txt against a stream that is at its draw. */
+static void compare_torch(FILE *in, weft_noise *s, const weft_field *f)
+{
+    const int n = f->c * f->h * f->w, shown = n < 40 ? n : 40;
+    float *x = fill(s, f);
+
+    assert_int_equal(fscanf(in, " x"), 0);
+    for (int j = 0; j < shown; j++) {
+        float want;
+
+        assert_int_equal(fscanf(in, "%f", &want), 1);
+        assert_float_equal(element(f, x, n < 40 || j < 20 ? j : n - 40 + j),
+                           want, 1e-6);
+    }
+    free(x);
+}
+
+static void test_torch_cpu_is_torch(void **state)
+{
+    FILE *in = fopen(WEFT_SOURCE_DIR "/tests/golden/noise.txt", "r");
+    weft_noise s = {0}, ahead;
+    weft_field f = {0};
+    unsigned long long seed;
+    int draw, records = 0;
+
+    (void)state;
+    assert_non_null(in);
+    while (fscanf(in, " noise %llu %d %d %d %d", &seed, &f.c, &f.h, &f.w,
+                  &draw) == 5) {
+        f.rows = f.h;
+        if (draw == 0) weft_noise_init(&s, WEFT_RNG_TORCH_CPU, seed);
+        assert_int_equal(s.draw, draw);
+        ahead = s;
+        compare_torch(in, &s, &f);
+        weft_noise_skip(&ahead, &f, 1);
+        assert_memory_equal(&ahead.mt, &s.mt, sizeof s.mt);
+        records++;
+    }
+    assert_true(feof(in));
+    assert_int_equal(records, 4 * 9 * 3);
+    fclose(in);
+}
+
+/* Printed by torch itself, in public files. */
+static void test_torch_cpu_published(void **state)
+{
+    static const float want[4] = {1.5410f, -0.2934f, -2.1788f, 0.5684f};
+    const weft_field f = {1, 1, 4, 0, 1};
+    weft_noise s;
+    float out[4];
+
+    (void)state;
+    weft_noise_init(&s, WEFT_RNG_TORCH_CPU, 0);
+    weft_noise_fill(&s, &f, out, 4);
+    for (int i = 0; i < 4; i++) assert_float_equal(out[i], want[i], 5.1e-5);
+}
+
+/* Counter mode by its definition, with the C library's functions. */
+static void test_counter_is_its_definition(void **state)
+{
+    const uint64_t seed = UINT64_C(0x0123456789abcdef);
+    const uint32_t key[2] = {(uint32_t)seed, (uint32_t)(seed >> 32)};
+    const weft_field f = {3, 33, 7, 0, 33};
+    weft_noise s;
+    float *x;
+
+    (void)state;
+    weft_noise_init(&s, WEFT_RNG_COUNTER, seed);
+    weft_noise_skip(&s, &f, 5);
+    x = fill(&s, &f);
+    for (int e = 0; e < 3 * 33 * 7; e++) {
+        const uint32_t counter[4] = {(uint32_t)e / 4, 0, 5, 0};
+        uint32_t v[4];
+        const int pair = e % 4 / 2 * 2;
+        double r, turn;
+
+        weft_philox(counter, key, v);
+        r = sqrt(-2 * log((v[pair] + .5) / 4294967296.));
+        turn = 2 * M_PI * (v[pair + 1] / 4294967296.);
+        assert_float_equal(element(&f, x, e),
+                           r * (e % 2 ? sin(turn) : cos(turn)), 1e-6);
+    }
+    free(x);
+}
+
+static void test_draws_and_seeds_differ(void **state)
+{
+    const weft_field f = {2, 4, 4, 0, 4};
+
+    (void)state;
+    for (int kind = 0; kind < WEFT_RNGS; kind++) {
+        weft_noise a, b;
+        float *first, *second, *other;
+
+        weft_noise_init(&a, (weft_rng_kind)kind, 1);
+        weft_noise_init(&b, (weft_rng_kind)kind, 2);
+        first = fill(&a, &f);
+        second = fill(&a, &f);
+        other = fill(&b, &f);
+        assert_memory_not_equal(first, second, 32 * sizeof *first);
+        assert_memory_not_equal(first, other, 32 * sizeof *first);
+        free(first);
+        free(second);
+        free(other);
+    }
+}
+
+/* Any rows alone, side by side with another sample, are the whole's rows. */
+static void check_rows(weft_rng_kind kind, const weft_field *whole, int row0,
+                       int rows)
+{
+    const size_t row = (size_t)whole->w * (size_t)whole->c;
+    weft_field part = *whole;
+    weft_noise a, b;
+    float *all, *mine = calloc((size_t)rows + 1, 2 * row * sizeof *mine);
+
+    assert_non_null(mine);
+    part.row0 = row0;
+    part.rows = rows;
+    weft_noise_init(&a, kind, 3);
+    b = a;
+    all = fill(&a, whole);
+    weft_noise_fill(&b, &part, mine + row, 2 * row);
+    assert_memory_equal(&a, &b, sizeof a);
+    for (int y = 0; y < rows; y++) {
+        assert_memory_equal(mine + (size_t)y * 2 * row + row,
+                            all + (size_t)(row0 + y) * row, row * sizeof *mine);
+        for (size_t k = 0; k < row; k++)
+            assert_true(mine[(size_t)y * 2 * row + k] == 0);
+    }
+    free(all);
+    free(mine);
+}
+
+static void test_rows_do_not_matter(void **state)
+{
+    static const weft_field fields[] = {
+        {1, 3, 5, 0, 3}, {4, 8, 8, 0, 8}, {3, 7, 5, 0, 7}, {2, 5, 9, 0, 5}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
+        for (int row0 = 0; row0 < fields[i].h; row0++)
+            for (int rows = 0; row0 + rows <= fields[i].h; rows++) {
+                check_rows(WEFT_RNG_COUNTER, &fields[i], row0, rows);
+                check_rows(WEFT_RNG_TORCH_CPU, &fields[i], row0, rows);
+            }
+}
+
+static void test_moments(void **state)
+{
+    const weft_field f = {4, 256, 256, 0, 256};
+    const int n = 4 * 256 * 256;
+
+    (void)state;
+    for (int kind = 0; kind < WEFT_RNGS; kind++) {
+        double sum[5] = {0};
+        weft_noise s;
+        float *x;
+
+        weft_noise_init(&s, (weft_rng_kind)kind, 9);
+        x = fill(&s, &f);
+        for (int i = 0; i < n; i++)
+            for (int p = 1; p < 5; p++) sum[p] += pow(x[i], p) / n;
+        free(x);
+        assert_float_equal(sum[1], 0, 5 * sqrt(1. / n));
+        assert_float_equal(sum[2], 1, 5 * sqrt(2. / n));
+        assert_float_equal(sum[3], 0, 5 * sqrt(15. / n));
+        assert_float_equal(sum[4], 3, 5 * sqrt(96. / n));
+    }
+}
+
+/* The very bytes: every compiler and machine must give these. */
+static void test_counter_bytes(void **state)
+{
+    const weft_field f = {4, 64, 64, 0, 64};
+    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+    weft_noise s;
+    float *x;
+
+    (void)state;
+    weft_noise_init(&s, WEFT_RNG_COUNTER, 7);
+    x = fill(&s, &f);
+    for (int i = 0; i < 4 * 64 * 64; i++) {
+        uint32_t bits;
+
+        memcpy(&bits, &x[i], sizeof bits);
+        hash = (hash ^ bits) * UINT64_C(0x100000001b3);
+    }
+    free(x);
+    assert_int_equal(hash, UINT64_C(0xe2405ccc847fd435));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_philox_known_answers),
+        cmocka_unit_test(test_mt19937_known_answer),
+        cmocka_unit_test(test_torch_cpu_is_torch),
+        cmocka_unit_test(test_torch_cpu_published),
+        cmocka_unit_test(test_counter_is_its_definition),
+        cmocka_unit_test(test_draws_and_seeds_differ),
+        cmocka_unit_test(test_rows_do_not_matter),
+        cmocka_unit_test(test_moments),
+        cmocka_unit_test(test_counter_bytes),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
