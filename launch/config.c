@@ -261,9 +261,9 @@ static weft_status take_output(loading *l, const char *key, bool pattern,
                                "%s: an image does not say where "
                                "output goes",
                                key);
-    if (pattern)
-        WEFT_TRY(weft_config_check_pattern(t, key, c->sample.nseeds > 1,
-                                           c->sample.has_label));
+    WEFT_TRY(pattern ? weft_config_check_pattern(t, key, c->sample.nseeds > 1,
+                                                 c->sample.has_label)
+                     : weft_config_check_report(t));
     return weft_config_output_path(t, pattern, path);
 }
 

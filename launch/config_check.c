@@ -313,6 +313,24 @@ static const cyaml_schema_field_t *find_field(const cyaml_schema_field_t *field,
     return field->key != NULL ? field : NULL;
 }
 
+/* A section is missing from the file, a key from a line's section. */
+static weft_status check_missing(const weft_tree *t,
+                                 const cyaml_schema_field_t *field,
+                                 const char *path)
+{
+    weft_place at = t->key_place;
+    char inner[PATH_ROOM];
+
+    if (path[0] == '\0') at.line = 0;
+    for (; field->key != NULL; field++) {
+        if (field->value.flags & CYAML_FLAG_OPTIONAL) continue;
+        if (weft_tree_get(t, field->key) != NULL) continue;
+        join(inner, path, field->key);
+        return weft_place_fail(&at, "%s is missing", inner);
+    }
+    return WEFT_OK;
+}
+
 static weft_status check_map(const weft_tree *t,
                              const cyaml_schema_value_t *schema,
                              const char *path)
@@ -331,13 +349,7 @@ static weft_status check_map(const weft_tree *t,
         join(inner, path, c->key);
         WEFT_TRY(check_value(c, &f->value, inner));
     }
-    for (const cyaml_schema_field_t *f = fields; f->key != NULL; f++) {
-        if (f->value.flags & CYAML_FLAG_OPTIONAL) continue;
-        if (weft_tree_get(t, f->key) != NULL) continue;
-        join(inner, path, f->key);
-        return weft_place_fail(&t->key_place, "%s is missing", inner);
-    }
-    return WEFT_OK;
+    return check_missing(t, fields, path);
 }
 
 /* An entry's path is that of the list, for ranges; or with the name that it

@@ -65,6 +65,22 @@ static weft_status check_suffix(const weft_tree *t, const char *path)
     return WEFT_OK;
 }
 
+weft_status weft_config_check_report(const weft_tree *t)
+{
+    char word[72];
+
+    WEFT_TRY(check_suffix(t, "output.report"));
+    for (const char *c = t->text; *c != '\0';) {
+        if (*c++ != '{' || read_placeholder(&c, word, sizeof word) < 0)
+            continue;
+        return weft_place_fail(&t->place,
+                               "output.report: there is one for the whole "
+                               "run, so its name has no {%s}",
+                               word);
+    }
+    return WEFT_OK;
+}
+
 weft_status weft_config_check_pattern(const weft_tree *t, const char *path,
                                       bool several, bool has_label)
 {
