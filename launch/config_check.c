@@ -47,6 +47,13 @@ static const choice choices[] = {
     {"bench.what", benches, COUNT(benches), none},
 };
 
+/* Other usual names of the same thing. */
+static const struct {
+    const char *path, *alias, *name;
+} aliases[] = {
+    {"sample.solver", "euler_a", "euler_ancestral"},
+};
+
 typedef struct range {
     const char *path;
     double min, max;
@@ -132,13 +139,25 @@ static const range *find_range(const char *path)
     return NULL;
 }
 
+/* Which of a choice's names a word is, or -1. */
+static int index_of(const choice *c, const char *word)
+{
+    for (int i = 0; i < COUNT(aliases); i++)
+        if (strcmp(aliases[i].path, c->path) == 0 &&
+            strcmp(aliases[i].alias, word) == 0)
+            word = aliases[i].name;
+    for (int i = 0; i < c->n; i++)
+        if (strcmp(c->name[i], word) == 0) return i;
+    return -1;
+}
+
 int weft_config_choice(const char *path, const char *name)
 {
     const choice *c = find_choice(path);
+    const int i = c != NULL ? index_of(c, name) : -1;
 
-    for (int i = 0; c != NULL && i < c->n; i++)
-        if (strcmp(c->name[i], name) == 0) return i;
-    WEFT_BUG("a choice was not checked");
+    WEFT_MUST(i >= 0);
+    return i;
 }
 
 /* Whether a path is `pattern`, in which * stands for one name. */
@@ -232,8 +251,7 @@ static weft_status check_choice(const weft_tree *t, const choice *c)
     const char *what = strrchr(c->path, '.') + 1;
     char hint[256];
 
-    for (int i = 0; i < c->n; i++)
-        if (strcmp(c->name[i], t->text) == 0) return WEFT_OK;
+    if (index_of(c, t->text) >= 0) return WEFT_OK;
     for (const char *const *later = c->later; *later != NULL; later++)
         if (strcmp(*later, t->text) == 0)
             return weft_place_fail(&t->place,

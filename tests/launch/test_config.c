@@ -173,6 +173,16 @@ static void test_styles(void **state)
     weft_config_release(&c);
 }
 
+static void test_alias(void **state)
+{
+    weft_config c;
+
+    (void)state;
+    load_good(GOOD "  solver: euler_a\n", NULL, 0, &c);
+    assert_int_equal(c.sample.solver, WEFT_EULER_A);
+    weft_config_release(&c);
+}
+
 /* ---- wrong ------------------------------------------------------------------
  */
 
@@ -658,6 +668,7 @@ int main(void)
         cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_everything),
         cmocka_unit_test(test_styles),
+        cmocka_unit_test(test_alias),
         cmocka_unit_test(test_bad_yaml),
         cmocka_unit_test(test_bad_keys),
         cmocka_unit_test(test_bad_values),

@@ -1,0 +1,106 @@
+#include "launch/inspect.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "core/io/png.h"
+#include "launch/commands.h"
+#include "launch/inspect_model.h"
+
+enum { MOST_TEXT = 4000 };
+
+/* Files are others' work: what they say must not steer the terminal. */
+void weft_inspect_print(FILE *out, const char *text, size_t most)
+{
+    size_t n = 0;
+
+    for (; text[n] != '\0' && n < most; n++) {
+        const unsigned char c = (unsigned char)text[n];
+        const bool control = (c < 0x20 && c != '\n') || c == 0x7f ||
+                             (c == 0xc2 && (unsigned char)text[n + 1] < 0xa0);
+        putc(control ? '?' : text[n], out);
+    }
+    if (text[n] != '\0') fputs(" ...", out);
+}
+
+static weft_status inspect_png(const char *path, FILE *out)
+{
+    weft_png_info info;
+
+    WEFT_TRY(weft_png_read_info(path, &info));
+    fprintf(out, "%s: PNG, %dx%d, %s, %d bits\n", path, info.width, info.height,
+            info.channels == 1   ? "grey"
+            : info.channels == 3 ? "RGB"
+            : info.channels == 4 ? "RGB and alpha"
+                                 : "grey and alpha",
+            info.depth);
+    for (int i = 0; i < info.ntext; i++) {
+        fputs("\n  ", out);
+        weft_inspect_print(out, info.key[i], 79);
+        fputs(":\n", out);
+        weft_inspect_print(out, info.value[i], MOST_TEXT);
+        putc('\n', out);
+    }
+    if (info.ntext == 0) fputs("  no texts\n", out);
+    weft_png_info_release(&info);
+    return WEFT_OK;
+}
+
+static bool ends_in(const char *path, const char *end)
+{
+    const size_t n = strlen(path), m = strlen(end);
+
+    return n >= m && strcasecmp(path + n - m, end) == 0;
+}
+
+/* What a file is by its first bytes: a PNG's signature, or eight bytes of
+ * length and the brace of a safetensors header. */
+static weft_status inspect_file(const char *path, FILE *out)
+{
+    static const unsigned char png[8] = {0x89, 'P',  'N',  'G',
+                                         '\r', '\n', 0x1a, '\n'};
+    unsigned char head[9] = {0};
+    FILE *f = fopen(path, "rb");
+    size_t n;
+
+    if (f == NULL) return weft_fail(WEFT_EINPUT, "%s: cannot be read", path);
+    n = fread(head, 1, sizeof head, f);
+    fclose(f);
+    if (n >= sizeof png && memcmp(head, png, sizeof png) == 0)
+        return inspect_png(path, out);
+    if (ends_in(path, ".safetensors") ||
+        ends_in(path, ".safetensors.index.json") ||
+        (n == sizeof head && head[8] == '{' && head[7] == 0))
+        return weft_inspect_tensors(path, out);
+    if (ends_in(path, ".yaml") || ends_in(path, ".yml"))
+        return weft_fail(WEFT_EINPUT, "%s: is a config; weft plan %s shows it",
+                         path, path);
+    return weft_fail(WEFT_EINPUT,
+                     "%s: neither a PNG nor a safetensors file nor a folder "
+                     "with a model",
+                     path);
+}
+
+weft_status weft_inspect(const char *path, FILE *out)
+{
+    struct stat s;
+
+    if (stat(path, &s) != 0)
+        return weft_fail(WEFT_EINPUT, "%s: there is no such file or folder",
+                         path);
+    if (S_ISDIR(s.st_mode)) return weft_inspect_folder(path, out);
+    if (S_ISREG(s.st_mode)) return inspect_file(path, out);
+    return weft_fail(WEFT_EINPUT, "%s: neither a file nor a folder", path);
+}
+
+int weft_command_inspect(const weft_cli *cli)
+{
+    weft_status s = weft_inspect(cli->path, stdout);
+
+    if (s == WEFT_OK && (fflush(stdout) != 0 || ferror(stdout)))
+        s = weft_fail(WEFT_EIO, "standard output cannot be written");
+    if (s != WEFT_OK) fprintf(stderr, "weft: %s\n", weft_fail_text());
+    return weft_exit_code(s);
+}
