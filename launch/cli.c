@@ -214,7 +214,7 @@ weft_status weft_cli_parse(int argc, char *const *argv, weft_cli *cli)
 {
     static const char *const options[] = {"--help", "--version"};
     const double started = cli->started;
-    const command *c;
+    const command *c = NULL;
 
     *cli = (weft_cli){.command = WEFT_COMMAND_SHOW, .started = started};
     if (argc < 2)
