@@ -267,7 +267,8 @@ static weft_status make_plan(weft_setup *s, int ranks, int threads)
     add_net(s, "denoise", &s->net, s->joint ? 2 * p->batch : p->batch,
             passes(s->solver) * (s->guided && !s->joint ? 2 : 1), false);
     s->decode = s->has_vae ? p->nnets : -1;
-    if (s->decode >= 0) add_net(s, "decode", &s->vae, 1, 1, true);
+    if (s->decode >= 0)
+        add_net(s, "decode", &s->vae, 1, c->output.image ? 1 : 0, true);
     return weft_plan_make(p);
 }
 
