@@ -167,6 +167,14 @@ void weft_exchange_poll(weft_exchange *x)
     if (x->via->poll) x->via->poll(x);
 }
 
+bool weft_exchange_awaits(const weft_exchange *x, int slot, bool above)
+{
+    const weft_slot_spec *spec = &x->slot[slot].spec;
+
+    if (above) return spec->above > 0 && x->cut.me > 0;
+    return spec->below > 0 && x->cut.me < x->cut.n - 1;
+}
+
 static weft_status nothing(weft_exchange *x, weft_slot *s)
 {
     (void)x, (void)s;

@@ -156,6 +156,9 @@ void weft_exchange_next(weft_exchange *x); /* a new evaluation begins */
 weft_status weft_exchange_put(weft_exchange *x, int slot);
 weft_status weft_exchange_get(weft_exchange *x, int slot, weft_view *seen);
 void weft_exchange_poll(weft_exchange *x);
+/* After put() on a BORDER slot: will rows of a neighbour come above (or below)
+ * mine? At the edge of the image none will; its zeros are there already. */
+bool weft_exchange_awaits(const weft_exchange *x, int slot, bool above);
 
 /* For layers and transports. */
 int weft_slot_rows(const weft_exchange *x, const weft_slot *s, int patch);

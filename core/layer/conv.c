@@ -49,14 +49,17 @@ static int reach_below(const weft_conv *v)
     return rows > 0 ? ceil_div(rows, v->up) : 0;
 }
 
-/* Output rows whose inputs are all mine: whole tiles. */
-static span inside(const weft_conv *v, int rows_in, int rows_out)
+/* Output rows whose inputs are all here after put(), in whole tiles: those that
+ * reach no neighbour. `upper`, `lower`: is there one? */
+static span inside(const weft_conv *v, int rows_in, int rows_out, bool upper,
+                   bool lower)
 {
     const int tile = v->tile_rows;
     const int past = rows_in * v->up - v->kh + v->pad_top + v->stride;
-    span s = {ceil_div(ceil_div(v->pad_top, v->stride), tile) * tile, rows_out};
+    span s = {0, rows_out};
 
-    if (past / v->stride < rows_out) s.to = past / v->stride / tile * tile;
+    if (upper) s.from = ceil_div(ceil_div(v->pad_top, v->stride), tile) * tile;
+    if (lower) s.to = past / v->stride / tile * tile;
     return s;
 }
 
@@ -81,28 +84,38 @@ static void compute(const weft_run *run, weft_conv_args a, int from, int to)
     if (from < to) run->dev->conv(&a, run->pool);
 }
 
+static span rows_inside(const weft_graph *g, const weft_node *d,
+                        const weft_run *run)
+{
+    const bool asks = d->nwants > 0;
+
+    return inside(&d->u.conv, weft_run_rows(g, run, d->in[IN]),
+                  weft_run_rows(g, run, d->out),
+                  asks && weft_exchange_awaits(run->x, run->slot, true),
+                  asks && weft_exchange_awaits(run->x, run->slot, false));
+}
+
 static weft_status forward(const weft_graph *g, int node, weft_run *run)
 {
     const weft_node *d = &g->node[node];
-    const weft_conv *v = &d->u.conv;
-    const int rows = weft_run_rows(g, run, d->out);
     weft_conv_args a =
-        weft_conv_setup(g, run, v, d->in, d->weight[MATRIX], d->weight[BIAS],
-                        weft_run_value(run, d->out));
-    span in = inside(v, weft_run_rows(g, run, d->in[IN]), rows);
+        weft_conv_setup(g, run, &d->u.conv, d->in, d->weight[MATRIX],
+                        d->weight[BIAS], weft_run_value(run, d->out));
     weft_view seen;
+    span in;
 
     a.res = weft_run_optional(run, d->in[RES]);
     a.bias_n = weft_run_optional(run, d->in[SHIFT]);
-    if (!worthwhile(v, in, a.n, a.wout)) in = (span){0, 0};
 
     for (int i = 0; i < d->nwants; i++)
         WEFT_TRY(weft_exchange_put(run->x, run->slot + i));
+    in = rows_inside(g, d, run);
+    if (!worthwhile(a.conv, in, a.n, a.wout)) in = (span){0, 0};
     compute(run, a, in.from, in.to);
     for (int i = 0; i < d->nwants; i++)
         WEFT_TRY(weft_exchange_get(run->x, run->slot + i, &seen));
     compute(run, a, 0, in.from);
-    compute(run, a, in.to, rows);
+    compute(run, a, in.to, weft_run_rows(g, run, d->out));
     return WEFT_OK;
 }
 

@@ -92,6 +92,23 @@ static weft_val wide(weft_graph *g)
     return weft_add_conv(g, "d", d, 4, WEFT_CONV(.k = 3, .res = h));
 }
 
+/* Channels enough for every kind of kernel; tiles of 4, 2 and 1 rows. */
+static weft_val deep(weft_graph *g)
+{
+    weft_val h = weft_add_conv(g, "a", g->input, 40, WEFT_CONV(.k = 3)), u = h;
+
+    h = weft_add_group_norm(g, "n", h, WEFT_NONE, 8, 1e-5f, WEFT_NONE,
+                            WEFT_SILU);
+    h = weft_add_conv(g, "b", h, 40, WEFT_CONV(.k = 3, .res = u));
+    h = weft_add_conv(g, "c", h, 40, WEFT_CONV(.k = 3, .stride = 2));
+    h = weft_add_self_attention(g, "at", h, h, 2, 20, true, false, 1);
+    u = weft_add_conv(g, "d", h, 24, WEFT_CONV(.k = 3, .stride = 2));
+    u = weft_add_conv(g, "e", u, 40, WEFT_CONV(.k = 3, .act = WEFT_RELU));
+    u = weft_add_conv(g, "f", u, 40, WEFT_CONV(.k = 3, .up = 2));
+    h = weft_add_group_norm(g, "n2", h, u, 8, 1e-5f, WEFT_NONE, WEFT_SILU);
+    return weft_add_conv(g, "g", h, 3, WEFT_CONV(.k = 1));
+}
+
 /* ---- weaving: a net on a number of patches ------------------------------- */
 
 typedef struct loom {
@@ -143,13 +160,16 @@ static void fill_input(const loom *l, weft_run *run, const char *name)
               (size_t)weft_run_rows(l->g, run, l->g->input) * row, 1);
 }
 
+/* My rows of it; a vector, which everyone has, is taken from the last patch. */
 static void take_output(const loom *l, const weft_run *run)
 {
     const weft_value *v = weft_graph_at(l->g, l->g->output);
+    const bool last = run->x->cut.me == run->x->cut.n - 1;
     const size_t row = (size_t)(N * v->w * v->c);
     const size_t first =
         (size_t)(run->x->cut.first[run->x->cut.me] * v->rows_per_unit);
 
+    if (!v->rows_per_unit && !last) return;
     memcpy(l->image + first * row, weft_run_value(run, l->g->output),
            (size_t)weft_run_rows(l->g, run, l->g->output) * row *
                sizeof *l->image);
@@ -240,9 +260,13 @@ typedef struct net {
 } net;
 
 static const net nets[] = {
-    {"convolutions", convolutions, W, C}, {"norms", norms, W, C},
-    {"attention", attention, W, C},       {"resampling", resampling, W, C},
-    {"vectors", vectors, W, C},           {"wide", wide, 64, 3},
+    {"convolutions", convolutions, W, C},
+    {"norms", norms, W, C},
+    {"attention", attention, W, C},
+    {"resampling", resampling, W, C},
+    {"vectors", vectors, W, C},
+    {"wide", wide, 64, 3},
+    {"deep", deep, 28, 20},
 };
 
 static void net_init(const net *n, weft_graph *g, int unit)
