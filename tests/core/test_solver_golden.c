@@ -7,6 +7,7 @@ typedef struct golden {
     weft_solver_kind kind;
     int steps;
     double eta;
+    bool back; /* inverted from a start, last step first */
     char config[1024];
     double nodes[MOST], sigmas[MOST], t[MOST], s[MOST], x[24];
     int nnodes, nsigmas, nt, ns, nx;
@@ -33,13 +34,14 @@ static weft_solver_kind kind_of(const char *name)
 static bool read_golden(FILE *in, golden *g)
 {
     static char line[1 << 16];
-    char name[32];
+    char name[32], word[8];
 
     memset(g, 0, sizeof *g);
     if (!fgets(line, sizeof line, in)) return false;
-    assert_int_equal(sscanf(line, "case %31s %d %lf %1023[^\n]", name,
+    assert_int_equal(sscanf(line, "%7s %31s %d %lf %1023[^\n]", word, name,
                             &g->steps, &g->eta, g->config),
-                     4);
+                     5);
+    g->back = strcmp(word, "back") == 0;
     g->kind = kind_of(name);
     while (g->nx == 0 && fgets(line, sizeof line, in)) switch (line[0]) {
         case 'n':
@@ -65,9 +67,10 @@ static bool read_golden(FILE *in, golden *g)
 
 static void describe(const golden *g)
 {
-    print_message("%s, %d steps, eta %g, %s%s\n", weft_solver_name[g->kind],
+    print_message("%s, %d steps, eta %g, %s%s%s\n", weft_solver_name[g->kind],
                   g->steps, g->eta, g->config,
-                  g->nnodes || g->nsigmas ? ", own nodes" : "");
+                  g->nnodes || g->nsigmas ? ", own nodes" : "",
+                  g->back ? ", backwards" : "");
 }
 
 /* Times exactly, but for those that torch found by float32 logarithms; sigmas
@@ -99,6 +102,14 @@ static double distance(const double *want, const float *x)
     return sqrt(off / all);
 }
 
+static void run_back(run *r)
+{
+    weft_solver_start(r->s, r->x);
+    for (int i = r->s->steps - 1; i >= 0; i--)
+        assert_int_equal(weft_solver_invert(r->s, i, &r->net.base, r->x),
+                         WEFT_OK);
+}
+
 static double compare(const golden *g)
 {
     const weft_solver_opts o = {.kind = g->kind,
@@ -114,7 +125,10 @@ static double compare(const golden *g)
     run_open(&r, &o, &c, (weft_field){2, 4, 3, 0, 4}, 1);
     assert_int_equal(r.s->steps, g->steps);
     compare_levels(g, r.s);
-    run_all(&r);
+    if (g->back)
+        run_back(&r);
+    else
+        run_all(&r);
     off = distance(g->x, r.x);
     if (!(off <= 1e-5)) {
         describe(g);

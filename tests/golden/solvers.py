@@ -7,7 +7,8 @@ The net of the trajectories is a toy that tests/core/test_solver.c has too:
 .3 x + .1 sin(t / 100 + k) at element k of [C][H][W], in double.
 
 noise.txt     noise SEED C H W DRAW, then x: the first and last 20 elements
-solvers.txt   case SOLVER STEPS ETA CONFIG, then
+solvers.txt   case SOLVER STEPS ETA CONFIG, or back .. for the inversion of a
+              start from the last step up to the first, then
               n or g: nodes (times) or sigmas of one's own, if any
               t: the class's timesteps   s: its sigmas   (one per node)
               x: the latents at the end, [C][H][W]
@@ -17,7 +18,8 @@ import json
 from pathlib import Path
 
 import torch
-from diffusers import (DDIMScheduler, DPMSolverMultistepScheduler,
+from diffusers import (DDIMInverseScheduler, DDIMScheduler,
+                       DPMSolverMultistepScheduler,
                        EulerAncestralDiscreteScheduler, EulerDiscreteScheduler,
                        HeunDiscreteScheduler)
 
@@ -163,6 +165,27 @@ def option_cases(out):
                                "num_train_timesteps": 20}, 5)
 
 
+def inversion_cases(out):
+    """DDIM backwards, the net told the time of the noisier node."""
+    for prediction, to_one in itertools.product(
+            ("epsilon", "v_prediction", "sample"), (False, True)):
+        if to_one and prediction == "sample":
+            continue
+        config = dict(BETAS, steps_offset=1, prediction_type=prediction,
+                      set_alpha_to_one=to_one, clip_sample=False)
+        s = DDIMScheduler(**config)
+        s.set_timesteps(7)
+        back = DDIMInverseScheduler(**config)
+        back.set_timesteps(7)
+        x = torch.randn(SHAPE, generator=torch.Generator().manual_seed(SEED))
+        for t in reversed(s.timesteps.tolist()):
+            x = back.step(toy(x, t), t, x).prev_sample
+        out.write("back ddim 7 0 %s\n" % json.dumps(config))
+        t, sigma = levels("ddim", s, 7)
+        out.write(numbers("t", t) + numbers("s", sigma)
+                  + numbers("x", x.flatten().tolist()))
+
+
 def own_cases(out):
     """Nodes of one's own, where the classes take them."""
     for name in ("euler", "heun"):
@@ -191,4 +214,5 @@ if __name__ == "__main__":
     with open(HERE / "solvers.txt", "w") as f:
         grid_cases(f)
         option_cases(f)
+        inversion_cases(f)
         own_cases(f)
