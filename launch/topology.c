@@ -187,7 +187,7 @@ static weft_status discover(const char *synthetic, const mask *allowed,
 {
     weft_topology made = {0};
     hwloc_topology_t t;
-    units all;
+    units all = {0};
     int first, end;
     weft_status s;
 
