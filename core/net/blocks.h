@@ -72,7 +72,7 @@ weft_val weft_block_upsample(weft_graph *g, const char *name, weft_val in);
 weft_status weft_config_act(const weft_json *c, const char *key,
                             const char *fallback, weft_act *act);
 /* One of `names` (NULL-terminated): its index. Others are refused by name. */
-weft_status weft_config_choice(const weft_json *c, const char *key,
+weft_status weft_json_choice(const weft_json *c, const char *key,
                                const char *fallback, const char *const *names,
                                int *index);
 /* Channels of 1 .. WEFT_MAX_LEVELS levels; missing: `n` of `fallback`. */

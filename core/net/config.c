@@ -6,7 +6,7 @@
 #include <string.h>
 #include <strings.h>
 
-weft_status weft_config_choice(const weft_json *c, const char *key,
+weft_status weft_json_choice(const weft_json *c, const char *key,
                                const char *fallback, const char *const *names,
                                int *index)
 {

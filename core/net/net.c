@@ -16,7 +16,7 @@ weft_status weft_net_read_info(const weft_json *c, weft_net_info *info)
     if (!weft_json_has(c, "_class_name"))
         return weft_fail(WEFT_EINPUT, "%s: has no _class_name",
                          weft_json_name(c));
-    WEFT_TRY(weft_config_choice(c, "_class_name", "", known, &kind));
+    WEFT_TRY(weft_json_choice(c, "_class_name", "", known, &kind));
     made.kind = (weft_net_kind)kind;
     made.class_name = known[kind];
     if (made.kind == WEFT_NET_UNET2D)

@@ -74,7 +74,7 @@ static weft_status read_kinds(const weft_json *c, const char *key,
     const char *name[WEFT_MAX_LEVELS];
     int n, resnet;
 
-    WEFT_TRY(weft_config_choice(c, sampling, "conv", how, &resnet));
+    WEFT_TRY(weft_json_choice(c, sampling, "conv", how, &resnet));
     WEFT_TRY(weft_json_strings(c, key, name, WEFT_MAX_LEVELS, &n));
     if (!n) {
         n = 4;
@@ -120,7 +120,7 @@ static weft_status read_norms(const weft_json *c, unet *u)
         return refuse(c, "norm_num_groups", "null");
     WEFT_TRY(weft_json_int(c, "norm_num_groups", 32, 1, WEFT_MAX_CHANNELS,
                            &u->groups));
-    WEFT_TRY(weft_config_choice(c, "resnet_time_scale_shift", "default", how,
+    WEFT_TRY(weft_json_choice(c, "resnet_time_scale_shift", "default", how,
                                 &choice));
     u->scale_shift = choice == 1;
     WEFT_TRY(weft_json_int(c, "attn_norm_num_groups",
@@ -136,7 +136,7 @@ static weft_status read_middle(const weft_json *c, unet *u)
     int choice;
 
     u->middle = !weft_json_is_null(c, "mid_block_type");
-    WEFT_TRY(weft_config_choice(c, "mid_block_type", kinds[0], kinds, &choice));
+    WEFT_TRY(weft_json_choice(c, "mid_block_type", kinds[0], kinds, &choice));
     WEFT_TRY(weft_json_bool(c, "add_attention", true, &u->middle_attention));
     WEFT_TRY(weft_config_float(c, "mid_block_scale_factor", 1, &factor));
     u->middle_scale = 1 / factor;
@@ -156,7 +156,7 @@ static weft_status read_time(const weft_json *c, unet *u)
     static const char *const kinds[] = {"positional", "fourier", NULL};
     int choice;
 
-    WEFT_TRY(weft_config_choice(c, "time_embedding_type", "positional", kinds,
+    WEFT_TRY(weft_json_choice(c, "time_embedding_type", "positional", kinds,
                                 &choice));
     u->fourier = choice == 1;
     WEFT_TRY(weft_json_bool(c, "flip_sin_to_cos", true, &u->flip));
@@ -178,7 +178,7 @@ static weft_status read_labels(const weft_json *c, unet *u)
 
     WEFT_TRY(weft_json_int(c, "num_class_embeds", 0, 1, 1 << 24, &u->labels));
     WEFT_TRY(
-        weft_config_choice(c, "class_embed_type", "timestep", kinds, &choice));
+        weft_json_choice(c, "class_embed_type", "timestep", kinds, &choice));
     if (weft_json_has(c, "class_embed_type")) {
         u->label_kind = LABEL_TIME;
         u->labels = 0; /* diffusers ignores the number */

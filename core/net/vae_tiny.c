@@ -53,7 +53,7 @@ static weft_status read_upsampling(const weft_json *c)
     static const char *const how[] = {"nearest", NULL};
     int choice;
 
-    WEFT_TRY(weft_config_choice(c, "upsample_fn", "nearest", how, &choice));
+    WEFT_TRY(weft_json_choice(c, "upsample_fn", "nearest", how, &choice));
     return weft_json_int(c, "upsampling_scaling_factor", 2, 2, 2, &choice);
 }
 
