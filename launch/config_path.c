@@ -135,14 +135,15 @@ weft_status weft_config_output_path(const weft_tree *t, bool pattern,
     const bool alone = t->text[0] == '/' || t->place.override != NULL;
     const char *file = t->place.file;
     const size_t folder = alone ? 0 : folder_length(file);
-    char *out = malloc(2 * folder + strlen(t->text) + 1), *end;
+    const size_t rest = strlen(t->text) + 1;
+    char *out = malloc(2 * folder + rest), *end;
 
     if (out == NULL) return no_memory();
     if (pattern)
         end = quote_braces(out, file, folder);
     else
         end = mempcpy(out, file, folder);
-    strcpy(end, t->text);
+    memcpy(end, t->text, rest);
     *path = out;
     return WEFT_OK;
 }
@@ -151,13 +152,14 @@ weft_status weft_config_again(const char *file, bool several, char **path)
 {
     const char *dot = strrchr(file, '.');
     const char *tail = several ? "-again-{seed}.png" : "-again.png";
+    const size_t rest = strlen(tail) + 1;
     char *out;
 
     *path = NULL;
     if (dot == NULL || strcasecmp(dot, ".png") != 0) return WEFT_OK;
-    out = malloc(2 * strlen(file) + strlen(tail) + 1);
+    out = malloc(2 * strlen(file) + rest);
     if (out == NULL) return no_memory();
-    strcpy(quote_braces(out, file, (size_t)(dot - file)), tail);
+    memcpy(quote_braces(out, file, (size_t)(dot - file)), tail, rest);
     *path = out;
     return WEFT_OK;
 }

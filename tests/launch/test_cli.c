@@ -3,7 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -13,19 +13,19 @@
 #include "launch/suggest.h"
 #include "launch/version.h"
 
-#include <stdlib.h>
+enum { MOST_WORDS = 16 };
 
-enum { MOST_WORDS = 300 };
-
-/* `line` split at blanks; `text` must outlive the result. */
+/* `line` split at blanks; `text` has room for it and must outlive *cli. */
 static weft_status parse(const char *line, char *text, weft_cli *cli)
 {
-    char *argv[MOST_WORDS + 1] = {NULL};
-    int argc = 0;
+    char *argv[MOST_WORDS + 1] = {text};
+    int argc = 1;
 
-    strcpy(text, line);
-    for (char *word = strtok(text, " "); word != NULL; word = strtok(NULL, " "))
-        argv[argc++] = word;
+    for (; *line != '\0'; line++, text++) {
+        *text = *line == ' ' ? '\0' : *line;
+        if (*line == ' ') argv[argc++] = text + 1;
+    }
+    *text = '\0';
     return weft_cli_parse(argc, argv, cli);
 }
 

@@ -31,8 +31,9 @@ static int set_up(void **state)
 {
     place *p = calloc(1, sizeof *p);
 
-    strcpy(p->root, "/tmp/weft-identity-XXXXXX");
-    if (p == NULL || mkdtemp(p->root) == NULL) return -1;
+    if (p == NULL) return -1;
+    snprintf(p->root, sizeof p->root, "/tmp/weft-identity-XXXXXX");
+    if (mkdtemp(p->root) == NULL) return -1;
     make_folder(p->root, "models");
     make_folder(p->root, "models/m");
     make_folder(p->root, "models/vae");
@@ -47,11 +48,19 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
+    static const char *const folders[] = {"models/m", "models/vae", "models",
+                                          "configs/deep", "configs"};
     place *p = *state;
-    char command[96];
+    char path[160];
+    int rc = 0;
 
-    snprintf(command, sizeof command, "rm -rf %s", p->root);
-    const int rc = system(command);
+    unlink(p->image);
+    unlink(p->inside);
+    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
+        snprintf(path, sizeof path, "%s/%s", p->root, folders[i]);
+        rc |= rmdir(path);
+    }
+    rc |= rmdir(p->root);
     free(p);
     return rc;
 }
