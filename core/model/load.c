@@ -86,12 +86,11 @@ static void WEFT_PRINTF(2, 3) list(listing *l, const char *fmt, ...)
 }
 
 /* " and 3 more", or nothing. */
-static const char *rest(const listing *l, char text[32])
+static void rest(const listing *l, char text[32])
 {
     text[0] = 0;
     if (l->n > MOST_LISTED)
         snprintf(text, 32, " and %d more", l->n - MOST_LISTED);
-    return text;
 }
 
 static bool same_shape(const weft_st_tensor *t, const int want[4])
@@ -165,15 +164,17 @@ static void sum_up(const weft_st *st, const weft_st_tensor **used, int n,
 static weft_status complain(const weft_st *st, const listing *missing,
                             const listing *wrong)
 {
-    char more[32], more_wrong[32];
+    char more_missing[32], more_wrong[32];
 
+    rest(missing, more_missing);
+    rest(wrong, more_wrong);
     if (!missing->n)
         return weft_fail(WEFT_EINPUT, "%s: does not fit the net: %s%s",
-                         weft_st_path(st), wrong->text, rest(wrong, more));
-    return weft_fail(
-        WEFT_EINPUT, "%s: %d tensors of the net are missing: %s%s%s%s%s",
-        weft_st_path(st), missing->n, missing->text, rest(missing, more),
-        wrong->n ? "; " : "", wrong->text, rest(wrong, more_wrong));
+                         weft_st_path(st), wrong->text, more_wrong);
+    return weft_fail(WEFT_EINPUT, "%s: %d tensor%s missing: %s%s%s%s%s",
+                     weft_st_path(st), missing->n, missing->n == 1 ? "" : "s",
+                     missing->text, more_missing, wrong->n ? "; " : "",
+                     wrong->text, more_wrong);
 }
 
 weft_status weft_load_check(const weft_graph *g, const weft_st *st,

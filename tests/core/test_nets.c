@@ -1,0 +1,268 @@
+/* Nets against diffusers, and configs that must be refused. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tests/golden.h"
+
+enum { MOST = 64, LEAST = 14 };
+
+static const double limit = 1e-5;
+
+static const weft_device *device(const char *name)
+{
+    const weft_device *dev;
+
+    if (weft_device_find(name, NULL, &dev) != WEFT_OK)
+        fail_msg("%s", weft_fail_text());
+    return dev;
+}
+
+/* ---- goldens ------------------------------------------------------------- */
+
+static double distance_of(const golden *g, const weft_device *dev)
+{
+    float *out = golden_run(g, dev, 1, 2);
+    const double off =
+        golden_distance(out, g->output->data, g->output->bytes / sizeof *out);
+
+    free(out);
+    return off;
+}
+
+static void compare_all(const char *device_name)
+{
+    char name[MOST][64];
+    const int n = golden_names(name, MOST);
+    int bad = 0;
+
+    assert_true(n >= LEAST);
+    for (int i = 0; i < n; i++) {
+        golden g;
+        double off;
+
+        golden_open(&g, name[i]);
+        off = distance_of(&g, device(device_name));
+        if (!(off <= limit)) {
+            print_error("%s on %s: relative rms %.2e\n", name[i], device_name,
+                        off);
+            bad++;
+        }
+        golden_close(&g);
+    }
+    assert_int_equal(bad, 0);
+}
+
+static void equals_diffusers_on_reference(void **state)
+{
+    (void)state;
+    compare_all("reference");
+}
+
+static void equals_diffusers_on_fast(void **state)
+{
+    (void)state;
+    compare_all("fast");
+}
+
+static void equals_diffusers_on_lean(void **state)
+{
+    (void)state;
+    compare_all("lean");
+}
+
+/* The same bytes from two or three patches as from one. */
+static void does_not_depend_on_the_cut(void **state)
+{
+    static const char *const name[] = {"unet_labels",           "unet_ddpm",
+                                       "unet_attention_resnet", "kl_encode",
+                                       "kl_mean_std",           "tiny_decode"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof name / sizeof *name; i++) {
+        float *whole, *cut;
+        golden g;
+
+        golden_open(&g, name[i]);
+        whole = golden_run(&g, device("fast"), 1, 1);
+        for (int patches = 2; patches <= 3; patches++) {
+            cut = golden_run(&g, device("fast"), patches, 1);
+            if (memcmp(whole, cut, g.output->bytes))
+                fail_msg("%s in %d patches differs", name[i], patches);
+            free(cut);
+        }
+        free(whole);
+        golden_close(&g);
+    }
+}
+
+/* ---- configs ------------------------------------------------------------- */
+
+/* Reads and builds; on failure the text is in weft_fail_text(). */
+static weft_status try_config(const char *text, weft_net_part part)
+{
+    weft_net_info info;
+    weft_json *c;
+    weft_graph g;
+    weft_status st;
+
+    assert_int_equal(weft_json_parse("net.json", text, strlen(text), &c),
+                     WEFT_OK);
+    st = weft_net_read_info(c, &info);
+    if (st == WEFT_OK)
+        st = weft_net_build(c, &info, part, 64, 64, WEFT_F32, &g);
+    if (st == WEFT_OK) weft_graph_release(&g);
+    weft_json_free(c);
+    return st;
+}
+
+static void refused(const char *class, const char *options, weft_net_part part,
+                    const char *const *words)
+{
+    char text[2048];
+
+    snprintf(text, sizeof text, "{\"_class_name\": \"%s\"%s%s}", class,
+             *options ? ", " : "", options);
+    assert_int_equal(try_config(text, part), WEFT_EINPUT);
+    if (!strstr(weft_fail_text(), "net.json"))
+        fail_msg("no file in: %s", weft_fail_text());
+    for (; *words; words++)
+        if (!strstr(weft_fail_text(), *words))
+            fail_msg("no %s in: %s", *words, weft_fail_text());
+}
+
+#define REFUSED(class, part, options, ...)                                     \
+    refused(class, options, part, (const char *const[]){__VA_ARGS__, NULL})
+#define UNET(options, ...)                                                     \
+    REFUSED("UNet2DModel", WEFT_PART_NET, options, __VA_ARGS__)
+#define TINY(options, ...)                                                     \
+    REFUSED("AutoencoderTiny", WEFT_PART_DECODE, options, __VA_ARGS__)
+#define KL(options, ...)                                                       \
+    REFUSED("AutoencoderKL", WEFT_PART_DECODE, options, __VA_ARGS__)
+
+static void names_what_it_does_not_support(void **state)
+{
+    (void)state;
+    REFUSED("UNet2DConditionModel", WEFT_PART_NET, "", "_class_name",
+            "UNet2DConditionModel");
+    UNET("\"time_embedding_type\": \"learned\"", "time_embedding_type",
+         "learned");
+    UNET("\"class_embed_type\": \"identity\"", "class_embed_type", "identity");
+    UNET("\"down_block_types\": [\"SkipDownBlock2D\", \"DownBlock2D\", "
+         "\"DownBlock2D\", \"DownBlock2D\"]",
+         "down_block_types", "SkipDownBlock2D");
+    UNET("\"up_block_types\": [\"UpBlock2D\", \"KUpBlock2D\", \"UpBlock2D\", "
+         "\"UpBlock2D\"]",
+         "up_block_types", "KUpBlock2D");
+    UNET("\"mid_block_type\": \"UNetMidBlock2DCrossAttn\"", "mid_block_type",
+         "UNetMidBlock2DCrossAttn");
+    UNET("\"resnet_time_scale_shift\": \"ada_group\"",
+         "resnet_time_scale_shift", "ada_group");
+    UNET("\"downsample_padding\": 2", "downsample_padding");
+    UNET("\"downsample_type\": \"pool\"", "downsample_type", "pool");
+    UNET("\"act_fn\": \"tanh\"", "act_fn", "tanh");
+    UNET("\"norm_num_groups\": null", "norm_num_groups", "null");
+    UNET("\"encoder_hid_dim\": 768", "encoder_hid_dim");
+    TINY("\"upsample_fn\": \"bilinear\"", "upsample_fn", "bilinear");
+    TINY("\"upsampling_scaling_factor\": 3", "upsampling_scaling_factor");
+    TINY("\"latents_mean\": [0, 0, 0, 0]", "latents_mean");
+    TINY("\"decoder_block_out_channels\": [32, 64, 64, 64]",
+         "decoder_block_out_channels");
+    KL("\"down_block_types\": [\"AttnDownEncoderBlock2D\"]", "down_block_types",
+       "AttnDownEncoderBlock2D");
+    KL("\"latents_std\": [1, 1, 1, 1]", "latents_mean");
+    KL("\"spatial\": true", "spatial");
+}
+
+static void refuses_absurd_sizes(void **state)
+{
+    (void)state;
+    UNET("\"in_channels\": 0", "in_channels");
+    UNET("\"block_out_channels\": [32, 64, 128, 4000000]",
+         "block_out_channels");
+    UNET("\"block_out_channels\": []", "block_out_channels");
+    UNET("\"block_out_channels\": [32, 64]", "down_block_types");
+    UNET("\"layers_per_block\": 1000000000", "layers_per_block");
+    UNET("\"block_out_channels\": [32, 64, 80, 96]", "80 channels", "32");
+    UNET("\"attention_head_dim\": 1000", "attention_head_dim", "1000");
+    UNET("\"mid_block_scale_factor\": 0", "mid_block_scale_factor");
+    UNET("\"mid_block_scale_factor\": 1e300", "mid_block_scale_factor");
+    UNET("\"freq_shift\": 112", "freq_shift");
+    TINY("\"num_decoder_blocks\": [3, 3, 3, 100000]", "num_decoder_blocks");
+    TINY("\"num_encoder_blocks\": [1, 1], \"encoder_block_out_channels\": "
+         "[64, 64]",
+         "num_encoder_blocks");
+    KL("\"scaling_factor\": 0", "scaling_factor");
+    KL("\"latents_mean\": [1, 2], \"latents_std\": [1, 2]", "latents_mean",
+       "4 latent channels");
+    KL("\"block_out_channels\": [64, 64, 64, 64, 64, 64, 64, 64, 64]",
+       "block_out_channels");
+}
+
+static void refuses_sizes_between_the_strides(void **state)
+{
+    static const char text[] = "{\"_class_name\": \"UNet2DModel\"}";
+    weft_net_info info;
+    weft_graph g;
+    weft_json *c;
+
+    (void)state;
+    assert_int_equal(weft_json_parse("net.json", text, strlen(text), &c),
+                     WEFT_OK);
+    assert_int_equal(weft_net_read_info(c, &info), WEFT_OK);
+    assert_int_equal(info.stride, 8);
+    assert_int_equal(
+        weft_net_build(c, &info, WEFT_PART_NET, 8, 60, WEFT_F32, &g),
+        WEFT_EINPUT);
+    assert_non_null(strstr(weft_fail_text(), "multiples of 8"));
+    assert_int_equal(
+        weft_net_build(c, &info, WEFT_PART_NET, 12, 64, WEFT_F32, &g),
+        WEFT_EINPUT);
+    weft_json_free(c);
+}
+
+static void tells_what_the_rest_must_know(void **state)
+{
+    golden g;
+
+    (void)state;
+    golden_open(&g, "unet_labels");
+    assert_int_equal(g.info.kind, WEFT_NET_UNET2D);
+    assert_int_equal(g.info.in_channels, 4);
+    assert_int_equal(g.info.stride, 4);
+    assert_int_equal(g.info.labels, 11);
+    assert_int_equal(g.wtype, WEFT_F16);
+    golden_close(&g);
+    golden_open(&g, "unet_class_time");
+    assert_int_equal(g.info.labels, 0);
+    assert_true(g.info.label_is_time);
+    golden_close(&g);
+    golden_open(&g, "kl_shift");
+    assert_int_equal(g.info.kind, WEFT_NET_VAE_KL);
+    assert_int_equal(g.info.latent_channels, 16);
+    assert_int_equal(g.info.stride, 4);
+    assert_true(g.info.shift_factor == .1159f);
+    assert_int_equal(g.wtype, WEFT_BF16);
+    golden_close(&g);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(equals_diffusers_on_reference),
+        cmocka_unit_test(equals_diffusers_on_fast),
+        cmocka_unit_test(equals_diffusers_on_lean),
+        cmocka_unit_test(does_not_depend_on_the_cut),
+        cmocka_unit_test(names_what_it_does_not_support),
+        cmocka_unit_test(refuses_absurd_sizes),
+        cmocka_unit_test(refuses_sizes_between_the_strides),
+        cmocka_unit_test(tells_what_the_rest_must_know),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

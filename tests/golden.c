@@ -1,0 +1,356 @@
+#include "tests/golden.h"
+
+#include <dirent.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "tests/team.h"
+
+/* Patches run on threads, from which cmocka cannot return. */
+static void must(weft_status st)
+{
+    if (st == WEFT_OK) return;
+    fprintf(stderr, "%s\n", weft_fail_text());
+    abort();
+}
+
+/* ---- numbers ------------------------------------------------------------- */
+
+static uint64_t bits(const char *name, uint64_t i)
+{
+    uint64_t h = 0xcbf29ce484222325, z;
+
+    for (; *name; name++) h = (h ^ (unsigned char)*name) * 0x100000001b3;
+    z = (h + i) * 0x9e3779b97f4a7c15;
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
+    z = (z ^ z >> 27) * 0x94d049bb133111eb;
+    return z ^ z >> 31;
+}
+
+static bool is_norm(const char *name)
+{
+    const size_t n = strlen(name);
+
+    return strstr(name, "norm") && n > 7 && !strcmp(name + n - 7, ".weight");
+}
+
+float golden_weight(const char *name, const int64_t *shape, int ndim,
+                    uint64_t i)
+{
+    const int k = (int)(bits(name, i) >> 56);
+    int64_t fan_in = 1;
+    int s = 0;
+
+    if (is_norm(name)) return 1 + (float)(k / 16 - 8) / 64;
+    for (int d = 1; d < ndim; d++) fan_in *= shape[d];
+    if (ndim < 2) s = 3;
+    while (ndim > 1 && ((int64_t)6 << 2 * s) < fan_in) s++;
+    return ldexpf((float)(k - 128) / 128, -s);
+}
+
+float golden_input(uint64_t i)
+{
+    return ((float)(bits("input", i) >> 48) - 32768) / 16384;
+}
+
+double golden_distance(const float *a, const float *b, size_t n)
+{
+    double off = 0, all = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        off += ((double)a[i] - b[i]) * ((double)a[i] - b[i]);
+        all += (double)b[i] * b[i];
+    }
+    return sqrt(off / all);
+}
+
+/* ---- files --------------------------------------------------------------- */
+
+/* "name dtype d0xd1;": fills the entry, whose strings are cut out of `text`;
+ * returns what follows. */
+static char *read_entry(char *text, weft_st_entry *e)
+{
+    char *at = text;
+
+    memset(e, 0, sizeof *e);
+    e->name = strsep(&at, " ");
+    e->dtype = strsep(&at, " ");
+    assert_non_null(at);
+    while (*at != ';') {
+        e->shape[e->ndim++] = strtoll(at, &at, 10);
+        if (*at == 'x') at++;
+    }
+    return at + 1;
+}
+
+static size_t elements(const weft_st_entry *e)
+{
+    size_t n = 1;
+
+    for (int i = 0; i < e->ndim; i++) n *= (size_t)e->shape[i];
+    return n;
+}
+
+/* `v` as an element of a dtype that holds it exactly, others as F32; returns
+ * its size. */
+static size_t store(const char *dtype, float v, char *to)
+{
+    uint32_t b;
+    uint16_t half;
+
+    memcpy(&b, &v, 4);
+    memcpy(to, &v, 4);
+    if (strcmp(dtype, "F16") && strcmp(dtype, "BF16")) return 4;
+    half = (uint16_t)(b >> 16);
+    if (!strcmp(dtype, "F16") && v != 0)
+        half = (uint16_t)((b >> 16 & 0x8000) | (((b >> 23 & 255) - 112) << 10) |
+                          (b >> 13 & 1023));
+    memcpy(to, &half, 2);
+    return 2;
+}
+
+static void put(weft_st_writer *w, int i, const weft_st_entry *e)
+{
+    const size_t n = elements(e);
+    char *data = malloc(4 * n), *at = data;
+
+    assert_non_null(data);
+    for (size_t k = 0; k < n; k++)
+        at += store(e->dtype, golden_weight(e->name, e->shape, e->ndim, k), at);
+    must(weft_st_put(w, i, 0, data, (size_t)(at - data)));
+    free(data);
+}
+
+void golden_write(const char *path, const char *tensors)
+{
+    char *text = strdup(tensors), *at = text;
+    weft_st_entry *e = calloc(GOLDEN_TENSORS, sizeof *e);
+    weft_st_writer *w;
+    int n = 0;
+
+    assert_true(text && e);
+    while (*at) {
+        assert_true(n < GOLDEN_TENSORS);
+        at = read_entry(at, &e[n++]);
+    }
+    must(weft_st_create(path, e, n, NULL, &w));
+    for (int i = 0; i < n; i++) put(w, i, &e[i]);
+    must(weft_st_finish(w));
+    free(e);
+    free(text);
+}
+
+static int by_name(const void *a, const void *b) { return strcmp(a, b); }
+
+int golden_names(char (*name)[64], int room)
+{
+    DIR *d = opendir(WEFT_SOURCE_DIR "/tests/golden");
+    struct dirent *e;
+    int n = 0, end;
+
+    assert_non_null(d);
+    while ((e = readdir(d))) {
+        end = 0;
+        sscanf(e->d_name, "net_%*[^.].safetensors%n", &end);
+        if (!end || e->d_name[end]) continue;
+        assert_true(n < room);
+        snprintf(name[n++], 64, "%.*s", end - 16, e->d_name + 4);
+    }
+    closedir(d);
+    qsort(name, (size_t)n, 64, by_name);
+    return n;
+}
+
+static const char *meta(const golden *g, const char *key)
+{
+    const char *text = weft_st_metadata(g->answer, key);
+
+    if (!text) fail_msg("%s has no %s", weft_st_path(g->answer), key);
+    return text;
+}
+
+static int read_numbers(const char *text, float *out)
+{
+    int n = 0;
+
+    for (char *end; n < GOLDEN_BATCH; text = end + 1) {
+        out[n++] = strtof(text, &end);
+        if (!*end) break;
+    }
+    return n;
+}
+
+static void read_case(golden *g)
+{
+    const char *part = meta(g, "part");
+
+    g->part = !strcmp(part, "net")      ? WEFT_PART_NET
+              : !strcmp(part, "decode") ? WEFT_PART_DECODE
+                                        : WEFT_PART_ENCODE;
+    assert_int_equal(
+        sscanf(meta(g, "input"), "%d,%d,%d,%d", &g->n, &g->c, &g->h, &g->w), 4);
+    if (weft_st_metadata(g->answer, "time"))
+        assert_int_equal(read_numbers(meta(g, "time"), g->time), g->n);
+    g->has_label = weft_st_metadata(g->answer, "label") != NULL;
+    if (g->has_label)
+        assert_int_equal(read_numbers(meta(g, "label"), g->label), g->n);
+    g->output = weft_st_find(g->answer, "output");
+    assert_non_null(g->output);
+}
+
+void golden_open(golden *g, const char *name)
+{
+    char path[GOLDEN_PATH + 32];
+    const char *config;
+
+    memset(g, 0, sizeof *g);
+    snprintf(path, sizeof path,
+             WEFT_SOURCE_DIR "/tests/golden/net_%s.safetensors", name);
+    must(weft_st_open(path, &g->answer));
+    read_case(g);
+    snprintf(g->folder, sizeof g->folder, "/tmp/weft-golden-XXXXXX");
+    assert_non_null(mkdtemp(g->folder));
+    snprintf(path, sizeof path, "%s/weights.safetensors", g->folder);
+    golden_write(path, meta(g, "tensors"));
+    must(weft_st_open(path, &g->weights));
+    config = meta(g, "config");
+    must(weft_json_parse(name, config, strlen(config), &g->config));
+    must(weft_net_read_info(g->config, &g->info));
+    g->wtype = weft_load_dtype(g->weights);
+}
+
+void golden_close(golden *g)
+{
+    char path[GOLDEN_PATH + 32];
+
+    snprintf(path, sizeof path, "%s/weights.safetensors", g->folder);
+    unlink(path);
+    rmdir(g->folder);
+    weft_json_free(g->config);
+    weft_st_close(g->weights);
+    weft_st_close(g->answer);
+}
+
+/* ---- evaluation ---------------------------------------------------------- */
+
+typedef struct job {
+    const golden *g;
+    const weft_device *dev;
+    const weft_graph *graph;
+    const int *first;
+    int threads;
+    float *out; /* [n][c][h][w] of the whole output */
+} job;
+
+/* Rows y0 .. y0 + rows of the image's input, as a patch holds them. */
+static void fill_input(const golden *g, int y0, int rows, float *to)
+{
+    for (int y = y0; y < y0 + rows; y++)
+        for (int s = 0; s < g->n; s++)
+            for (int x = 0; x < g->w; x++)
+                for (int c = 0; c < g->c; c++)
+                    *to++ = golden_input(
+                        (((uint64_t)s * g->c + c) * g->h + y) * g->w + x);
+}
+
+static void take_output(const weft_value *v, int n, int y0, int rows, int h,
+                        const float *from, float *out)
+{
+    for (int y = y0; y < y0 + rows; y++)
+        for (int s = 0; s < n; s++)
+            for (int x = 0; x < v->w; x++)
+                for (int c = 0; c < v->c; c++)
+                    out[(((size_t)s * v->c + c) * h + y) * v->w + x] = *from++;
+}
+
+static void *aligned(size_t bytes)
+{
+    void *p = aligned_alloc(64, (bytes + 64) / 64 * 64);
+
+    assert_non_null(p);
+    memset(p, 0xff, (bytes + 64) / 64 * 64); /* NaN */
+    return p;
+}
+
+/* The weights, packed as if by three ranks. */
+static void *pack(const job *j, const weft_layout *l, weft_pool *pool)
+{
+    void *weights = aligned(l->weight_bytes);
+
+    for (int r = 2; r >= 0; r--)
+        must(weft_load_pack(j->graph, j->dev, l, j->g->weights, weights, r, 3,
+                            pool));
+    return weights;
+}
+
+static void one_patch(void *arg, int patch, weft_exchange *x)
+{
+    const job *j = arg;
+    const golden *g = j->g;
+    const int y0 = j->first[patch], units = j->first[patch + 1] - y0;
+    const int total = j->first[x->cut.n];
+    const weft_value *in = weft_graph_at(j->graph, j->graph->input);
+    const weft_value *out = weft_graph_at(j->graph, j->graph->output);
+    weft_pool *pool;
+    weft_layout l;
+    weft_run run = {.dev = j->dev, .x = x, .layout = &l, .time = g->time};
+    void *weights;
+
+    must(weft_pool_create(j->threads, NULL, &pool));
+    must(weft_layout_make(j->graph, j->dev, g->n, units, total, &l));
+    must(weft_pool_reserve(pool, l.scratch));
+    run.pool = pool;
+    run.block = aligned(l.bytes);
+    run.weights = weights = pack(j, &l, pool);
+    run.label = g->has_label ? g->label : NULL;
+    must(weft_graph_declare(j->graph, g->n, x));
+    must(weft_graph_bind(j->graph, &l, run.block, x, 0));
+    fill_input(g, y0 * in->rows_per_unit, units * in->rows_per_unit,
+               weft_run_value(&run, j->graph->input));
+    must(weft_graph_eval(j->graph, &run));
+    take_output(out, g->n, y0 * out->rows_per_unit, units * out->rows_per_unit,
+                total * out->rows_per_unit,
+                weft_run_value(&run, j->graph->output), j->out);
+    free(run.block);
+    free(weights);
+    weft_layout_release(&l);
+    weft_pool_destroy(pool);
+}
+
+float *golden_run(const golden *g, const weft_device *dev, int patches,
+                  int threads)
+{
+    const int unit = g->part == WEFT_PART_DECODE ? 1 : g->info.stride;
+    int first[WEFT_TEAM_MOST + 1];
+    weft_graph graph;
+    job j = {g, dev, &graph, first, threads, NULL};
+    weft_exchange solo;
+
+    must(weft_net_build(g->config, &g->info, g->part, unit, g->w, g->wtype,
+                        &graph));
+    must(weft_load_check(&graph, g->weights, NULL));
+    for (int p = 0; p <= patches; p++) first[p] = p * (g->h / unit) / patches;
+    j.out = calloc(1, g->output->bytes);
+    assert_non_null(j.out);
+    if (patches == 1) {
+        const weft_cut cut = {1, 0, first};
+        must(
+            weft_exchange_init(&solo, &weft_solo, &cut, (weft_schedule){0, 0}));
+        one_patch(&j, 0, &solo);
+        weft_exchange_release(&solo);
+    } else {
+        weft_team team;
+        weft_team_init(&team, patches, first);
+        weft_team_run(&team, one_patch, &j);
+        weft_team_release(&team);
+    }
+    weft_graph_release(&graph);
+    return j.out;
+}
