@@ -73,8 +73,8 @@ weft_status weft_config_act(const weft_json *c, const char *key,
                             const char *fallback, weft_act *act);
 /* One of `names` (NULL-terminated): its index. Others are refused by name. */
 weft_status weft_json_choice(const weft_json *c, const char *key,
-                               const char *fallback, const char *const *names,
-                               int *index);
+                             const char *fallback, const char *const *names,
+                             int *index);
 /* Channels of 1 .. WEFT_MAX_LEVELS levels; missing: `n` of `fallback`. */
 weft_status weft_config_levels(const weft_json *c, const char *key, int max,
                                const int *fallback, int *out, int *n);

@@ -7,8 +7,8 @@
 #include <strings.h>
 
 weft_status weft_json_choice(const weft_json *c, const char *key,
-                               const char *fallback, const char *const *names,
-                               int *index)
+                             const char *fallback, const char *const *names,
+                             int *index)
 {
     const char *value;
 

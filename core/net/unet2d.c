@@ -121,7 +121,7 @@ static weft_status read_norms(const weft_json *c, unet *u)
     WEFT_TRY(weft_json_int(c, "norm_num_groups", 32, 1, WEFT_MAX_CHANNELS,
                            &u->groups));
     WEFT_TRY(weft_json_choice(c, "resnet_time_scale_shift", "default", how,
-                                &choice));
+                              &choice));
     u->scale_shift = choice == 1;
     WEFT_TRY(weft_json_int(c, "attn_norm_num_groups",
                            u->scale_shift ? 0 : u->groups, 1, WEFT_MAX_CHANNELS,
@@ -157,7 +157,7 @@ static weft_status read_time(const weft_json *c, unet *u)
     int choice;
 
     WEFT_TRY(weft_json_choice(c, "time_embedding_type", "positional", kinds,
-                                &choice));
+                              &choice));
     u->fourier = choice == 1;
     WEFT_TRY(weft_json_bool(c, "flip_sin_to_cos", true, &u->flip));
     WEFT_TRY(weft_config_float(c, "freq_shift", 0, &u->freq_shift));
