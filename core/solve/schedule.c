@@ -54,7 +54,8 @@ static const class_traits traits[WEFT_SOLVERS] = {
                        .final_sigmas = true},
 };
 
-/* Every option of the classes that diffusers counts as exchangeable. Those of
+/* Every option of the classes that diffusers counts as exchangeable, but for
+ * those that only a file for EDM's preconditioning or for flows sets. Those of
  * the solver's own class have been judged before this list is asked. */
 static const char *const family[] = {"num_train_timesteps",
                                      "beta_start",
@@ -76,16 +77,12 @@ static const char *const family[] = {"num_train_timesteps",
                                      "timestep_type",
                                      "sigma_min",
                                      "sigma_max",
-                                     "sigma_data",
-                                     "sigma_schedule",
-                                     "rho",
                                      "use_karras_sigmas",
                                      "use_exponential_sigmas",
                                      "use_beta_sigmas",
                                      "use_lu_lambdas",
                                      "use_flow_sigmas",
                                      "flow_shift",
-                                     "shift_terminal",
                                      "use_dynamic_shifting",
                                      "time_shift_type",
                                      "algorithm_type",

@@ -18,8 +18,10 @@
  * Refused by name: an option of the class that weft does not have (Karras and
  * other respacings, zero terminal SNR, dynamic thresholding, other algorithms)
  * unless it is off, and any key that no diffusers scheduler of the Karras
- * family knows. Keys that only other classes of that family know are passed
- * over, as from_config does: a file written for DDIM serves Euler.
+ * family knows, or that marks a file for another kind of model (EDM's
+ * sigma_data and its like, flows). Keys that only other classes of that family
+ * know are passed over, as from_config does: a file written for DDIM serves
+ * Euler.
  */
 #ifndef WEFT_CORE_SOLVE_SCHEDULE_H
 #define WEFT_CORE_SOLVE_SCHEDULE_H

@@ -130,6 +130,7 @@ typedef struct refusal {
 
 static const refusal refused[] = {
     {WEFT_SOLVERS, "{\"shift\": 3.0}", "\"shift\""},
+    {WEFT_SOLVERS, "{\"sigma_data\": 0.5}", "\"sigma_data\""},
     {WEFT_SOLVERS, "{\"beta_schedule\": \"sigmoid\"}", "sigmoid"},
     {WEFT_SOLVERS, "{\"prediction_type\": \"flow_prediction\"}", "flow"},
     {WEFT_SOLVERS, "{\"timestep_spacing\": \"karras\"}", "timestep_spacing"},
