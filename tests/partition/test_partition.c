@@ -1,0 +1,271 @@
+#include <stdarg.h>
+#include <setjmp.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "core/layer/layer.h"
+#include "partition/plan.h"
+#include "partition/split.h"
+
+static void every_row_is_owned_once_and_evenly(void **state)
+{
+    int first[65];
+
+    (void)state;
+    for (int units = 1; units <= 64; units++)
+        for (int n = 1; n <= units; n++) {
+            assert_int_equal(weft_split_rows(units * 4, 4, n, first), WEFT_OK);
+            assert_int_equal(first[0], 0);
+            assert_int_equal(first[n], units);
+            for (int p = 0; p < n; p++) {
+                const int mine = first[p + 1] - first[p];
+
+                assert_true(mine == units / n || mine == units / n + 1);
+            }
+        }
+}
+
+static void what_cannot_be_split_is_refused_with_the_numbers(void **state)
+{
+    int first[65];
+
+    (void)state;
+    assert_int_equal(weft_split_rows(32, 4, 9, first), WEFT_EINPUT);
+    assert_non_null(strstr(weft_fail_text(), "use at most 8 ranks"));
+    assert_int_equal(weft_split_rows(30, 4, 2, first), WEFT_EINPUT);
+    assert_non_null(strstr(weft_fail_text(), "30 latent rows"));
+    assert_int_equal(weft_split_rows(32, 0, 2, first), WEFT_EINPUT);
+    assert_int_equal(weft_split_rows(32, 4, 0, first), WEFT_EINPUT);
+}
+
+static void expect_grid(int ranks, int patches, int units, int images,
+                        int want_patches)
+{
+    weft_grid g;
+
+    assert_int_equal(weft_grid_make(ranks, patches, units, images, &g),
+                     WEFT_OK);
+    assert_int_equal(g.patches, want_patches);
+    assert_int_equal(g.patches * g.groups, ranks);
+}
+
+static void ranks_become_groups(void **state)
+{
+    weft_grid g;
+
+    (void)state;
+    expect_grid(1, 0, 8, 1, 1);
+    expect_grid(7, 0, 8, 1, 7);
+    expect_grid(7, 1, 8, 7, 1);
+    expect_grid(6, 3, 8, 2, 3);
+    expect_grid(12, 0, 8, 2, 6); /* more ranks than one image has rows for */
+    assert_int_equal(weft_grid_make(9, 0, 8, 1, &g), WEFT_EINPUT);
+    assert_non_null(strstr(weft_fail_text(), "use at most 8 ranks"));
+    assert_int_equal(weft_grid_make(5, 2, 8, 9, &g), WEFT_EINPUT);
+    assert_int_equal(weft_grid_make(9, 9, 8, 1, &g), WEFT_EINPUT);
+    assert_int_equal(weft_grid_make(6, 2, 8, 2, &g), WEFT_EINPUT);
+    assert_non_null(strstr(weft_fail_text(), "3 groups of 2 ranks for 2"));
+}
+
+/* ---- volume, counted by hand --------------------------------------------- */
+
+static void small_net(weft_graph *g)
+{
+    weft_val x, y;
+
+    weft_graph_init(g, 4, 16, 4);
+    x = weft_add_conv(g, "a", g->input, 8, WEFT_CONV(.k = 3));
+    y = weft_add_group_norm(g, "b", x, WEFT_NONE, 2, 1e-5f, WEFT_NONE,
+                            WEFT_SILU);
+    y = weft_add_self_attention(g, "c", y, x, 2, 4, true, false, 1);
+    assert_int_equal(weft_graph_finish(g, y), WEFT_OK);
+}
+
+static void volume_is_what_the_layers_say(void **state)
+{
+    const int first[] = {0, 2, 3, 6}; /* 24 rows in three patches */
+    const weft_cut cut = {.n = 3, .me = 0, .first = first};
+    weft_graph g;
+    weft_volume v;
+
+    (void)state;
+    small_net(&g);
+    v = weft_plan_graph_volume(&g, 2, &cut);
+    /* one row of 2 x 16 x 4 floats each way over two edges */
+    assert_int_equal(v.messages[WEFT_BORDER], 4);
+    assert_int_equal(v.bytes[WEFT_BORDER], 4 * 2 * 16 * 4 * 4);
+    /* every row's two doubles for 2 groups and 2 samples to two others */
+    assert_int_equal(v.messages[WEFT_MOMENTS], 6);
+    assert_int_equal(v.bytes[WEFT_MOMENTS], 24 * 2 * 2 * 2 * 8 * 2);
+    /* every row's keys and values likewise */
+    assert_int_equal(v.messages[WEFT_KV], 6);
+    assert_int_equal(v.bytes[WEFT_KV], 24 * 2 * 16 * 2 * 8 * 4 * 2);
+    weft_graph_release(&g);
+}
+
+/* ---- plans --------------------------------------------------------------- */
+
+static weft_plan asked(const weft_graph *g, int ranks)
+{
+    weft_plan p = {.ranks = ranks,
+                   .width = 64,
+                   .height = 96,
+                   .rows = 24,
+                   .columns = 16,
+                   .channels = 4,
+                   .unit = 4,
+                   .images = 3,
+                   .batch = 2,
+                   .steps = 5,
+                   .threads = 2,
+                   .row_scale = 4,
+                   .picture_row_bytes = 64 * 3,
+                   .kernels = "reference",
+                   .nnets = 1};
+
+    p.net[0] = (weft_plan_net){
+        .role = "denoise", .graph = g, .n = 2, .evaluations = 5};
+    assert_int_equal(weft_device_find("reference", NULL, &p.dev), WEFT_OK);
+    return p;
+}
+
+static void a_plan_holds_for_any_count(void **state)
+{
+    weft_graph g;
+
+    (void)state;
+    small_net(&g);
+    for (int ranks = 1; ranks <= 6; ranks++) {
+        weft_plan p = asked(&g, ranks);
+
+        assert_int_equal(weft_plan_make(&p), WEFT_OK);
+        assert_true(weft_plan_is_valid(&p));
+        assert_int_equal(p.grid.patches, ranks);
+        /* no rank holds more than its own rows of any feature map */
+        assert_int_equal(p.net[0].max_rows_image, 24);
+        assert_int_equal(p.net[0].max_rows_held, 4 * ((6 + ranks - 1) / ranks));
+        weft_plan_release(&p);
+    }
+    weft_graph_release(&g);
+}
+
+static void plans_differ_by_hash(void **state)
+{
+    weft_graph g;
+    weft_plan a, b;
+
+    (void)state;
+    small_net(&g);
+    a = asked(&g, 2), b = asked(&g, 2);
+    assert_int_equal(weft_plan_make(&a), WEFT_OK);
+    assert_int_equal(weft_plan_make(&b), WEFT_OK);
+    assert_true(a.hash == b.hash);
+    weft_plan_release(&b);
+    b = asked(&g, 2), b.identity = 1;
+    assert_int_equal(weft_plan_make(&b), WEFT_OK);
+    assert_true(a.hash != b.hash);
+    weft_plan_release(&b);
+    b = asked(&g, 2), b.steps = 6;
+    assert_int_equal(weft_plan_make(&b), WEFT_OK);
+    assert_true(a.hash != b.hash);
+    weft_plan_release(&b);
+    weft_plan_release(&a);
+    weft_graph_release(&g);
+}
+
+static void too_many_ranks_are_refused(void **state)
+{
+    weft_graph g;
+    weft_plan p;
+
+    (void)state;
+    small_net(&g);
+    p = asked(&g, 7);
+    p.images = 1;
+    assert_int_equal(weft_plan_make(&p), WEFT_EINPUT);
+    assert_non_null(strstr(weft_fail_text(), "7 ranks"));
+    weft_graph_release(&g);
+}
+
+/* ---- layout -------------------------------------------------------------- */
+
+static bool overlap(size_t a, size_t an, size_t b, size_t bn)
+{
+    return a < b + bn && b < a + an;
+}
+
+static size_t bytes_of(const weft_value *v, const weft_layout *l,
+                       size_t *before)
+{
+    const size_t row = (size_t)l->n * (size_t)v->w * (size_t)v->c * 4;
+    const int units = v->whole ? l->total_units : l->units;
+    const size_t rows =
+        v->rows_per_unit ? (size_t)(v->rows_per_unit * units) : 1;
+
+    *before = row * (size_t)v->above;
+    return row * (rows + (size_t)v->above + (size_t)v->below);
+}
+
+/* Values that live together lie apart, except one that takes another's place
+ * in the very node where that one is read last. */
+static void living_values_lie_apart(void **state)
+{
+    const weft_device *dev;
+    weft_graph g;
+    weft_layout l;
+
+    (void)state;
+    small_net(&g);
+    assert_int_equal(weft_device_find("reference", NULL, &dev), WEFT_OK);
+    assert_int_equal(weft_layout_make(&g, dev, 3, 2, 6, &l), WEFT_OK);
+    for (int a = 0; a < g.nvalues; a++)
+        for (int b = 0; b < a; b++) {
+            const weft_value *x = &g.value[a], *y = &g.value[b];
+            size_t xb, yb;
+            const size_t xn = bytes_of(x, &l, &xb), yn = bytes_of(y, &l, &yb);
+
+            if (x->made > y->last || y->made > x->last) continue;
+            if (x->made == y->last && l.offset[a] == l.offset[b]) continue;
+            assert_false(overlap(l.offset[a] - xb, xn, l.offset[b] - yb, yn));
+            assert_true(l.offset[a] - xb + xn <= l.bytes);
+        }
+    weft_layout_release(&l);
+    weft_graph_release(&g);
+}
+
+static void sizes_that_overflow_are_refused(void **state)
+{
+    const weft_device *dev;
+    weft_graph g;
+    weft_layout l;
+
+    (void)state;
+    weft_graph_init(&g, 1 << 20, 1 << 30, 1 << 20);
+    assert_int_equal(
+        weft_graph_finish(&g, weft_add_map(&g, g.input, 1, 0, WEFT_LINEAR)),
+        WEFT_OK);
+    assert_int_equal(weft_device_find("reference", NULL, &dev), WEFT_OK);
+    assert_int_equal(weft_layout_make(&g, dev, 1 << 20, 1 << 20, 1 << 20, &l),
+                     WEFT_EINPUT);
+    weft_graph_release(&g);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_row_is_owned_once_and_evenly),
+        cmocka_unit_test(what_cannot_be_split_is_refused_with_the_numbers),
+        cmocka_unit_test(ranks_become_groups),
+        cmocka_unit_test(volume_is_what_the_layers_say),
+        cmocka_unit_test(a_plan_holds_for_any_count),
+        cmocka_unit_test(plans_differ_by_hash),
+        cmocka_unit_test(too_many_ranks_are_refused),
+        cmocka_unit_test(living_values_lie_apart),
+        cmocka_unit_test(sizes_that_overflow_are_refused),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
