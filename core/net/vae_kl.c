@@ -188,7 +188,7 @@ static weft_val encode(weft_graph *g, const kl *k, const weft_block_style *s,
 {
     weft_val h;
 
-    strcpy(g->prefix, "encoder.");
+    snprintf(g->prefix, sizeof g->prefix, "encoder.");
     h = weft_add_conv(g, "conv_in", g->input, k->channels[0],
                       WEFT_CONV(.k = 3));
     h = down(g, k, s, h);
@@ -207,7 +207,7 @@ static weft_val decode(weft_graph *g, const kl *k, const weft_block_style *s,
     if (k->post_quant)
         h = weft_add_conv(g, "post_quant_conv", h, k->latent,
                           WEFT_CONV(.k = 1));
-    strcpy(g->prefix, "decoder.");
+    snprintf(g->prefix, sizeof g->prefix, "decoder.");
     h = weft_add_conv(g, "conv_in", h, k->channels[k->levels - 1],
                       WEFT_CONV(.k = 3));
     h = weft_block_middle(g, s, middle, h);

@@ -49,15 +49,16 @@ static void rewrite(golden *g, const char *tensors)
 static char *edited(const golden *g, const char *from, const char *to)
 {
     const char *text = weft_st_metadata(g->answer, "tensors"), *hit;
-    char *out = calloc(1, 2 * strlen(text) + 4096);
+    char *out = NULL;
+    size_t bytes;
+    FILE *f = open_memstream(&out, &bytes);
 
-    assert_non_null(out);
-    while ((hit = strstr(text, from))) {
-        strncat(out, text, (size_t)(hit - text));
-        strcat(out, to);
-        text = hit + strlen(from);
-    }
-    return strcat(out, text);
+    assert_non_null(f);
+    for (; (hit = strstr(text, from)); text = hit + strlen(from))
+        fprintf(f, "%.*s%s", (int)(hit - text), text, to);
+    fputs(text, f);
+    fclose(f);
+    return out;
 }
 
 static void open_edited(golden *g, const char *name, const char *from,
