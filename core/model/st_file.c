@@ -103,12 +103,15 @@ static weft_status check_keys(json_t *entry)
     const char *key;
     json_t *value;
 
-    json_object_foreach(
-        entry, key,
-        value) if (strcmp(key, "dtype") != 0 && strcmp(key, "shape") != 0 &&
-                   strcmp(key, "data_offsets") !=
-                       0) return weft_fail(WEFT_EINPUT,
-                                           "key \"%.64s\" is not known", key);
+    json_object_foreach(entry, key, value)
+    {
+        const bool known = strcmp(key, "dtype") == 0 ||
+                           strcmp(key, "shape") == 0 ||
+                           strcmp(key, "data_offsets") == 0;
+
+        if (!known)
+            return weft_fail(WEFT_EINPUT, "key \"%.64s\" is not known", key);
+    }
     return WEFT_OK;
 }
 
@@ -201,13 +204,14 @@ static weft_status read_metadata(weft_st_file *f, json_t *metadata)
         return weft_fail(WEFT_EINPUT,
                          "%s: __metadata__: expected an object, found %s",
                          f->path, weft_json_kind(metadata));
-    json_object_foreach(metadata, key, value) if (
-        !json_is_string(value)) return weft_fail(WEFT_EINPUT,
-                                                 "%s: __metadata__: key "
-                                                 "\"%.64s\": expected a "
-                                                 "string, found %s",
-                                                 f->path, key,
-                                                 weft_json_kind(value));
+    json_object_foreach(metadata, key, value)
+    {
+        if (!json_is_string(value))
+            return weft_fail(WEFT_EINPUT,
+                             "%s: __metadata__: key \"%.64s\": expected a "
+                             "string, found %s",
+                             f->path, key, weft_json_kind(value));
+    }
     f->metadata = json_incref(metadata);
     return WEFT_OK;
 }
@@ -220,7 +224,7 @@ static weft_status make_room(weft_st_file *f, json_t *root)
     const char *key;
     json_t *value;
 
-    json_object_foreach(root, key, value) text += strlen(key) + 1;
+    json_object_foreach(root, key, value) { text += strlen(key) + 1; }
     f->tensor = calloc(n + 1, sizeof *f->tensor);
     f->names = malloc(text);
     if (f->tensor == NULL || f->names == NULL)

@@ -134,7 +134,7 @@ static void reads_arrays(void **state)
 static void refuses_wrong_types(void **state)
 {
     weft_json *json = parse("{\"s\": \"x\", \"r\": 1.0, \"a\": [1, true],"
-                            "\"o\": {}, \"l\": 5000000000}");
+                            "\"o\": {}, \"l\": 5000000000, \"three\": 3}");
     const char *s;
     double d;
     int i[2], n;
@@ -147,6 +147,11 @@ static void refuses_wrong_types(void **state)
          "a.json: key \"r\": expected an integer, found a real number");
     says(weft_json_int(json, "l", 0, 0, 9, i),
          "a.json: key \"l\": 5000000000 is not within 0 to 9");
+    says(weft_json_int(json, "l", 0, INT_MAX, INT_MAX, i),
+         "a.json: key \"l\": 5000000000 is not within 2147483647 to "
+         "2147483647");
+    says(weft_json_int(json, "three", 0, 4, 9, i),
+         "a.json: key \"three\": 3 is not within 4 to 9");
     says(weft_json_bool(json, "l", 0, &b),
          "a.json: key \"l\": expected true or false, found an integer");
     says(weft_json_double(json, "o", 0, &d),

@@ -279,6 +279,7 @@ static void puts_texts_where_they_belong(void **state)
         {"latin", "na\xc3\xafve \xc3\xbf"},
         {"weft", "{\"prompt\": \"\xe6\x9f\x84\"}"},
         {"tab", "a\tb"},
+        {"next line", "\xc2\x85"}, /* Latin-1, but for controls */
         {"empty", ""},
         {"large", large},
     };
@@ -288,12 +289,13 @@ static void puts_texts_where_they_belong(void **state)
 
     (void)state;
     memset(large, 'y', sizeof large - 1);
-    must_write(path, 4, 4, 3, 4, text, 6);
+    must_write(path, 4, 4, 3, 4, text, 7);
     chunks_of(path, names, sizeof names);
-    assert_string_equal(names, "IHDR tEXt tEXt iTXt iTXt tEXt tEXt IDAT IEND ");
+    assert_string_equal(names,
+                        "IHDR tEXt tEXt iTXt iTXt iTXt tEXt tEXt IDAT IEND ");
     assert_int_equal(weft_png_read_info(path, &info), WEFT_OK);
-    assert_int_equal(info.ntext, 6);
-    for (int i = 0; i < 6; i++) {
+    assert_int_equal(info.ntext, 7);
+    for (int i = 0; i < 7; i++) {
         assert_string_equal(info.key[i], text[i].key);
         assert_string_equal(info.value[i], text[i].value);
     }

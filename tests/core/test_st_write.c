@@ -64,6 +64,28 @@ static void says(weft_status status, const char *words)
         fail_msg("\"%s\" lacks \"%s\"", weft_fail_text(), words);
 }
 
+static void knows_all_dtypes(void **state)
+{
+    static const struct {
+        const char *name;
+        int bits;
+    } known[] = {
+        {"BOOL", 8},    {"F4", 4},          {"F6_E2M3", 6},     {"F6_E3M2", 6},
+        {"U8", 8},      {"I8", 8},          {"F8_E5M2", 8},     {"F8_E4M3", 8},
+        {"F8_E8M0", 8}, {"F8_E4M3FNUZ", 8}, {"F8_E5M2FNUZ", 8}, {"I16", 16},
+        {"U16", 16},    {"F16", 16},        {"BF16", 16},       {"I32", 32},
+        {"U32", 32},    {"F32", 32},        {"C64", 64},        {"F64", 64},
+        {"I64", 64},    {"U64", 64},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        assert_int_equal(weft_st_dtype_bits(known[i].name), known[i].bits);
+    assert_int_equal(weft_st_dtype_bits("f32"), 0);
+    assert_int_equal(weft_st_dtype_bits(""), 0);
+    assert_int_equal(weft_st_dtype_bits("F32 "), 0);
+}
+
 /* Same tensors, order and metadata as in the golden: the same bytes. */
 static void equals_the_library(void **state)
 {
@@ -265,6 +287,7 @@ static int remove_folder(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(knows_all_dtypes),
         cmocka_unit_test(equals_the_library),
         cmocka_unit_test(comes_back),
         cmocka_unit_test(writes_empty_files),

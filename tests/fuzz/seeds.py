@@ -1,0 +1,84 @@
+#!/usr/bin/env python3
+"""Write the seeds of tests/fuzz/corpus/ from the goldens and the demo models.
+What the fuzzer found later is put beside them by hand.
+
+    python tests/fuzz/seeds.py
+"""
+import json
+import pathlib
+import struct
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+CORPUS = ROOT / "tests/fuzz/corpus"
+
+
+def put(target, name, data):
+    folder = CORPUS / target
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / (name + ".seed")).write_bytes(
+        data if isinstance(data, bytes) else data.encode())
+
+
+def compact(value):
+    return json.dumps(value, separators=(",", ":"))
+
+
+def metadata(path):
+    with open(path, "rb") as f:
+        (n,) = struct.unpack("<Q", f.read(8))
+        return json.loads(f.read(n)).get("__metadata__", {})
+
+
+def tensor(dtype, shape, begin, end):
+    return {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
+
+
+def main():
+    kinds = (ROOT / "tests/golden/safetensors/kinds.safetensors").read_bytes()
+    put("safetensors", "file", kinds)
+    put("safetensors", "header", kinds[8:])
+    put("safetensors", "empty", "{}")
+    put("safetensors", "two", compact({
+        "a": tensor("F32", [1], 0, 4), "b": tensor("F4", [2, 2], 4, 6),
+        "__metadata__": {"format": "pt"}}) + "012345")
+    put("safetensors", "overlap", compact({
+        "a": tensor("U8", [4], 0, 4), "b": tensor("U8", [2], 2, 4)}) + "0123")
+    put("safetensors", "overflow", compact({
+        "a": tensor("U8", [2**62, 2**62, 0], 0, 0)}))
+
+    put("index", "good", compact({
+        "metadata": {"total_size": 12},
+        "weight_map": {"a": "s1", "b": "s1", "c": "s2"}}))
+    put("index", "missing", compact({"weight_map": {"c": "s1"}}))
+    put("index", "outside", compact({"weight_map": {"a": "../s1"}}))
+    put("index", "empty", compact({"weight_map": {}}))
+
+    seen = set()
+    for name in ("strong", "vae"):
+        path = ROOT / "models/demo" / name / "config.json"
+        put("model", "demo_" + name, compact(json.loads(path.read_text())))
+    for path in sorted(ROOT.glob("tests/golden/net_*.safetensors")):
+        config = metadata(path).get("config")
+        if config and config not in seen:
+            seen.add(config)
+            put("model", path.stem, compact(json.loads(config)))
+    put("model", "nested", '{"a":[[[{"b":null}]]],"c":1e308}')
+
+    path = ROOT / "models/demo/scheduler/scheduler_config.json"
+    put("schedule", "demo", compact(json.loads(path.read_text())))
+    put("schedule", "betas", compact({
+        "_class_name": "EulerDiscreteScheduler", "num_train_timesteps": 4,
+        "trained_betas": [0.1, 0.2, 0.3, 0.4], "use_karras_sigmas": False,
+        "prediction_type": "v_prediction", "timestep_spacing": "linspace"}))
+    put("schedule", "cosine", compact({
+        "_class_name": "DPMSolverMultistepScheduler", "solver_order": 2,
+        "beta_schedule": "squaredcos_cap_v2", "num_train_timesteps": 50,
+        "algorithm_type": "dpmsolver++", "timestep_spacing": "trailing",
+        "prediction_type": "sample", "steps_offset": 0}))
+
+    for path in sorted(ROOT.glob("tests/golden/png/*.png")):
+        put("png", path.stem, path.read_bytes())
+
+
+if __name__ == "__main__":
+    main()
