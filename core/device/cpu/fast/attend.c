@@ -1,0 +1,261 @@
+/*
+ * attend.c - attention with online softmax: keys pass in blocks, in global
+ * order, so a query's result does not depend on which others are with it.
+ *
+ * A task is a run of queries of one sample and head. It packs each block of
+ * keys and values once, then all its queries pass over them a dozen at a time.
+ * Exponentials are to base 2; log2(e) is in the scale.
+ */
+#include "core/device/cpu/fast/kernel.h"
+
+#include <math.h>
+
+enum {
+    BLOCK = 256,          /* keys per block: part of the result */
+    KSUM = 256,           /* most terms of a scalar product per chunk: too */
+    QROWS = 12,           /* queries at a time: their scores stay in L1 */
+    CHUNK = 384,          /* most queries of a task */
+    CHUNK_BYTES = 1 << 19 /* of their state */
+};
+
+typedef struct job {
+    const weft_attend_args *a;
+    weft_pool *pool;
+    int queries, chunks;
+} job;
+
+typedef struct room {
+    float *keys;      /* [block / NR][dim][NR] */
+    float *values;    /* [panel of columns][block][its columns] */
+    float *q;         /* [chunk][dim], scaled */
+    float *acc;       /* [chunk][wide] */
+    float *top, *sum; /* [chunk] */
+    float *score;     /* [QROWS][block] */
+} room;
+
+/* Queries per task at most, for this dim. */
+static int chunk_of(int dim)
+{
+    const int fit = CHUNK_BYTES / (8 * round_up(dim, VL));
+    return max_int(QROWS, min_int(CHUNK, fit) / QROWS * QROWS);
+}
+
+static float *take(char *base, size_t *at, size_t floats)
+{
+    float *p = (float *)(void *)(base + *at);
+    *at += (floats + 15) / 16 * 64;
+    return p;
+}
+
+static size_t lay(int dim, char *base, room *r)
+{
+    const size_t wide = round_up(dim, VL), chunk = chunk_of(dim);
+    size_t at = 0;
+    r->keys = take(base, &at, (size_t)BLOCK * dim);
+    r->values = take(base, &at, BLOCK * wide);
+    r->q = take(base, &at, chunk * dim);
+    r->acc = take(base, &at, chunk * wide);
+    r->top = take(base, &at, chunk);
+    r->sum = take(base, &at, chunk);
+    r->score = take(base, &at, (size_t)QROWS * BLOCK);
+    return at;
+}
+
+size_t ISA(attend_scratch)(int w, int heads, int dim)
+{
+    room r;
+    (void)w, (void)heads;
+    return lay(dim, NULL, &r);
+}
+
+/* Vectors in the panel of values that starts at vector i of n: 2 2 .. 3|2|1. */
+static int value_vectors(int n, int i) { return n - i <= 3 ? n - i : 2; }
+
+/* ---- a block of keys ----------------------------------------------------- */
+
+typedef struct block {
+    const float *key[BLOCK]; /* values lie c floats behind */
+    int n;
+} block;
+
+static void find_keys(const weft_attend_args *a, int s, int head, int t0,
+                      block *b)
+{
+    const int c = a->heads * a->dim, keys = a->key_rows * a->w;
+    b->n = min_int(BLOCK, keys - t0);
+    for (int i = 0; i < b->n; i++) {
+        const int y = (t0 + i) / a->w, x = (t0 + i) % a->w;
+        b->key[i] =
+            a->kv[y] + ((size_t)s * a->w + x) * 2 * c + (size_t)head * a->dim;
+    }
+}
+
+static void pack_keys(const block *b, int dim, float *out)
+{
+    for (int t0 = 0; t0 < b->n; t0 += NR, out += (size_t)dim * NR)
+        for (int t = 0; t < NR; t++) {
+            const float *k = t0 + t < b->n ? b->key[t0 + t] : NULL;
+            for (int i = 0; i < dim; i++) out[i * NR + t] = k ? k[i] : 0;
+        }
+}
+
+static void pack_values(const block *b, int c, int dim, float *out)
+{
+    const int n = ceil_div(dim, VL);
+    for (int i = 0, nv; i < n; i += nv) {
+        nv = value_vectors(n, i);
+        for (int t = 0; t < b->n; t++)
+            for (int u = i; u < i + nv; u++, out += VL) {
+                const float *v = b->key[t] + c + u * VL;
+                vst(out, vload(v, min_int(VL, dim - u * VL)));
+            }
+    }
+}
+
+/* ---- softmax ------------------------------------------------------------- */
+
+/* n scores of one query become weights; returns the factor for all that was
+ * summed before. Scores up to a multiple of 16 count as minus infinity. */
+static float soften(float *s, int n, float *top, float *sum)
+{
+    const int padded = round_up(n, LANES);
+    vf most[UNITS], total[UNITS];
+    for (int i = n; i < padded; i++) s[i] = -INFINITY;
+    for (int u = 0; u < UNITS; u++) most[u] = vset(*top), total[u] = vset(0);
+    for (int i = 0; i < padded; i += LANES)
+        for (int u = 0; u < UNITS; u++)
+            most[u] = vmax(most[u], vld(s + i + u * VL));
+    for (int u = 1; u < UNITS; u++) most[0] = vmax(most[0], most[u]);
+    const float old = *top, now = vhmax(most[0]);
+    for (int i = 0; i < padded; i += LANES)
+        for (int u = 0; u < UNITS; u++) {
+            const vf p = vexp2(vld(s + i + u * VL) - vset(now));
+            total[u] += p;
+            vst(s + i + u * VL, p);
+        }
+    float keep[VL] = {1};
+    if (old != now) vst(keep, vexp2(vset(old - now)));
+    *top = now;
+    *sum = *sum * keep[0] + vsum16(total);
+    return keep[0];
+}
+
+/* ---- a task -------------------------------------------------------------- */
+
+static void scores(const float *const *q, int n, int dim, const room *r,
+                   int keys)
+{
+    const float *b = r->keys;
+    for (int t = 0; t < keys; t += NR)
+        for (int k = 0; k < dim; k += KSUM) {
+            const segment s = {q, k, min_int(KSUM, dim - k)};
+            const float *next = b + (size_t)s.k * NR;
+            ISA(chunk)
+            (n, &s, 1, b, WEFT_F32, NV, r->score + t, BLOCK, k > 0, next);
+            b = next;
+        }
+}
+
+/* acc of n queries += weights times values */
+static void gather(const float *const *weight, int n, int dim, int keys,
+                   const float *values, float *acc)
+{
+    const int count = ceil_div(dim, VL), wide = count * VL;
+    for (int i = 0, nv; i < count; i += nv) {
+        nv = value_vectors(count, i);
+        const segment s = {weight, 0, keys};
+        const float *next = values + (size_t)keys * nv * VL;
+        ISA(chunk)
+        (n, &s, 1, values, WEFT_F32, nv, acc + i * VL, wide, true, next);
+        values = next;
+    }
+}
+
+/* n queries, q0-th of the chunk on, pass over the packed block. */
+static void pass(const room *r, int q0, int n, int dim, int keys)
+{
+    const int wide = round_up(dim, VL);
+    const float *q[QROWS], *weight[QROWS];
+    for (int i = 0; i < n; i++) {
+        q[i] = r->q + (size_t)(q0 + i) * dim;
+        weight[i] = r->score + i * BLOCK;
+    }
+    scores(q, n, dim, r, keys);
+    for (int i = 0; i < n; i++) {
+        const float keep = soften(r->score + i * BLOCK, keys, &r->top[q0 + i],
+                                  &r->sum[q0 + i]);
+        float *acc = r->acc + (size_t)(q0 + i) * wide;
+        if (keep != 1)
+            for (int c = 0; c < wide; c += VL)
+                vst(acc + c, vld(acc + c) * vset(keep));
+    }
+    gather(weight, n, dim, keys, r->values, r->acc + (size_t)q0 * wide);
+}
+
+/* Query t of a sample and head, in q and in the output. */
+static size_t query_at(const weft_attend_args *a, int s, int head, int t)
+{
+    const size_t pixel = ((size_t)(t / a->w) * a->n + s) * a->w + t % a->w;
+    return (pixel * a->heads + head) * a->dim;
+}
+
+static void start(const weft_attend_args *a, const room *r, int s, int head,
+                  int t0, int n)
+{
+    const int dim = a->dim, wide = round_up(dim, VL);
+    const float scale = a->scale * 1.44269504f;
+    for (int i = 0; i < n; i++) {
+        const float *q = a->q + query_at(a, s, head, t0 + i);
+        for (int c = 0; c < dim; c++) r->q[(size_t)i * dim + c] = q[c] * scale;
+        r->top[i] = -1e30f;
+        r->sum[i] = 0;
+    }
+    memset(r->acc, 0, (size_t)n * wide * sizeof *r->acc);
+}
+
+static void finish(const weft_attend_args *a, const room *r, int s, int head,
+                   int t0, int n)
+{
+    const int dim = a->dim, wide = round_up(dim, VL);
+    for (int i = 0; i < n; i++) {
+        float *out = a->out + query_at(a, s, head, t0 + i);
+        for (int c = 0; c < dim; c++)
+            out[c] = r->acc[(size_t)i * wide + c] / r->sum[i];
+    }
+}
+
+static void attend_task(void *arg, int i, int worker)
+{
+    const job *j = arg;
+    const weft_attend_args *a = j->a;
+    const int part = i % j->chunks, head = i / j->chunks % a->heads;
+    const int s = i / j->chunks / a->heads, keys = a->key_rows * a->w;
+    const int t0 = part_begin(j->queries, part, j->chunks);
+    const int n = part_begin(j->queries, part + 1, j->chunks) - t0;
+    room r;
+    block b;
+    lay(a->dim, weft_pool_scratch(j->pool, worker), &r);
+    start(a, &r, s, head, t0, n);
+    for (int k0 = 0; k0 < keys; k0 += BLOCK) {
+        find_keys(a, s, head, k0, &b);
+        pack_keys(&b, a->dim, r.keys);
+        pack_values(&b, a->heads * a->dim, a->dim, r.values);
+        for (int q = 0; q < n; q += QROWS)
+            pass(&r, q, min_int(QROWS, n - q), a->dim, b.n);
+    }
+    finish(a, &r, s, head, t0, n);
+}
+
+void ISA(attend)(const weft_attend_args *a, weft_pool *pool)
+{
+    const int threads = weft_pool_size(pool), most = chunk_of(a->dim);
+    job j = {a, pool, a->rows * a->w, 1};
+    if (j.queries <= 0) return;
+    j.chunks = ceil_div(j.queries, most);
+    const int heads = a->n * a->heads;
+    if (threads > 1 && heads * j.chunks < 4 * threads)
+        j.chunks = min_int(ceil_div(4 * threads, heads),
+                           ceil_div(j.queries, 2 * QROWS));
+    j.chunks = max_int(j.chunks, ceil_div(j.queries, most));
+    weft_pool_run(pool, j.chunks * heads, attend_task, &j);
+}

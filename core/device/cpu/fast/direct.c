@@ -1,0 +1,201 @@
+/* direct.c - linear layers and convolutions of any kernel and stride. */
+#include "core/device/cpu/fast/pixels.h"
+
+/* ---- the sum: taps, inputs, channels, in chunks ---------------------------
+ */
+
+typedef struct walk {
+    int tap, src, k0;
+} walk;
+
+/* The next chunk's segments; 0 at the end. Whole parts are put together while
+ * they stay below KMERGE. */
+static int next_chunk(const weft_conv *c, walk *w, const float *const *rows,
+                      segment *s, int *k)
+{
+    const int taps = c->kh * c->kw, nsrc = inputs(c);
+    int ns = 0;
+    *k = 0;
+    while (w->tap < taps && ns < MAX_SEGMENTS) {
+        const int cin = c->cin[w->src];
+        const int n = min_int(part_length(cin), cin - w->k0);
+        if (ns && *k + n > KMERGE) break;
+        s[ns++] = (segment){rows + (w->tap * nsrc + w->src) * MAX_M, w->k0, n};
+        *k += n;
+        w->k0 += n;
+        if (w->k0 == cin) w->k0 = 0, w->src++;
+        if (w->src == nsrc) w->src = 0, w->tap++;
+    }
+    return ns;
+}
+
+/* ---- packing: [panel][tap][channel][column] ------------------------------ */
+
+static size_t depth(const weft_conv *c)
+{
+    return (size_t)c->kh * c->kw * (c->cin[0] + c->cin[1]);
+}
+
+static size_t direct_bytes(const weft_conv *c, weft_variant v)
+{
+    const size_t columns = round_up(c->cout, VL);
+    return (columns * depth(c) * weft_dtype_size(v.dtype) + 63) / 64 * 64;
+}
+
+enum { PACK_K = 64 }; /* channels read at a time */
+
+static void pack_panel(const weight_view *w, weft_variant v, int n0, char *dst)
+{
+    const weft_conv *c = w->conv;
+    const int taps = c->kh * c->kw, k = c->cin[0] + c->cin[1];
+    const int cols = panel_vectors(c->cout, n0) * VL;
+    float line[PACK_K * 9];
+    for (int j = 0; j < cols; j++)
+        for (int k0 = 0; k0 < k; k0 += PACK_K) {
+            const int nk = min_int(PACK_K, k - k0);
+            memset(line, 0, sizeof line);
+            if (n0 + j < c->cout) ISA(weight_read)(w, n0 + j, k0, nk, line);
+            for (int i = 0; i < nk; i++)
+                for (int t = 0; t < taps; t++)
+                    ISA(weight_write)
+                    (dst, ((size_t)t * k + k0 + i) * cols + j,
+                     line[i * taps + t], v.dtype);
+        }
+}
+
+static void direct_pack(const weight_view *w, weft_variant v, void *packed,
+                        int i, int parts)
+{
+    const weft_conv *c = w->conv;
+    const int np = ceil_div(c->cout, NR);
+    const size_t elem = depth(c) * weft_dtype_size(v.dtype);
+    for (int p = part_begin(np, i, parts); p < part_begin(np, i + 1, parts);
+         p++)
+        pack_panel(w, v, p * NR, (char *)packed + (size_t)p * NR * elem);
+    if (i == parts - 1) { /* the rest of the last line */
+        const size_t used = round_up(c->cout, VL) * elem;
+        memset((char *)packed + used, 0, direct_bytes(c, v) - used);
+    }
+}
+
+/* ---- run ----------------------------------------------------------------- */
+
+typedef struct job {
+    const weft_conv_args *a;
+    weft_variant v;
+    weft_pool *pool;
+    ptrdiff_t p0;       /* first pixel */
+    int pixels, blocks; /* blocks of pixels ... */
+    int panels, parts;  /* ... times parts of the panels */
+} job;
+
+/* A worker's scratch. */
+typedef struct room {
+    float *zero, *sums;
+    const float **rows;
+    int *sample;
+} room;
+
+static size_t room_lay(const weft_conv *c, char *base, room *r)
+{
+    size_t at = 0;
+    r->zero = (float *)(base + at);
+    at += zero_line(c) * sizeof(float);
+    r->sums = (float *)(base + at);
+    at += (size_t)MAX_M * NR * sizeof(float);
+    r->rows = (const float **)(base + at);
+    at += (size_t)c->kh * c->kw * inputs(c) * MAX_M * sizeof *r->rows;
+    r->sample = (int *)(base + at);
+    return at + MAX_M * sizeof *r->sample;
+}
+
+static size_t direct_scratch(const weft_conv *c, weft_variant v, int n, int w)
+{
+    room r;
+    (void)v, (void)n, (void)w;
+    return room_lay(c, NULL, &r);
+}
+
+/* One vector of columns, n on, of all rows. */
+INLINE void finish_lanes(const weft_conv_args *a, const room *r, int m,
+                         ptrdiff_t p0, int n, int u, int lanes)
+{
+    vf b = bias_lanes(a, 0, n, lanes);
+    for (int i = 0; i < m; i++) {
+        if (a->bias_n) b = bias_lanes(a, r->sample[i], n, lanes);
+        put_lanes(a, vld(r->sums + i * NR + u * VL) + b,
+                  (p0 + i) * a->conv->cout + n, lanes);
+    }
+}
+
+static void finish(const weft_conv_args *a, const room *r, int m, ptrdiff_t p0,
+                   int n, int u)
+{
+    const int left = a->conv->cout - n;
+    if (left >= VL)
+        finish_lanes(a, r, m, p0, n, u, VL);
+    else
+        finish_lanes(a, r, m, p0, n, u, left);
+}
+
+static void panel(const job *j, const room *r, int m, ptrdiff_t p0, int n0)
+{
+    const weft_conv *c = j->a->conv;
+    const int nv = panel_vectors(c->cout, n0);
+    const size_t size = weft_dtype_size(j->v.dtype);
+    const char *b = (const char *)j->a->weight + n0 * depth(c) * size;
+    segment s[MAX_SEGMENTS];
+    walk w = {0};
+    bool add = false;
+    for (int ns, k; (ns = next_chunk(c, &w, r->rows, s, &k)); add = true) {
+        const char *next = b + (size_t)k * nv * VL * size;
+        ISA(chunk)(m, s, ns, b, j->v.dtype, nv, r->sums, NR, add, next);
+        b = next;
+    }
+    for (int u = 0; u < nv; u++) finish(j->a, r, m, p0, n0 + u * VL, u);
+}
+
+static void direct_task(void *arg, int i, int worker)
+{
+    const job *j = arg;
+    const weft_conv *c = j->a->conv;
+    const int block = i % j->blocks, part = i / j->blocks;
+    const int m0 = part_begin(j->pixels, block, j->blocks);
+    const int m = part_begin(j->pixels, block + 1, j->blocks) - m0;
+    room r;
+    room_lay(c, weft_pool_scratch(j->pool, worker), &r);
+    memset(r.zero, 0, zero_line(c) * sizeof *r.zero);
+    pixel_table(j->a, j->p0 + m0, m, r.zero, r.rows, r.sample);
+    const int end = part_begin(j->panels, part + 1, j->parts);
+    for (int p = part_begin(j->panels, part, j->parts); p < end; p++)
+        panel(j, &r, m, j->p0 + m0, p * NR);
+}
+
+/* Pixels per pass over the weights: their channels should stay in L2. */
+static int block_pixels(const weft_conv *c)
+{
+    const int k = c->cin[0] + c->cin[1];
+    return max_int(48, min_int(MAX_M, 65536 / max_int(k, 1) / MR * MR));
+}
+
+static void direct_run(const weft_conv_args *a, weft_variant v, weft_pool *pool)
+{
+    const weft_conv *c = a->conv;
+    const ptrdiff_t line = (ptrdiff_t)a->n * a->wout;
+    const int threads = weft_pool_size(pool);
+    job j = {.a = a, .v = v, .pool = pool, .p0 = a->row0 * line};
+    j.pixels = (int)((a->row1 - a->row0) * line);
+    j.panels = ceil_div(c->cout, NR);
+    j.parts = 1;
+    if (j.pixels <= 0) return;
+    j.blocks = ceil_div(j.pixels, block_pixels(c));
+    if (threads > 1 && j.blocks < 8 * threads) {
+        j.blocks = ceil_div(j.blocks, threads) * threads;
+        j.blocks = min_int(j.blocks, ceil_div(j.pixels, 24));
+        j.parts = min_int(j.panels, ceil_div(4 * threads, j.blocks));
+    }
+    weft_pool_run(pool, j.blocks * j.parts, direct_task, &j);
+}
+
+const conv_kernel ISA(direct) = {direct_bytes, direct_pack, direct_scratch,
+                                 direct_run};

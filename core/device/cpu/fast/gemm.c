@@ -1,0 +1,133 @@
+/* gemm.c - the register tile. */
+#include "core/device/cpu/fast/kernel.h"
+
+INLINE vf load_weights(const void *b, size_t i, weft_dtype t)
+{
+    if (t == WEFT_F16) return vhalf((const uint16_t *)b + i);
+    if (t == WEFT_BF16) return vbf16((const uint16_t *)b + i);
+    return vld((const float *)b + i);
+}
+
+/* One step of k: mr broadcasts times nv vectors of weights. */
+INLINE void step(int mr, int nv, weft_dtype t, vf s[][3], const float *const *r,
+                 int p, const void *b, int q)
+{
+    vf w[3];
+    UNROLL for (int j = 0; j < nv; j++) w[j] =
+        load_weights(b, (size_t)(q * nv + j) * VL, t);
+    UNROLL for (int i = 0; i < mr; i++)
+    {
+        const vf x = vset(r[i][p + q]);
+        UNROLL for (int j = 0; j < nv; j++) vacc(&s[i][j], x, w[j]);
+    }
+}
+
+typedef struct fetch {
+    const char *at;
+    int lines; /* per 4 steps */
+} fetch;
+
+INLINE void tile(int mr, int nv, weft_dtype t, int m0, const segment *seg,
+                 int ns, const void *b, float *c, ptrdiff_t ldc, bool add,
+                 fetch f)
+{
+    vf s[MR][3];
+    const float *r[MR];
+    const size_t line = (size_t)nv * VL * weft_dtype_size(t);
+    UNROLL for (int i = 0; i < mr; i++)
+    {
+        UNROLL for (int j = 0; j < nv; j++) s[i][j] = vset(0);
+    }
+    for (int g = 0; g < ns; g++) {
+        const int k = seg[g].k;
+        int p = 0;
+        UNROLL for (int i = 0; i < mr; i++) r[i] =
+            seg[g].row[m0 + i] + seg[g].off;
+        for (; p + 4 <= k; p += 4, b = (const char *)b + 4 * line) {
+            for (int q = 0; q < f.lines; q++, f.at += 64) vprefetch(f.at);
+            step(mr, nv, t, s, r, p, b, 0);
+            step(mr, nv, t, s, r, p, b, 1);
+            step(mr, nv, t, s, r, p, b, 2);
+            step(mr, nv, t, s, r, p, b, 3);
+        }
+        for (; p < k; p++, b = (const char *)b + line)
+            step(mr, nv, t, s, r, p, b, 0);
+    }
+    UNROLL for (int i = 0; i < mr; i++)
+    {
+        UNROLL for (int j = 0; j < nv; j++)
+        {
+            float *d = c + i * ldc + j * VL;
+            if (add) s[i][j] += vld(d);
+            vst(d, s[i][j]);
+        }
+    }
+}
+
+typedef void tile_fn(int m0, const segment *s, int ns, const void *b, float *c,
+                     ptrdiff_t ldc, bool add, fetch f);
+
+#define NAME(mr, nv, t) tile_##mr##_##nv##_##t
+#define TILE(mr, nv, t)                                                        \
+    static void NAME(mr, nv, t)(int m0, const segment *s, int ns,              \
+                                const void *b, float *c, ptrdiff_t ldc,        \
+                                bool add, fetch f)                             \
+    {                                                                          \
+        tile(mr, nv, WEFT_##t, m0, s, ns, b, c, ldc, add, f);                  \
+    }
+#define TILES4(nv, t)                                                          \
+    TILE(1, nv, t) TILE(2, nv, t) TILE(3, nv, t) TILE(4, nv, t)
+#define TILES6(nv, t) TILES4(nv, t) TILE(5, nv, t) TILE(6, nv, t)
+#define NAMES4(nv, t)                                                          \
+    NAME(1, nv, t), NAME(2, nv, t), NAME(3, nv, t), NAME(4, nv, t)
+#define NAMES6(nv, t) NAMES4(nv, t), NAME(5, nv, t), NAME(6, nv, t)
+
+/* Rows of a tile by its vectors of columns: sums, weights and one broadcast
+ * must fit 16 registers, or 32. */
+#if defined __AVX512F__ || defined WEFT_VEC_WIDE
+#define TILES8(nv, t) TILES6(nv, t) TILE(7, nv, t) TILE(8, nv, t)
+#define TILES12(nv, t)                                                         \
+    TILES8(nv, t) TILE(9, nv, t) TILE(10, nv, t) TILE(11, nv, t) TILE(12, nv, t)
+#define NAMES8(nv, t) NAMES6(nv, t), NAME(7, nv, t), NAME(8, nv, t)
+#define NAMES12(nv, t)                                                         \
+    NAMES8(nv, t), NAME(9, nv, t), NAME(10, nv, t), NAME(11, nv, t),           \
+        NAME(12, nv, t)
+TILES12(1, F32)
+TILES12(2, F32) TILES8(3, F32) TILES12(1, F16) TILES12(2, F16) TILES12(1, BF16)
+    TILES12(2, BF16) static const int rows_of[3] = {12, 12, 8};
+static tile_fn *const tiles[3][3][12] = {
+    [WEFT_F32] = {{NAMES12(1, F32)}, {NAMES12(2, F32)}, {NAMES8(3, F32)}},
+    [WEFT_F16] = {{NAMES12(1, F16)}, {NAMES12(2, F16)}},
+    [WEFT_BF16] = {{NAMES12(1, BF16)}, {NAMES12(2, BF16)}},
+};
+#else
+TILES6(1, F32)
+TILES6(2, F32) TILES4(3, F32) TILES6(1, F16) TILES6(2, F16) TILES6(1, BF16)
+    TILES6(2, BF16) static const int rows_of[3] = {6, 6, 4};
+static tile_fn *const tiles[3][3][6] = {
+    [WEFT_F32] = {{NAMES6(1, F32)}, {NAMES6(2, F32)}, {NAMES4(3, F32)}},
+    [WEFT_F16] = {{NAMES6(1, F16)}, {NAMES6(2, F16)}},
+    [WEFT_BF16] = {{NAMES6(1, BF16)}, {NAMES6(2, BF16)}},
+};
+#endif
+
+/* Fetch ahead if at most this many tiles share the chunk: more of them hide
+ * the latency anyway. */
+enum { FETCH_TILES = 64 };
+
+/* Rows are cut evenly, 16 = 6 + 5 + 5 and not 6 + 6 + 4: a tile of few rows
+ * cannot hide the latency of fma. */
+void ISA(chunk)(int m, const segment *s, int ns, const void *b, weft_dtype t,
+                int nv, float *c, ptrdiff_t ldc, bool add, const void *next)
+{
+    int k = 0;
+    for (int g = 0; g < ns; g++) k += s[g].k;
+    const int nt = ceil_div(m, rows_of[nv - 1]);
+    const size_t bytes = (size_t)k * nv * VL * weft_dtype_size(t);
+    const int lines = (int)(bytes / 64) / nt;
+    fetch f = {next, nt > FETCH_TILES ? 0 : (4 * lines + k - 1) / k};
+    for (int i = 0; i < nt; i++, f.at += (size_t)lines * 64) {
+        const int m0 = i * m / nt, m1 = (i + 1) * m / nt;
+        tiles[t][nv - 1][m1 - m0 - 1](m0, s, ns, b, c + m0 * ldc, ldc, add, f);
+    }
+}

@@ -1,0 +1,144 @@
+/*
+ * kernel.h - what the fast kernels share. Every file of this folder is
+ * compiled once per instruction set; WEFT_ISA is its name.
+ *
+ * The one inner loop under linear layers, direct and minimal-filtering
+ * convolution and attention is chunk():
+ *
+ *   c[m][n] (+)= sum over segments s, k of  row[s][m][off + k] * b[s][k][n]
+ *
+ * for one panel of at most NR columns n. Rows are given by pointer, so they are
+ * read where they lie: pixels, tiles, tokens. A long sum is a fixed sequence
+ * of chunks, whatever the number of rows: that is what makes results the same
+ * bytes for any cut.
+ */
+#ifndef WEFT_CPU_FAST_KERNEL_H
+#define WEFT_CPU_FAST_KERNEL_H
+
+#include "core/device/cpu/fast/act.h"
+#include "core/device/cpu/fast/vec.h"
+#include "core/device/cpu/variant.h"
+#include "core/device/device.h"
+
+#ifndef WEFT_ISA
+#error "WEFT_ISA must name the instruction set"
+#endif
+#define ISA_JOIN_(isa, name) weft_##isa##_##name
+#define ISA_JOIN(isa, name)  ISA_JOIN_(isa, name)
+#define ISA(name)            ISA_JOIN(WEFT_ISA, name)
+
+enum {
+    NV = 2,                /* vectors of columns per panel */
+    NR = NV * VL,          /* columns per panel */
+    MR = VL == 8 ? 6 : 12, /* rows of the register tile */
+    KC = 160,              /* most k per part of a channel range */
+    KMERGE = 192,          /* most k per chunk of several segments */
+    MAX_SEGMENTS = 18,     /* 9 taps of two inputs */
+    MAX_M = 192            /* most rows per call */
+};
+
+static inline int min_int(int a, int b) { return a < b ? a : b; }
+static inline int max_int(int a, int b) { return a > b ? a : b; }
+static inline int ceil_div(int a, int b) { return (a + b - 1) / b; }
+static inline int round_up(int a, int b) { return ceil_div(a, b) * b; }
+
+/* ---- gemm.c -------------------------------------------------------------- */
+
+typedef struct segment {
+    const float *const *row;
+    ptrdiff_t off;
+    int k;
+} segment;
+
+/* `b`: the chunk's weights [sum of k][nv * VL]. Sets c, or adds to it. `next`
+ * is fetched into the cache meanwhile: the following chunk's weights. */
+void ISA(chunk)(int m, const segment *s, int ns, const void *b, weft_dtype t,
+                int nv, float *c, ptrdiff_t ldc, bool add, const void *next);
+
+/* Vectors in the panel that starts at column n0 of n. */
+static inline int panel_vectors(int n, int n0)
+{
+    return min_int(NV, ceil_div(n - n0, VL));
+}
+
+/* Length of the parts that k channels are cut into. */
+static inline int part_length(int k)
+{
+    const int parts = ceil_div(k, KC);
+    return round_up(ceil_div(k, parts), 8);
+}
+
+/* ---- pack.c: elements of source weights ---------------------------------- */
+
+typedef struct weight_view {
+    const weft_conv *conv;
+    const weft_source *src;
+    int nsrc;
+} weight_view;
+
+/* w[n][k][taps] of output channel n, as floats, from k0 for nk channels. */
+void ISA(weight_read)(const weight_view *v, int n, int k0, int nk, float *out);
+
+/* dst[i] = x, in type t */
+void ISA(weight_write)(void *dst, size_t i, float x, weft_dtype t);
+
+/* ---- one algorithm per file ---------------------------------------------- */
+
+/* A share of the work that all threads know: part i of `parts` of n things. */
+static inline int part_begin(int n, int i, int parts)
+{
+    return (int)((long long)n * i / parts);
+}
+
+typedef struct conv_kernel {
+    size_t (*bytes)(const weft_conv *c, weft_variant v);
+    void (*pack)(const weight_view *w, weft_variant v, void *packed, int i,
+                 int parts);
+    size_t (*scratch)(const weft_conv *c, weft_variant v, int n, int wout);
+    void (*run)(const weft_conv_args *a, weft_variant v, weft_pool *pool);
+} conv_kernel;
+
+extern const conv_kernel ISA(direct), ISA(narrow), ISA(minimal);
+
+size_t ISA(attend_scratch)(int w, int heads, int dim);
+void ISA(attend)(const weft_attend_args *a, weft_pool *pool);
+void ISA(moments)(const weft_moments_args *a, weft_pool *pool);
+void ISA(affine)(const weft_affine_args *a, weft_pool *pool);
+void ISA(resample)(const weft_resample_args *a, weft_pool *pool);
+
+/* ---- the end of a convolution -------------------------------------------- */
+
+INLINE vf vload(const float *p, int lanes)
+{
+    return lanes == VL ? vld(p) : vld_n(p, lanes);
+}
+
+INLINE void vstore(float *p, vf x, int lanes)
+{
+    if (lanes == VL)
+        vst(p, x);
+    else
+        vst_n(p, x, lanes);
+}
+
+/* What is added to the sums of columns n .. n + lanes of sample s. */
+INLINE vf bias_lanes(const weft_conv_args *a, int s, int n, int lanes)
+{
+    vf b = a->bias ? vload(a->bias + n, lanes) : vset(0);
+    if (a->bias_n)
+        b += vload(a->bias_n + (ptrdiff_t)s * a->conv->cout + n, lanes);
+    return b;
+}
+
+/* `v`: the sum, bias included, of `lanes` columns that belong at out[at]. */
+INLINE void put_lanes(const weft_conv_args *a, vf v, ptrdiff_t at, int lanes)
+{
+    const weft_conv *c = a->conv;
+    v = vact(c->act, v);
+    if (a->res) v += vload(a->res + at, lanes);
+    v = vact(c->post, v);
+    if (c->scale != 1) v *= vset(c->scale);
+    vstore(a->out + at, v, lanes);
+}
+
+#endif

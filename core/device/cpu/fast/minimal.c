@@ -1,0 +1,511 @@
+/* minimal.c - convolutions 3x3 by minimal filtering. */
+#include "core/device/cpu/fast/minimal.h"
+
+/* ---- one-dimensional transforms, in place, elements s apart ---------------
+ */
+
+INLINE void transform_in(int m, vf *d, int s)
+{
+    if (m == 2) { /* points 0, 1, -1, infinity */
+        const vf d0 = d[0], d1 = d[s], d2 = d[2 * s], d3 = d[3 * s];
+        d[0] = d2 - d0;
+        d[s] = d1 + d2;
+        d[2 * s] = d2 - d1;
+        d[3 * s] = d3 - d1;
+    } else if (m == 4) {
+        const vf a = vset(POINT_A), b = vset(POINT_B),
+                 aa = vset(POINT_A * POINT_A), bb = vset(POINT_B * POINT_B),
+                 sum = vset(POINT_A * POINT_A + POINT_B * POINT_B),
+                 prod = vset(POINT_A * POINT_A * POINT_B * POINT_B);
+        const vf d0 = d[0], d1 = d[s], d2 = d[2 * s], d3 = d[3 * s],
+                 d4 = d[4 * s], d5 = d[5 * s];
+        const vf e1 = vfnma(bb, d2, d4), o1 = vfnma(bb, d1, d3);
+        const vf e2 = vfnma(aa, d2, d4), o2 = vfnma(aa, d1, d3);
+        d[0] = vfma(prod, d0, vfnma(sum, d2, d4));
+        d[s] = vfma(a, o1, e1);
+        d[2 * s] = vfnma(a, o1, e1);
+        d[3 * s] = vfma(b, o2, e2);
+        d[4 * s] = vfnma(b, o2, e2);
+        d[5 * s] = vfma(prod, d1, vfnma(sum, d3, d5));
+    }
+}
+
+INLINE void transform_out(int m, vf *d, int s)
+{
+    if (m == 2) {
+        const vf d0 = d[0], d1 = d[s], d2 = d[2 * s], d3 = d[3 * s];
+        d[0] = d0 + (d1 + d2);
+        d[s] = (d1 - d2) + d3;
+    } else if (m == 4) {
+        const vf a = vset(POINT_A), b = vset(POINT_B);
+        const vf aa = vset(POINT_A * POINT_A), bb = vset(POINT_B * POINT_B);
+        const vf aaa = vset(POINT_A * POINT_A * POINT_A);
+        const vf bbb = vset(POINT_B * POINT_B * POINT_B);
+        const vf s1 = d[s] + d[2 * s], t1 = d[s] - d[2 * s];
+        const vf s2 = d[3 * s] + d[4 * s], t2 = d[3 * s] - d[4 * s];
+        const vf d5 = d[5 * s];
+        d[0] = (d[0] + s1) + s2;
+        d[s] = vfma(a, t1, b * t2);
+        d[2 * s] = vfma(aa, s1, bb * s2);
+        d[3 * s] = vfma(aaa, t1, vfma(bbb, t2, d5));
+    }
+}
+
+/* ---- a call -------------------------------------------------------------- */
+
+/* Tiles are numbered (tile row, sample, tile column), from row 0 of the patch.
+ * A group of them is transformed at once; V is [position][tile][channel], M is
+ * [position][panel][tile][column]. Channels pass in ranges of whole parts, and
+ * panels in ranges, so that neither outgrows its share of the cache. */
+typedef struct sizes {
+    int group;           /* tiles */
+    int inputs;          /* tiles of V: more with mh = 1 */
+    int channels, vchan; /* of a range; floats from tile to tile of V */
+    int panels;          /* of a range */
+    size_t vstep, mstep; /* floats from position to position */
+} sizes;
+
+typedef struct job {
+    const weft_conv_args *a;
+    weft_pool *pool;
+    int mh, taps, positions;
+    int line;       /* tiles in a tile row: samples times tile columns */
+    int columns;    /* tile columns */
+    int begin, end; /* tiles of the call */
+    int groups;
+    int last; /* last input row that counts, after upsampling */
+    sizes z;
+    size_t zero, v, m; /* offsets into scratch, bytes */
+    /* what is under way when all workers share a group: */
+    int t0, t1, k0, k1, n0, n1, parts;
+} job;
+
+enum {
+    GROUP_PIXELS = 256, /* at least per pass over the weights */
+    GROUP_TILES = 48,   /* at most, unless that makes too few pixels */
+    V_BYTES = 3 << 19,
+    M_BYTES = 1 << 20
+};
+
+static int channels_of(const weft_conv *c) { return c->cin[0] + c->cin[1]; }
+
+/* Keep the rows of a tile out of each other's L1 sets. */
+static size_t off_4k(size_t floats)
+{
+    floats = (floats + 15) / 16 * 16;
+    return floats % 256 ? floats : floats + 16;
+}
+
+static sizes size_up(const weft_conv *c, int mh, int n, int wout)
+{
+    sizes z;
+    const int k = channels_of(c), positions = rows_in(mh) * NW;
+    const int least = GROUP_PIXELS / (mh * MW);
+    const int fit = (int)(V_BYTES / ((size_t)4 * positions * k));
+    z.group = max_int(least, min_int(fit, GROUP_TILES));
+    const int line = n * ceil_div(wout, MW);
+    z.inputs = z.group + (mh == 1 ? 2 * min_int(line, z.group) : 0);
+    const int part = part_length(k), parts = ceil_div(k, part);
+    const size_t bytes = (size_t)4 * positions * z.inputs * part;
+    const int ranges = ceil_div(parts, max_int(1, (int)(2 * V_BYTES / bytes)));
+    z.channels = min_int(k, ceil_div(parts, ranges) * part);
+    z.vchan = (int)off_4k((size_t)z.channels + LANES - 1);
+    z.vstep = off_4k((size_t)z.inputs * z.vchan);
+    z.panels = max_int(1, M_BYTES / (positions * z.group * NR * 4));
+    z.panels = min_int(z.panels, ceil_div(c->cout, NR));
+    z.mstep = off_4k((size_t)z.panels * z.group * NR);
+    return z;
+}
+
+static size_t lay(const weft_conv *c, int mh, const sizes *z, job *j)
+{
+    const size_t positions = rows_in(mh) * NW, line = 64;
+    j->zero = 0;
+    j->v = (zero_line(c) * sizeof(float) + line - 1) / line * line;
+    j->m = j->v + positions * z->vstep * sizeof(float);
+    return j->m + positions * z->mstep * sizeof(float);
+}
+
+static size_t minimal_scratch(const weft_conv *c, weft_variant v, int n, int w)
+{
+    job j;
+    const sizes z = size_up(c, v.mh, n, w);
+    return lay(c, v.mh, &z, &j);
+}
+
+static float *scratch_at(const job *j, int worker, size_t offset)
+{
+    char *p = weft_pool_scratch(j->pool, worker);
+    return (float *)(void *)(p + offset);
+}
+
+/* ---- input --------------------------------------------------------------- */
+
+INLINE void transform_tile(int mh, vf *d, float *v, size_t vstep)
+{
+    const int nh = rows_in(mh);
+    UNROLL for (int i = 0; i < nh; i++) transform_in(MW, d + i * NW, 1);
+    if (mh > 1) {
+        UNROLL for (int i = 0; i < NW; i++) transform_in(mh, d + i, NW);
+    }
+    UNROLL for (int i = 0; i < nh * NW; i++) vst(v + i * vstep, d[i]);
+}
+
+/* Channels c0 .. c1 of a tile inside the image: p is its corner. */
+INLINE void tile_inside(int mh, const float *p, ptrdiff_t row, int pixel_step,
+                        int c0, int c1, float *v, size_t vstep)
+{
+    const int nh = rows_in(mh);
+    vf d[MAX_POSITIONS];
+    int c = c0;
+    for (; c + VL <= c1; c += VL, v += VL) {
+        UNROLL for (int i = 0; i < nh * NW; i++) d[i] =
+            vld(p + i / NW * row + i % NW * pixel_step + c);
+        if ((c - c0) % 16 == 0) { /* the next tile's pixels, a line each */
+            UNROLL for (int i = 0; i < nh * MW; i++)
+                vprefetch(p + i / MW * row + (NW + i % MW) * pixel_step + c);
+        }
+        transform_tile(mh, d, v, vstep);
+    }
+    if (c < c1) {
+        UNROLL for (int i = 0; i < nh * NW; i++) d[i] =
+            vld_n(p + i / NW * row + i % NW * pixel_step + c, c1 - c);
+        transform_tile(mh, d, v, vstep);
+    }
+}
+
+/* Any tile: one pointer per pixel. */
+INLINE void tile_anywhere(int mh, const float *const *p, int c0, int c1,
+                          float *v, size_t vstep)
+{
+    const int n = rows_in(mh) * NW;
+    vf d[MAX_POSITIONS];
+    int c = c0;
+    for (; c + VL <= c1; c += VL, v += VL) {
+        UNROLL for (int i = 0; i < n; i++) d[i] = vld(p[i] + c);
+        transform_tile(mh, d, v, vstep);
+    }
+    if (c < c1) {
+        for (int i = 0; i < n; i++) d[i] = vld_n(p[i] + c, c1 - c);
+        transform_tile(mh, d, v, vstep);
+    }
+}
+
+/* Channels c0 .. c1 of input src, of the tile whose first pixel is (y, x). */
+INLINE void tile_in(int mh, const job *j, int src, int c0, int c1, int y, int s,
+                    int x, const float *zero, float *v)
+{
+    const weft_conv_args *a = j->a;
+    const int nh = rows_in(mh), cin = a->conv->cin[src];
+    if (a->conv->up != 2 && x >= 0 && x + NW <= a->w && y + nh - 1 <= j->last) {
+        const ptrdiff_t row = (ptrdiff_t)a->n * a->w * cin;
+        tile_inside(mh, pixel(a, src, y, s, x, zero), row, cin, c0, c1, v,
+                    j->z.vstep);
+        return;
+    }
+    const float *p[MAX_POSITIONS];
+    for (int i = 0; i < nh * NW; i++)
+        p[i] = y + i / NW > j->last
+                   ? zero
+                   : pixel(a, src, y + i / NW, s, x + i % NW, zero);
+    tile_anywhere(mh, p, c0, c1, v, j->z.vstep);
+}
+
+/* With mh = 1 a tile meets V three times, once per kernel row. Either V is one
+ * run of tiles that starts a tile row above the group's, or, where that row is
+ * longer than the group, each kernel row has its own copy. Tiles of V from one
+ * kernel row to the next: */
+static int tap_step(const job *j, int m) { return min_int(j->line, m); }
+
+static int inputs_of(const job *j, int m)
+{
+    return m + (j->mh == 1 ? 2 * tap_step(j, m) : 0);
+}
+
+/* Number of the tile that is i-th in V, for the group of m from t0 on. */
+static int input_tile(const job *j, int t0, int m, int i)
+{
+    if (j->mh > 1) return t0 + i;
+    const int step = tap_step(j, m), tap = step < j->line ? i / step : 0;
+    return t0 - j->a->conv->pad_top * j->line + tap * (j->line - step) + i;
+}
+
+/* Channels k0 .. k1 of tiles i0 .. i1 of V, of the group of m from t0 on. */
+INLINE void group_in(int mh, const job *j, int t0, int m, int i0, int i1,
+                     int k0, int k1, float *v, const float *zero)
+{
+    const weft_conv *c = j->a->conv;
+    const int down = 2 * j->line; /* keeps what is divided positive */
+    for (int i = i0; i < i1; i++) {
+        const int t = input_tile(j, t0, m, i) + down;
+        const int y = t / j->line - 2, s = t % j->line / j->columns;
+        const int x = t % j->columns * MW - c->pad_left;
+        const int top = mh == 1 ? y : y * mh - c->pad_top;
+        float *to = v + (size_t)i * j->z.vchan;
+        for (int src = 0, from = 0; src < inputs(c); from += c->cin[src++]) {
+            const int c0 = max_int(k0 - from, 0);
+            const int c1 = min_int(k1 - from, c->cin[src]);
+            if (c0 < c1)
+                tile_in(mh, j, src, c0, c1, top, s, x, zero,
+                        to + from + c0 - k0);
+        }
+    }
+}
+
+static void input(const job *j, int t0, int m, int i0, int i1, int k0, int k1,
+                  float *v, float *zero)
+{
+    memset(zero, 0, zero_line(j->a->conv) * sizeof *zero);
+    switch (j->mh) {
+    case 1:
+        group_in(1, j, t0, m, i0, i1, k0, k1, v, zero);
+        break;
+    case 2:
+        group_in(2, j, t0, m, i0, i1, k0, k1, v, zero);
+        break;
+    case 4:
+        group_in(4, j, t0, m, i0, i1, k0, k1, v, zero);
+        break;
+    }
+}
+
+/* ---- product ------------------------------------------------------------- */
+
+/* M of panels p0 .. p1 += V of channels k0 .. k1 times the weights, for m
+ * tiles. */
+static void product(const job *j, int m, int k0, int k1, int p0, int p1,
+                    const float *v, float *out)
+{
+    const weft_conv *c = j->a->conv;
+    const int k = channels_of(c), part = part_length(k), taps = j->taps;
+    const int step = tap_step(j, m);
+    const float *row[3][MAX_M];
+    for (int x = 0; x < j->positions; x++) {
+        const float *w =
+            (const float *)j->a->weight + x * position_floats(c, j->mh);
+        for (int t = 0; t < taps; t++)
+            for (int i = 0; i < m; i++)
+                row[t][i] =
+                    v + x * j->z.vstep + (size_t)(i + t * step) * j->z.vchan;
+        for (int p = p0; p < p1; p++) {
+            const int nv = panel_vectors(c->cout, p * NR), cols = nv * VL;
+            const float *b =
+                w + (size_t)taps * ((size_t)p * NR * k + (size_t)k0 * cols);
+            float *d = out + x * j->z.mstep + (size_t)(p - p0) * m * NR;
+            for (int q = k0; q < k1; q += part)
+                for (int t = 0; t < taps; t++) {
+                    const int n = min_int(part, k - q);
+                    const segment s = {row[t], q - k0, n};
+                    const float *next = b + (size_t)n * cols;
+                    ISA(chunk)
+                    (m, &s, 1, b, WEFT_F32, nv, d, NR, q + t > 0, next);
+                    b = next;
+                }
+        }
+    }
+}
+
+/* ---- output -------------------------------------------------------------- */
+
+/* The sums in d, bias included, to where `at` says. */
+INLINE void finish(const weft_conv_args *a, vf *d, const ptrdiff_t *at,
+                   int count, int lanes)
+{
+    const weft_conv *c = a->conv;
+    if (c->act != WEFT_LINEAR)
+        for (int i = 0; i < count; i++) d[i] = vact(c->act, d[i]);
+    if (a->res)
+        for (int i = 0; i < count; i++) d[i] += vload(a->res + at[i], lanes);
+    if (c->post != WEFT_LINEAR)
+        for (int i = 0; i < count; i++) d[i] = vact(c->post, d[i]);
+    if (c->scale != 1)
+        for (int i = 0; i < count; i++) d[i] *= vset(c->scale);
+    for (int i = 0; i < count; i++) vstore(a->out + at[i], d[i], lanes);
+}
+
+typedef struct outputs {
+    int count, of[16]; /* outputs inside the image: their place in the tile */
+    ptrdiff_t at[16];
+} outputs;
+
+/* `lanes` columns, n on, of one tile. */
+INLINE void tile_out(int mh, const job *j, const outputs *o, int s, int n,
+                     const float *m, int lanes)
+{
+    const weft_conv_args *a = j->a;
+    const int nh = rows_in(mh);
+    vf d[MAX_POSITIONS], y[16];
+    ptrdiff_t at[16];
+    UNROLL for (int i = 0; i < nh * NW; i++) d[i] = vld(m + i * j->z.mstep);
+    if (mh > 1) {
+        UNROLL for (int i = 0; i < NW; i++) transform_out(mh, d + i, NW);
+    }
+    UNROLL for (int i = 0; i < mh; i++) transform_out(MW, d + i * NW, 1);
+    const vf b = bias_lanes(a, s, n, lanes);
+    if (o->count == mh * MW) {
+        UNROLL for (int i = 0; i < mh * MW; i++)
+        {
+            y[i] = d[i / MW * NW + i % MW] + b;
+            at[i] = o->at[i] + n;
+        }
+        finish(a, y, at, mh * MW, lanes);
+    } else {
+        for (int i = 0; i < o->count; i++) {
+            y[i] = d[o->of[i] / MW * NW + o->of[i] % MW] + b;
+            at[i] = o->at[i] + n;
+        }
+        finish(a, y, at, o->count, lanes);
+    }
+}
+
+/* Which outputs of tile t exist, and where. */
+INLINE outputs tile_place(int mh, const job *j, int t, int *s)
+{
+    const weft_conv_args *a = j->a;
+    const int y = t / j->line * mh, x = t % j->columns * MW;
+    outputs o = {0};
+    *s = t % j->line / j->columns;
+    for (int i = 0; i < mh * MW; i++) {
+        const int r = y + i / MW, q = x + i % MW;
+        if (r >= a->row1 || q >= a->wout) continue;
+        o.of[o.count] = i;
+        o.at[o.count++] =
+            (((ptrdiff_t)r * a->n + *s) * a->wout + q) * a->conv->cout;
+    }
+    return o;
+}
+
+INLINE void group_out(int mh, const job *j, int t0, int count, int p0, int p1,
+                      const float *m)
+{
+    const int cout = j->a->conv->cout, end = min_int(cout, p1 * NR);
+    for (int i = 0; i < count; i++) {
+        int s;
+        const outputs o = tile_place(mh, j, t0 + i, &s);
+        for (int n = p0 * NR; n < end; n += VL) {
+            const float *from =
+                m + ((size_t)(n / NR - p0) * count + i) * NR + n % NR;
+            if (n + VL <= cout)
+                tile_out(mh, j, &o, s, n, from, VL);
+            else
+                tile_out(mh, j, &o, s, n, from, cout - n);
+        }
+    }
+}
+
+static void output(const job *j, int t0, int count, int p0, int p1,
+                   const float *m)
+{
+    switch (j->mh) {
+    case 1:
+        group_out(1, j, t0, count, p0, p1, m);
+        break;
+    case 2:
+        group_out(2, j, t0, count, p0, p1, m);
+        break;
+    case 4:
+        group_out(4, j, t0, count, p0, p1, m);
+        break;
+    }
+}
+
+/* ---- many groups: one task each ------------------------------------------ */
+
+static int group_begin(const job *j, int g)
+{
+    return j->begin + part_begin(j->end - j->begin, g, j->groups);
+}
+
+static void group_task(void *arg, int g, int worker)
+{
+    const job *j = arg;
+    const weft_conv *c = j->a->conv;
+    const int t0 = group_begin(j, g), m = group_begin(j, g + 1) - t0;
+    const int k = channels_of(c), np = ceil_div(c->cout, NR);
+    float *v = scratch_at(j, worker, j->v), *sums = scratch_at(j, worker, j->m);
+    float *zero = scratch_at(j, worker, j->zero);
+    for (int p0 = 0; p0 < np; p0 += j->z.panels) {
+        const int p1 = min_int(np, p0 + j->z.panels);
+        for (int k0 = 0; k0 < k; k0 += j->z.channels) {
+            const int k1 = min_int(k, k0 + j->z.channels);
+            if (p0 == 0 || j->z.channels < k)
+                input(j, t0, m, 0, inputs_of(j, m), k0, k1, v, zero);
+            product(j, m, k0, k1, p0, p1, v, sums);
+        }
+        output(j, t0, m, p0, p1, sums);
+    }
+}
+
+/* ---- few groups: all workers share one, panel by panel --------------------
+ */
+
+static void shared_input(void *arg, int i, int worker)
+{
+    const job *j = arg;
+    const int m = j->t1 - j->t0, n = inputs_of(j, m);
+    input(j, j->t0, m, part_begin(n, i, j->parts),
+          part_begin(n, i + 1, j->parts), j->k0, j->k1, scratch_at(j, 0, j->v),
+          scratch_at(j, worker, j->zero));
+}
+
+/* Part i of the panels: its sums stay in worker i's scratch from one range of
+ * channels to the next, whoever computes them. */
+static void shared_product(void *arg, int i, int worker)
+{
+    const job *j = arg;
+    const int m = j->t1 - j->t0, threads = weft_pool_size(j->pool);
+    const int p0 = j->n0 + part_begin(j->n1 - j->n0, i, threads);
+    const int p1 = j->n0 + part_begin(j->n1 - j->n0, i + 1, threads);
+    float *sums = scratch_at(j, i, j->m);
+    (void)worker;
+    product(j, m, j->k0, j->k1, p0, p1, scratch_at(j, 0, j->v), sums);
+    if (j->k1 == channels_of(j->a->conv)) output(j, j->t0, m, p0, p1, sums);
+}
+
+static void shared_group(job *j)
+{
+    const weft_conv *c = j->a->conv;
+    const int threads = weft_pool_size(j->pool), k = channels_of(c);
+    const int np = ceil_div(c->cout, NR), range = j->z.panels * threads;
+    j->parts = min_int(inputs_of(j, j->t1 - j->t0), 4 * threads);
+    for (j->n0 = 0; j->n0 < np; j->n0 += range) {
+        j->n1 = min_int(np, j->n0 + range);
+        for (j->k0 = 0; j->k0 < k; j->k0 += j->z.channels) {
+            j->k1 = min_int(k, j->k0 + j->z.channels);
+            if (j->n0 == 0 || j->z.channels < k)
+                weft_pool_run(j->pool, j->parts, shared_input, j);
+            weft_pool_run(j->pool, threads, shared_product, j);
+        }
+    }
+}
+
+static void minimal_run(const weft_conv_args *a, weft_variant v,
+                        weft_pool *pool)
+{
+    const weft_conv *c = a->conv;
+    const int threads = weft_pool_size(pool), mh = v.mh;
+    if (a->row1 <= a->row0) return;
+    job j = {.a = a, .pool = pool, .mh = mh, .taps = taps_of(mh)};
+    j.positions = rows_in(mh) * NW;
+    j.columns = ceil_div(a->wout, MW);
+    j.line = a->n * j.columns;
+    j.begin = a->row0 / mh * j.line;
+    j.end = ceil_div(a->row1, mh) * j.line;
+    j.last = a->row1 + 1 - c->pad_top;
+    j.z = size_up(c, mh, a->n, a->wout);
+    lay(c, mh, &j.z, &j);
+    j.groups = ceil_div(j.end - j.begin, j.z.group);
+    if (threads == 1 || j.groups >= 2 * threads) {
+        if (j.groups < 8 * threads) j.groups = round_up(j.groups, threads);
+        weft_pool_run(pool, j.groups, group_task, &j);
+        return;
+    }
+    for (int g = 0; g < j.groups; g++) {
+        j.t0 = group_begin(&j, g);
+        j.t1 = group_begin(&j, g + 1);
+        shared_group(&j);
+    }
+}
+
+const conv_kernel ISA(minimal) = {ISA(minimal_bytes), ISA(minimal_pack),
+                                  minimal_scratch, minimal_run};

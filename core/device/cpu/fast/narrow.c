@@ -1,0 +1,215 @@
+/*
+ * narrow.c - convolutions to at most four channels, where a panel of columns
+ * would be mostly empty. Vectors run along the input channels: 16 virtual
+ * lanes per output, added up at the end.
+ */
+#include "core/device/cpu/fast/pixels.h"
+
+enum { MAX_N = 4, BLOCK = MAX_M };
+
+/* ---- packing: [tap][input][16 channels][column][16] ---------------------- */
+
+static size_t lanes_of(const weft_conv *c)
+{
+    return (size_t)round_up(c->cin[0], LANES) + round_up(c->cin[1], LANES);
+}
+
+static size_t narrow_bytes(const weft_conv *c, weft_variant v)
+{
+    const size_t n = (size_t)c->kh * c->kw * lanes_of(c) * c->cout;
+    return (n * weft_dtype_size(v.dtype) + 63) / 64 * 64;
+}
+
+/* A part is a range of output channels. */
+static void narrow_pack(const weight_view *w, weft_variant v, void *packed,
+                        int i, int parts)
+{
+    const weft_conv *c = w->conv;
+    const int taps = c->kh * c->kw, n1 = part_begin(c->cout, i + 1, parts);
+    for (int n = part_begin(c->cout, i, parts); n < n1; n++) {
+        size_t base = 0; /* channels before this input's, with their tails */
+        for (int src = 0, from = 0; src < inputs(c); from += c->cin[src++]) {
+            const int full = round_up(c->cin[src], LANES);
+            for (int k = 0; k < full; k++) {
+                float f[9] = {0};
+                if (k < c->cin[src]) ISA(weight_read)(w, n, from + k, 1, f);
+                for (int t = 0; t < taps; t++) {
+                    const size_t line = base + t * lanes_of(c) + k - k % LANES;
+                    ISA(weight_write)
+                    (packed, line * c->cout + n * LANES + k % LANES, f[t],
+                     v.dtype);
+                }
+            }
+            base += full;
+        }
+    }
+    if (i == parts - 1) {
+        const size_t used =
+            taps * lanes_of(c) * c->cout * weft_dtype_size(v.dtype);
+        memset((char *)packed + used, 0, narrow_bytes(c, v) - used);
+    }
+}
+
+/* ---- run ----------------------------------------------------------------- */
+
+INLINE vf load_weights(const void *b, size_t i, weft_dtype t)
+{
+    if (t == WEFT_F16) return vhalf((const uint16_t *)b + i);
+    if (t == WEFT_BF16) return vbf16((const uint16_t *)b + i);
+    return vld((const float *)b + i);
+}
+
+/* 16 channels (fewer at the tail) of `np` pixels times n columns. */
+INLINE void lanes16(int np, int n, weft_dtype t, vf s[][MAX_N][UNITS],
+                    const float *const *p, int k, int lanes, const void *b)
+{
+    UNROLL for (int u = 0; u < UNITS; u++)
+    {
+        vf x[4];
+        const int left = min_int(lanes - u * VL, VL);
+        UNROLL for (int i = 0; i < np; i++) x[i] =
+            lanes == LANES ? vld(p[i] + k + u * VL)
+            : left <= 0    ? vset(0)
+                           : vload(p[i] + k + u * VL, left);
+        UNROLL for (int j = 0; j < n; j++)
+        {
+            const vf w = load_weights(b, (size_t)j * LANES + u * VL, t);
+            UNROLL for (int i = 0; i < np; i++) vacc(&s[i][j][u], x[i], w);
+        }
+    }
+}
+
+/* sums[i][j] of np pixels, the i-th of the table on. */
+INLINE void pixels_times(int np, int n, weft_dtype t, const weft_conv_args *a,
+                         const float *const *rows, float (*sums)[VL])
+{
+    const weft_conv *c = a->conv;
+    const size_t line = (size_t)n * LANES * weft_dtype_size(t);
+    const char *b = a->weight;
+    vf s[4][MAX_N][UNITS];
+    UNROLL for (int i = 0; i < np; i++)
+    {
+        UNROLL for (int j = 0; j < n; j++)
+        {
+            UNROLL for (int u = 0; u < UNITS; u++) s[i][j][u] = vset(0);
+        }
+    }
+    for (int g = 0; g < c->kh * c->kw * inputs(c); g++, rows += MAX_M) {
+        const int cin = c->cin[g % inputs(c)];
+        int k = 0;
+        for (; k + LANES <= cin; k += LANES, b += line)
+            lanes16(np, n, t, s, rows, k, LANES, b);
+        if (k < cin) {
+            lanes16(np, n, t, s, rows, k, cin - k, b);
+            b += line;
+        }
+    }
+    UNROLL for (int i = 0; i < np; i++)
+    {
+        UNROLL for (int j = 0; j < n; j++) sums[i][j] = vsum16(s[i][j]);
+    }
+}
+
+typedef struct job {
+    const weft_conv_args *a;
+    weft_variant v;
+    weft_pool *pool;
+    ptrdiff_t p0;
+    int pixels, blocks;
+} job;
+
+typedef struct room {
+    float *zero;
+    const float **rows;
+    int *sample;
+} room;
+
+static size_t room_lay(const weft_conv *c, char *base, room *r)
+{
+    size_t at = 0;
+    r->zero = (float *)(base + at);
+    at += zero_line(c) * sizeof(float);
+    r->rows = (const float **)(base + at);
+    at += (size_t)c->kh * c->kw * inputs(c) * MAX_M * sizeof *r->rows;
+    r->sample = (int *)(base + at);
+    return at + MAX_M * sizeof *r->sample;
+}
+
+static size_t narrow_scratch(const weft_conv *c, weft_variant v, int n, int w)
+{
+    room r;
+    (void)v, (void)n, (void)w;
+    return room_lay(c, NULL, &r);
+}
+
+/* Sums of two units per column and pixel: 12 registers of 16. */
+INLINE int pixels_at_once(int n)
+{
+    return n == 1 ? 4 : n == 2 ? 3 : n == 3 ? 2 : 1;
+}
+
+INLINE void block(int n, weft_dtype t, const job *j, const room *r,
+                  ptrdiff_t p0, int m)
+{
+    const int step = pixels_at_once(n);
+    for (int i = 0; i < m; i += step) {
+        float sums[4][VL] = {{0}};
+        if (i + step <= m)
+            pixels_times(step, n, t, j->a, r->rows + i, sums);
+        else
+            for (int q = 0; q < m - i; q++)
+                pixels_times(1, n, t, j->a, r->rows + i + q, sums + q);
+        for (int q = 0; q < min_int(step, m - i); q++)
+            put_lanes(j->a,
+                      vld(sums[q]) + bias_lanes(j->a, r->sample[i + q], 0, n),
+                      (p0 + i + q) * n, n);
+    }
+}
+
+INLINE void block_typed(int n, const job *j, const room *r, ptrdiff_t p0, int m)
+{
+    if (j->v.dtype == WEFT_F32) block(n, WEFT_F32, j, r, p0, m);
+    if (j->v.dtype == WEFT_F16) block(n, WEFT_F16, j, r, p0, m);
+    if (j->v.dtype == WEFT_BF16) block(n, WEFT_BF16, j, r, p0, m);
+}
+
+static void narrow_task(void *arg, int i, int worker)
+{
+    const job *j = arg;
+    const weft_conv *c = j->a->conv;
+    const int m0 = part_begin(j->pixels, i, j->blocks);
+    const int m = part_begin(j->pixels, i + 1, j->blocks) - m0;
+    room r;
+    room_lay(c, weft_pool_scratch(j->pool, worker), &r);
+    memset(r.zero, 0, zero_line(c) * sizeof *r.zero);
+    pixel_table(j->a, j->p0 + m0, m, r.zero, r.rows, r.sample);
+    switch (c->cout) {
+    case 1:
+        block_typed(1, j, &r, j->p0 + m0, m);
+        break;
+    case 2:
+        block_typed(2, j, &r, j->p0 + m0, m);
+        break;
+    case 3:
+        block_typed(3, j, &r, j->p0 + m0, m);
+        break;
+    case 4:
+        block_typed(4, j, &r, j->p0 + m0, m);
+        break;
+    }
+}
+
+static void narrow_run(const weft_conv_args *a, weft_variant v, weft_pool *pool)
+{
+    const ptrdiff_t line = (ptrdiff_t)a->n * a->wout;
+    job j = {.a = a, .v = v, .pool = pool, .p0 = a->row0 * line};
+    j.pixels = (int)((a->row1 - a->row0) * line);
+    if (j.pixels <= 0) return;
+    j.blocks = ceil_div(j.pixels, BLOCK);
+    j.blocks = max_int(
+        j.blocks, min_int(2 * weft_pool_size(pool), ceil_div(j.pixels, 12)));
+    weft_pool_run(pool, j.blocks, narrow_task, &j);
+}
+
+const conv_kernel ISA(narrow) = {narrow_bytes, narrow_pack, narrow_scratch,
+                                 narrow_run};

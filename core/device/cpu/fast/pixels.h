@@ -1,0 +1,57 @@
+/*
+ * pixels.h - where the inputs of an output pixel lie.
+ *
+ * Nothing is padded, copied or concatenated: for every tap and input there is
+ * a table of pointers to pixels. Upsampling and strides are in the pointers;
+ * columns outside the image point to a line of zeros.
+ */
+#ifndef WEFT_CPU_FAST_PIXELS_H
+#define WEFT_CPU_FAST_PIXELS_H
+
+#include "core/device/cpu/fast/kernel.h"
+
+static inline int inputs(const weft_conv *c) { return c->cin[1] ? 2 : 1; }
+
+/* Floats of the zero line, a multiple of 16. */
+static inline size_t zero_line(const weft_conv *c)
+{
+    return (size_t)round_up(max_int(c->cin[0], c->cin[1]), 16) + 16;
+}
+
+/* Pixel (y, x) of sample s in the input number `src` after upsampling, or
+ * `zero` outside the columns. */
+INLINE const float *pixel(const weft_conv_args *a, int src, int y, int s, int x,
+                          const float *zero)
+{
+    const int half = a->conv->up == 2;
+    if (x < 0 || x >> half >= a->w) return zero;
+    return a->in[src] +
+           (((ptrdiff_t)(y >> half) * a->n + s) * a->w + (x >> half)) *
+               a->conv->cin[src];
+}
+
+/* For `m` output pixels from flat index p0 on (index of [row][n][wout]):
+ * rows[(tap * inputs + src) * MAX_M + i], and the sample of each. */
+static inline void pixel_table(const weft_conv_args *a, ptrdiff_t p0, int m,
+                               const float *zero, const float **rows,
+                               int *sample)
+{
+    const weft_conv *c = a->conv;
+    const int nsrc = inputs(c);
+    const ptrdiff_t line = (ptrdiff_t)a->n * a->wout;
+    int y = (int)(p0 / line), s = (int)(p0 % line) / a->wout,
+        x = (int)(p0 % a->wout);
+    for (int i = 0; i < m; i++) {
+        sample[i] = s;
+        const float **r = rows + i;
+        for (int ky = 0; ky < c->kh; ky++)
+            for (int kx = 0; kx < c->kw; kx++)
+                for (int src = 0; src < nsrc; src++, r += MAX_M)
+                    *r = pixel(a, src, y * c->stride + ky - c->pad_top, s,
+                               x * c->stride + kx - c->pad_left, zero);
+        if (++x == a->wout) x = 0, s++;
+        if (s == a->n) s = 0, y++;
+    }
+}
+
+#endif

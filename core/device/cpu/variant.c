@@ -1,0 +1,25 @@
+#include "core/device/cpu/variant.h"
+
+/* Below this many channels on either side the transforms cost more than the
+ * multiplications they save. */
+enum { MINIMAL_CHANNELS = 16 };
+
+static bool minimal(const weft_conv *c)
+{
+    const int k = c->cin[0] + c->cin[1];
+    return c->kh == 3 && c->kw == 3 && c->stride == 1 &&
+           k >= MINIMAL_CHANNELS && c->cout >= MINIMAL_CHANNELS;
+}
+
+static bool narrow(const weft_conv *c)
+{
+    return c->cout <= 4 && c->cin[0] + c->cin[1] >= 16;
+}
+
+weft_variant weft_variant_of(const weft_conv *c, bool lean)
+{
+    if (narrow(c)) return (weft_variant){WEFT_NARROW, 1, 1, c->wtype};
+    if (lean || !minimal(c)) return (weft_variant){WEFT_DIRECT, 1, 1, c->wtype};
+    const int mh = c->tile_rows >= 4 ? 4 : c->tile_rows >= 2 ? 2 : 1;
+    return (weft_variant){WEFT_MINIMAL, mh, 4, WEFT_F32};
+}

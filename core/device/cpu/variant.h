@@ -1,0 +1,26 @@
+/*
+ * variant.h - which algorithm computes a convolution.
+ *
+ * The choice is part of the result, so it rests on the descriptor alone: the
+ * same for any rows, batch, width, thread count and instruction set.
+ */
+#ifndef WEFT_CPU_VARIANT_H
+#define WEFT_CPU_VARIANT_H
+
+#include "core/device/device.h"
+
+typedef enum weft_variant_kind {
+    WEFT_DIRECT, /* register tile over a table of pixel pointers */
+    WEFT_NARROW, /* few output channels: vectors run along the input's */
+    WEFT_MINIMAL /* 3x3 by minimal filtering F(mh x mw) */
+} weft_variant_kind;
+
+typedef struct weft_variant {
+    weft_variant_kind kind;
+    int mh, mw;       /* output tile of minimal filtering; else 1 */
+    weft_dtype dtype; /* of the packed weights */
+} weft_variant;
+
+weft_variant weft_variant_of(const weft_conv *conv, bool lean);
+
+#endif
