@@ -28,7 +28,8 @@ weft_status weft_fail_within(weft_status status, const char *fmt, ...)
     vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
     n = strlen(text);
-    snprintf(text + n, sizeof text - n, ": %s", inner);
+    snprintf(text + n, sizeof text - n, ": %.*s", (int)(sizeof text - n),
+             inner);
     return status;
 }
 

@@ -82,6 +82,16 @@ static weft_status start(run *r)
 
 /* ---- steps --------------------------------------------------------------- */
 
+/* JSON's integers end at 2^63 - 1 here; seeds beyond are written as text. */
+static json_t *json_seed(uint64_t seed)
+{
+    char text[24];
+
+    if (seed <= INT64_MAX) return json_integer((json_int_t)seed);
+    snprintf(text, sizeof text, "%llu", (unsigned long long)seed);
+    return json_string(text);
+}
+
 static weft_status report_image(run *r, int image, double seconds)
 {
     const weft_config *c = &r->job.config;
@@ -94,12 +104,11 @@ static weft_status report_image(run *r, int image, double seconds)
     if (st == WEFT_OK && c->output.latents)
         st = weft_config_fill(c, c->output.latents, image, &latents);
     if (st == WEFT_OK)
-        st = weft_report_event(r->report, "image",
-                               json_pack("{s:I, s:i, s:s?, s:s?, s:f}", "seed",
-                                         (json_int_t)c->sample.seed[image],
-                                         "index", image, "image", picture,
-                                         "latents", latents, "seconds",
-                                         seconds));
+        st = weft_report_event(
+            r->report, "image",
+            json_pack("{s:o, s:i, s:s?, s:s?, s:f}", "seed",
+                      json_seed(c->sample.seed[image]), "index", image, "image",
+                      picture, "latents", latents, "seconds", seconds));
     free(picture);
     free(latents);
     return st;

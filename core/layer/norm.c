@@ -92,8 +92,9 @@ static void publish(const weft_graph *g, const weft_node *d,
 }
 
 /* Multipliers [n][c], then addends [n][c]. */
-static void make_terms(const weft_graph *g, const weft_node *d,
-                       const weft_run *run, const weft_view *all)
+/* Every rank sees the same moments, so all of them find the same fault. */
+static weft_status make_terms(const weft_graph *g, const weft_node *d,
+                              const weft_run *run, const weft_view *all)
 {
     const int n = run->layout->n, groups = d->u.norm.groups;
     const int c = weft_graph_at(g, d->out)->c, size = c / groups;
@@ -111,13 +112,19 @@ static void make_terms(const weft_graph *g, const weft_node *d,
             .add = mul + (size_t)n * (size_t)c + first,
             .c = c,
         };
-        for (int k = 0; k < groups; k++)
-            channel_terms(&t,
-                          combine(all, 2 * (size_t)(s * groups + k),
-                                  2 * (size_t)(n * groups), count,
-                                  d->u.norm.eps),
-                          k * size, (k + 1) * size);
+        for (int k = 0; k < groups; k++) {
+            const normal m =
+                combine(all, 2 * (size_t)(s * groups + k),
+                        2 * (size_t)(n * groups), count, d->u.norm.eps);
+
+            if (!isfinite(m.mean) || !isfinite(m.rstd))
+                return weft_fail(WEFT_ENAN,
+                                 "what %s is given is not a number any more",
+                                 d->name);
+            channel_terms(&t, m, k * size, (k + 1) * size);
+        }
     }
+    return WEFT_OK;
 }
 
 static void apply(const weft_graph *g, const weft_node *d, const weft_run *run)
@@ -149,7 +156,7 @@ static weft_status forward(const weft_graph *g, int node, weft_run *run)
     publish(g, d, run);
     WEFT_TRY(weft_exchange_put(run->x, run->slot));
     WEFT_TRY(weft_exchange_get(run->x, run->slot, &all));
-    make_terms(g, d, run, &all);
+    WEFT_TRY(make_terms(g, d, run, &all));
     apply(g, d, run);
     return WEFT_OK;
 }
