@@ -187,6 +187,27 @@ static void test_bytes_do_not_depend_on_rows_or_batch(void **state)
     check_bytes(WEFT_DDIM, .5);
 }
 
+/* The start forgets: a solver that made one image makes the next alike. */
+static void test_start_forgets(void **state)
+{
+    (void)state;
+    for (int k = 0; k < WEFT_SOLVERS; k++) {
+        const weft_solver_opts o = {.kind = (weft_solver_kind)k, .steps = 5};
+        weft_noise_schedule c = read_schedule(o.kind, prediction_config[0]);
+        float first[24];
+        run r;
+
+        run_open(&r, &o, &c, (weft_field){2, 4, 3, 0, 4}, 1);
+        run_all(&r);
+        memcpy(first, r.x, sizeof first);
+        weft_noise_init(&r.noise[0], WEFT_RNG_TORCH_CPU, SEED);
+        run_all(&r);
+        assert_memory_equal(first, r.x, sizeof first);
+        run_close(&r);
+        weft_noise_schedule_release(&c);
+    }
+}
+
 /* Integer times, the class's own grid and the schedule's sigmas are one. */
 static void test_own_nodes_repeat_the_grid(void **state)
 {
@@ -369,6 +390,7 @@ int main(void)
         cmocka_unit_test(test_invert_undoes_step),
         cmocka_unit_test(test_invert_reads_v_at_the_level_of_x),
         cmocka_unit_test(test_bytes_do_not_depend_on_rows_or_batch),
+        cmocka_unit_test(test_start_forgets),
         cmocka_unit_test(test_own_nodes_repeat_the_grid),
         cmocka_unit_test(test_fractional_nodes),
         cmocka_unit_test(test_not_a_number_is_named),
