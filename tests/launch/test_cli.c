@@ -116,6 +116,8 @@ static void test_wrong(void **state)
         {"weft plan c --ranks", "--ranks: expected a number"},
         {"weft plan c --ranks 0", "--ranks: expected 1 to 1000000, found "
                                   "\"0\""},
+        {"weft plan c --ranks=1000001", "--ranks: expected 1 to 1000000, found "
+                                        "\"1000001\""},
         {"weft plan c --ranks=3x", "--ranks: expected 1 to 1000000, found "
                                    "\"3x\""},
         {"weft plan c --ranks=99999999999999999999",

@@ -158,6 +158,30 @@ static void test_round_trip(void **state)
     free(third);
 }
 
+/* Numbers come back as they were, to the last bit. */
+static void test_digits(void **state)
+{
+    static const char yaml[] =
+        "models: {m: {path: /m}}\n"
+        "schedule: {beta_end: 0.012345678901234567}\n"
+        "sample: {width: 8, height: 8, guidance: 2.1234567890123457}\n";
+    char *json, *again;
+    weft_config c;
+
+    (void)state;
+    parse("a.yaml", yaml, NULL, 0, &c);
+    assert_int_equal(weft_config_identity(&c, 1, &json), WEFT_OK);
+    weft_config_release(&c);
+    parse("b.yaml", json, NULL, 0, &c);
+    assert_true(c.sample.guidance == 2.1234567890123457);
+    assert_non_null(strstr(c.schedule_inline, ":0.01234567890123456"));
+    assert_int_equal(weft_config_identity(&c, 1, &again), WEFT_OK);
+    assert_string_equal(json, again);
+    weft_config_release(&c);
+    free(json);
+    free(again);
+}
+
 /* The same models, named from elsewhere, are the same identity. */
 static void test_portable(void **state)
 {
@@ -291,10 +315,10 @@ static void test_parameters(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_exact),      cmocka_unit_test(test_round_trip),
-        cmocka_unit_test(test_portable),   cmocka_unit_test(test_search),
-        cmocka_unit_test(test_again),      cmocka_unit_test(test_png),
-        cmocka_unit_test(test_parameters),
+        cmocka_unit_test(test_exact),  cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_digits), cmocka_unit_test(test_portable),
+        cmocka_unit_test(test_search), cmocka_unit_test(test_again),
+        cmocka_unit_test(test_png),    cmocka_unit_test(test_parameters),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);
