@@ -61,14 +61,23 @@ static void on_read(png_structp png, png_bytep data, size_t bytes)
         png_error(png, "the file ends too early");
 }
 
-/* Never counted back: enough for any honest file, and a bound for others. */
+/* Never counted back: enough for any honest file, and a bound for others. On
+ * its own libpng would go on without the text that finds no room. */
 static png_voidp on_malloc(png_structp png, png_alloc_size_t bytes)
 {
     reader *r = png_get_mem_ptr(png);
+    void *new;
 
-    if (bytes > MOST_MEMORY - r->memory) return NULL;
-    r->memory += bytes;
-    return malloc(bytes);
+    if (bytes > MOST_MEMORY - r->memory) {
+        r->status = weft_fail(WEFT_EINPUT, "%s: unpacks to too much", r->path);
+        return NULL;
+    }
+    new = malloc(bytes);
+    if (new == NULL)
+        r->status = weft_fail(WEFT_ENOMEM, "%s: out of memory", r->path);
+    else
+        r->memory += bytes;
+    return new;
 }
 
 static void on_free(png_structp png, png_voidp data)

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "core/io/file.h"
+#include "core/io/text.h"
 #include "core/model/json_tree.h"
 #include "core/model/st_file.h"
 
@@ -26,18 +27,24 @@ static weft_status no_memory(const char *path)
     return weft_fail(WEFT_ENOMEM, "%s: out of memory", path);
 }
 
-/* The names come from us, but also from a user's files. A NULL from jansson is
- * a name that is not UTF-8, or lack of memory. */
+/* Takes `value`, which is NULL if there was no memory for it. */
 static weft_status add(const char *path, json_t *object, const char *key,
                        json_t *value)
 {
-    if (json_object_get(object, key)) {
+    weft_status status = WEFT_OK;
+
+    if (!weft_utf8_valid(key))
+        status =
+            weft_fail(WEFT_EINPUT, "%s: \"%.256s\" is not UTF-8", path, key);
+    else if (json_object_get(object, key))
+        status =
+            weft_fail(WEFT_EINPUT, "%s: \"%.256s\" is there twice", path, key);
+    if (status != WEFT_OK) {
         json_decref(value);
-        return weft_fail(WEFT_EINPUT, "%s: \"%.256s\" is there twice", path,
-                         key);
+        return status;
     }
     if (value == NULL || json_object_set_new(object, key, value) != 0)
-        return weft_fail(WEFT_EINPUT, "%s: \"%.256s\" is not UTF-8", path, key);
+        return no_memory(path);
     return WEFT_OK;
 }
 
@@ -49,8 +56,12 @@ static weft_status add_metadata(const char *path, json_t *root,
     if (pair == NULL || pair[0] == NULL) return WEFT_OK;
     object = json_object();
     WEFT_TRY(add(path, root, "__metadata__", object));
-    for (; pair[0]; pair += 2)
+    for (; pair[0]; pair += 2) {
+        if (!weft_utf8_valid(pair[1]))
+            return weft_fail(WEFT_EINPUT, "%s: \"%.256s\" is not UTF-8", path,
+                             pair[0]);
         WEFT_TRY(add(path, object, pair[0], json_string(pair[1])));
+    }
     return WEFT_OK;
 }
 
@@ -58,8 +69,12 @@ static json_t *describe(const weft_st_entry *e, const struct span *s)
 {
     json_t *shape = json_array();
 
-    for (int i = 0; i < e->ndim; i++)
-        json_array_append_new(shape, json_integer(e->shape[i]));
+    for (int i = 0; i < e->ndim; i++) {
+        if (json_array_append_new(shape, json_integer(e->shape[i])) != 0) {
+            json_decref(shape);
+            return NULL;
+        }
+    }
     return json_pack("{s:s, s:o, s:[I, I]}", "dtype", e->dtype, "shape", shape,
                      "data_offsets", (json_int_t)s->begin,
                      (json_int_t)(s->begin + s->bytes));

@@ -526,6 +526,7 @@ static void survives_packed_texts(void **state)
     mend_sums(bytes, at);
     assert_int_equal(weft_png_read_info(put_file(bytes, at), &info),
                      WEFT_EINPUT);
+    assert_non_null(strstr(weft_fail_text(), "unpacks to too much"));
     assert_null(info.key);
     unlink(in_folder("x.png"));
     free(whole);
