@@ -37,7 +37,9 @@ static int refuse(void)
 static int show(const weft_cli *cli)
 {
     if (!speaks()) return 0;
-    return fputs(cli->show, stdout) < 0 || fflush(stdout) != 0;
+    if (fputs(cli->show, stdout) >= 0 && fflush(stdout) == 0) return 0;
+    fputs("weft: standard output cannot be written\n", stderr);
+    return 1;
 }
 
 int main(int argc, char **argv)

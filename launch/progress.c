@@ -11,7 +11,9 @@ static void write_time(char *text, size_t room, double seconds)
 {
     const long s = (long)(seconds + 0.5);
 
-    if (s < 100)
+    if (seconds < 9.95)
+        snprintf(text, room, "%.1f s", seconds);
+    else if (s < 100)
         snprintf(text, room, "%ld s", s);
     else if (s < 6000)
         snprintf(text, room, "%ld:%02ld min", s / 60, s % 60);

@@ -149,10 +149,11 @@ static void test_progress_text(void **state)
 {
     (void)state;
     check_text(0, 5, "sampling 0/30");
-    check_text(12, 4, "sampling 12/30, 3 it/s, 6 s left");
+    check_text(12, 4, "sampling 12/30, 3 it/s, 6.0 s left");
+    check_text(12, 40, "sampling 12/30, 0.3 it/s, 60 s left");
     check_text(1, 10, "sampling 1/30, 0.1 it/s, 4:50 min left");
     check_text(1, 1000, "sampling 1/30, 0.001 it/s, 8:03 h left");
-    check_text(30, 3, "sampling 30/30, 10 it/s, in 3 s");
+    check_text(30, 3, "sampling 30/30, 10 it/s, in 3.0 s");
 }
 
 /* What a run of many quick steps shows on `out`, told by `read_end`. */
