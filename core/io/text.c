@@ -46,28 +46,31 @@ static bool latin1_prints(unsigned code)
 char *weft_utf8_to_latin1(const char *text, bool *fits)
 {
     const unsigned char *p = (const unsigned char *)text;
-    char *new = malloc(strlen(text) + 1), *q = new;
-    unsigned code;
+    char *latin1 = malloc(strlen(text) + 1), *q = latin1;
 
     *fits = true;
-    while (new &&*p) {
-        p += decode(p, &code);
-        if (!latin1_prints(code)) {
+    if (latin1 == NULL) return NULL;
+    while (*p) {
+        unsigned code = 0;
+        const int n = decode(p, &code);
+
+        if (n == 0 || !latin1_prints(code)) {
             *fits = false;
-            free(new);
+            free(latin1);
             return NULL;
         }
         *q++ = (char)code;
+        p += n;
     }
-    if (new) *q = '\0';
-    return new;
+    *q = '\0';
+    return latin1;
 }
 
 char *weft_latin1_to_utf8(const char *text)
 {
-    char *new = malloc(2 * strlen(text) + 1), *q = new;
+    char *utf8 = malloc(2 * strlen(text) + 1), *q = utf8;
 
-    if (new == NULL) return NULL;
+    if (utf8 == NULL) return NULL;
     for (; *text; text++) {
         const unsigned char c = (unsigned char)*text;
 
@@ -75,5 +78,5 @@ char *weft_latin1_to_utf8(const char *text)
         *q++ = c < 0x80 ? (char)c : (char)(0x80 | (c & 0x3f));
     }
     *q = '\0';
-    return new;
+    return utf8;
 }

@@ -277,7 +277,7 @@ weft_status weft_json_ints(const weft_json *json, const char *key, int min,
                            int max, int *out, int room, int *n)
 {
     json_t *value;
-    int count;
+    int count = 0;
 
     WEFT_TRY(find_items(json, key, room, &value, &count));
     for (int i = 0; i < count; i++)
@@ -290,7 +290,7 @@ weft_status weft_json_doubles(const weft_json *json, const char *key,
                               double *out, int room, int *n)
 {
     json_t *value;
-    int count;
+    int count = 0;
 
     WEFT_TRY(find_items(json, key, room, &value, &count));
     for (int i = 0; i < count; i++)
@@ -303,7 +303,7 @@ weft_status weft_json_strings(const weft_json *json, const char *key,
                               const char **out, int room, int *n)
 {
     json_t *value;
-    int count;
+    int count = 0;
 
     WEFT_TRY(find_items(json, key, room, &value, &count));
     for (int i = 0; i < count; i++)

@@ -305,16 +305,10 @@ static void puts_texts_where_they_belong(void **state)
 
 static void refuses_wrong_texts(void **state)
 {
-    static const char *const keys[] = {
-        "",
-        " a",
-        "a ",
-        "a  b",
-        "a\nb",
-        "\x7f",
-        "a\xc3\xa9",
-        "0123456789012345678901234567890123456789"
-        "0123456789012345678901234567890123456789"};
+    static const char too_long[] = "0123456789012345678901234567890123456789"
+                                   "0123456789012345678901234567890123456789";
+    static const char *const keys[] = {"",     " a",   "a ",        "a  b",
+                                       "a\nb", "\x7f", "a\xc3\xa9", too_long};
     static const char *const values[] = {
         "\xff", "\xc0\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80",
         "\xc3", "\x80",     "\xe2\x82",     "\xf8\x88\x80\x80\x80"};
