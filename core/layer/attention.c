@@ -5,31 +5,35 @@
  * at home and are computed while the keys travel. Keys are then visited in
  * image order, a block at a time, so no matrix of scores is ever stored, and
  * the order is that of one rank however many there are.
+ *
+ * Keys and values of the whole image are the only thing a rank holds in full,
+ * so they come for half of the heads at a time (where heads are even), one
+ * half in the place of the other.
  */
 #include "core/layer/parts.h"
 
 #include <math.h>
 #include <stdio.h>
 
-enum { IN, RES };                            /* node->in */
-enum { W_KV, B_KV, W_Q, B_Q, W_OUT, B_OUT }; /* node->weight */
-enum { KV, QUERY, KEY_ROWS };                /* node->temp */
+enum { IN, RES };              /* node->in */
+enum { KV, KEY_ROWS, QUERY };  /* node->temp; a query for each half */
+enum { W_OUT, B_OUT, W_HALF }; /* node->weight; then for each half: */
+enum { W_KV, B_KV, W_Q, B_Q, HALF };
 
 static const char *const new_name[] = {"to_k", "to_v", "to_q", "to_out.0"};
 static const char *const old_name[] = {"key", "value", "query", "proj_attn"};
 
 /* ---- forward ------------------------------------------------------------- */
 
-/* A projection of all my rows. */
+/* A projection of all my rows of one or two values. */
 static void project(const weft_graph *g, const weft_run *run,
-                    const weft_conv *v, weft_val in, int matrix, int bias,
-                    const float *res, float *out)
+                    const weft_conv *v, const weft_val in[2], int matrix,
+                    int bias, const float *res, float *out)
 {
-    const weft_val inputs[2] = {in, WEFT_NONE};
-    weft_conv_args a = weft_conv_setup(g, run, v, inputs, matrix, bias, out);
+    weft_conv_args a = weft_conv_setup(g, run, v, in, matrix, bias, out);
 
     a.res = res;
-    a.row1 = weft_run_rows(g, run, in);
+    a.row1 = weft_run_rows(g, run, in[0]);
     run->dev->conv(&a, run->pool);
 }
 
@@ -47,17 +51,17 @@ static int find_rows(const weft_view *all, size_t row_bytes,
 }
 
 static void look(const weft_graph *g, const weft_node *d, const weft_run *run,
-                 const weft_view *all)
+                 int half, const weft_view *all)
 {
     const weft_value *kv = weft_graph_at(g, d->temp[KV]);
     const float **table = (void *)weft_run_value(run, d->temp[KEY_ROWS]);
-    float *q = weft_run_value(run, d->temp[QUERY]);
+    float *q = weft_run_value(run, d->temp[QUERY + half]);
     const size_t row_bytes =
         (size_t)run->layout->n * (size_t)kv->w * (size_t)kv->c * sizeof *q;
     const weft_attend_args a = {
         .n = run->layout->n,
         .w = kv->w,
-        .heads = d->u.attend.heads,
+        .heads = d->u.attend.heads / d->u.attend.halves,
         .dim = d->u.attend.dim,
         .rows = weft_run_rows(g, run, d->in[IN]),
         .key_rows = find_rows(all, row_bytes, table),
@@ -70,22 +74,32 @@ static void look(const weft_graph *g, const weft_node *d, const weft_run *run,
     run->dev->attend(&a, run->pool);
 }
 
+static weft_status one_half(const weft_graph *g, const weft_node *d,
+                            weft_run *run, int half)
+{
+    const weft_val in[2] = {d->in[IN], WEFT_NONE};
+    const int *weight = d->weight + W_HALF + half * HALF;
+    weft_view all;
+
+    project(g, run, &d->u.attend.kv, in, weight[W_KV], weight[B_KV], NULL,
+            weft_run_my_part(run));
+    WEFT_TRY(weft_exchange_put(run->x, run->slot + half));
+    project(g, run, &d->u.attend.q, in, weight[W_Q], weight[B_Q], NULL,
+            weft_run_value(run, d->temp[QUERY + half]));
+    WEFT_TRY(weft_exchange_get(run->x, run->slot + half, &all));
+    look(g, d, run, half, &all);
+    return WEFT_OK;
+}
+
 static weft_status forward(const weft_graph *g, int node, weft_run *run)
 {
     const weft_node *d = &g->node[node];
-    float *q = weft_run_value(run, d->temp[QUERY]);
-    weft_view all;
+    const weft_val *query = d->temp + QUERY;
 
-    project(g, run, &d->u.attend.kv, d->in[IN], d->weight[W_KV],
-            d->weight[B_KV], NULL, weft_run_my_part(run));
-    WEFT_TRY(weft_exchange_put(run->x, run->slot));
-    project(g, run, &d->u.attend.q, d->in[IN], d->weight[W_Q], d->weight[B_Q],
-            NULL, q);
-    WEFT_TRY(weft_exchange_get(run->x, run->slot, &all));
-    look(g, d, run, &all);
-    project(g, run, &d->u.attend.out, d->temp[QUERY], d->weight[W_OUT],
-            d->weight[B_OUT], weft_run_optional(run, d->in[RES]),
-            weft_run_value(run, d->out));
+    for (int half = 0; half < d->u.attend.halves; half++)
+        WEFT_TRY(one_half(g, d, run, half));
+    project(g, run, &d->u.attend.out, query, d->weight[W_OUT], d->weight[B_OUT],
+            weft_run_optional(run, d->in[RES]), weft_run_value(run, d->out));
     return WEFT_OK;
 }
 
@@ -95,7 +109,8 @@ static size_t scratch(const weft_graph *g, int node, const weft_device *dev,
     const weft_node *d = &g->node[node];
     const int w = weft_graph_at(g, d->in[IN])->w;
     const weft_conv *v[] = {&d->u.attend.kv, &d->u.attend.q, &d->u.attend.out};
-    size_t most = dev->attend_scratch(w, d->u.attend.heads, d->u.attend.dim);
+    size_t most = dev->attend_scratch(w, d->u.attend.heads / d->u.attend.halves,
+                                      d->u.attend.dim);
 
     for (int i = 0; i < 3; i++) {
         const size_t bytes = dev->conv_scratch(v[i], n, w);
@@ -113,9 +128,10 @@ static double flops(const weft_graph *g, int node, int n, int units,
     const double mine = (double)units * v->rows_per_unit * v->w;
     const double all = (double)total_units * v->rows_per_unit * v->w;
     const double dims = (double)d->u.attend.heads * d->u.attend.dim;
+    const double halves = d->u.attend.halves;
 
-    return weft_conv_flops(&d->u.attend.kv, mine * n) +
-           weft_conv_flops(&d->u.attend.q, mine * n) +
+    return halves * weft_conv_flops(&d->u.attend.kv, mine * n) +
+           halves * weft_conv_flops(&d->u.attend.q, mine * n) +
            weft_conv_flops(&d->u.attend.out, mine * n) +
            4 * dims * mine * all * n;
 }
@@ -166,15 +182,18 @@ static bool fits(weft_graph *g, const char *name, weft_val in, weft_val res,
     return weft_channels_ok(g, name, a->c, 2 * heads * dim);
 }
 
-static bool make_values(weft_graph *g, weft_val in, int inner, weft_val temp[3],
-                        weft_val *out)
+/* `inner`: channels of one half. */
+static bool make_values(weft_graph *g, weft_val in, int inner, int halves,
+                        weft_val temp[4], weft_val *out)
 {
     const weft_value like = *weft_graph_at(g, in);
     const int rows = like.rows_per_unit;
 
     temp[KV] = weft_graph_value(g, rows, like.w, 2 * inner);
-    temp[QUERY] = weft_graph_value(g, rows, like.w, inner);
     temp[KEY_ROWS] = weft_graph_value(g, rows, 1, 2);
+    temp[QUERY] = weft_graph_value(g, rows, like.w, inner);
+    temp[QUERY + 1] =
+        halves == 1 ? WEFT_NONE : weft_graph_value(g, rows, like.w, inner);
     *out = weft_graph_value(g, rows, like.w, like.c);
     if (*out == WEFT_NONE) return false;
     weft_graph_at(g, temp[KV])->whole = true;
@@ -182,25 +201,37 @@ static bool make_values(weft_graph *g, weft_val in, int inner, weft_val temp[3],
     return true;
 }
 
-/* The three projections: their shapes and weights, into the node. */
+/* Keys, values and queries of one half of the heads: `inner` channels each. */
+static void add_half(weft_graph *g, weft_node *d, const names *n, int half,
+                     int inner, bool bias)
+{
+    int *weight = d->weight + W_HALF + half * HALF;
+
+    weight[W_KV] =
+        weft_weight_matrix(g, &d->u.attend.kv, &n->at[NAME_K], 2, true);
+    weight[W_Q] =
+        weft_weight_matrix(g, &d->u.attend.q, &n->at[NAME_Q], 1, true);
+    if (bias) {
+        weight[B_KV] = weft_weight_vector(g, &n->at[NAME_K], 2, "bias", inner);
+        weight[B_Q] = weft_weight_vector(g, &n->at[NAME_Q], 1, "bias", inner);
+    }
+    for (int i = 0; i < HALF; i++)
+        weft_weight_part(g, weight[i], half, d->u.attend.halves);
+}
+
+/* The projections: their shapes and weights, into the node. */
 static void add_weights(weft_graph *g, weft_node *d, const names *n, int c,
                         int inner, bool bias)
 {
-    weft_conv *kv = &d->u.attend.kv, *q = &d->u.attend.q,
-              *out = &d->u.attend.out;
+    weft_conv *out = &d->u.attend.out;
 
-    *kv = weft_conv_1x1(g, c, 2 * inner);
-    *q = weft_conv_1x1(g, c, inner);
+    d->u.attend.kv = weft_conv_1x1(g, c, 2 * inner);
+    d->u.attend.q = weft_conv_1x1(g, c, inner);
     *out = weft_conv_1x1(g, inner, c);
-    d->weight[W_KV] = weft_weight_matrix(g, kv, &n->at[NAME_K], 2, true);
-    d->weight[W_Q] = weft_weight_matrix(g, q, &n->at[NAME_Q], 1, true);
+    if (d->u.attend.halves == 2) out->cin[1] = inner;
+    for (int half = 0; half < d->u.attend.halves; half++)
+        add_half(g, d, n, half, inner, bias);
     d->weight[W_OUT] = weft_weight_matrix(g, out, &n->at[NAME_OUT], 1, true);
-    if (bias) {
-        d->weight[B_KV] =
-            weft_weight_vector(g, &n->at[NAME_K], 2, "bias", inner);
-        d->weight[B_Q] =
-            weft_weight_vector(g, &n->at[NAME_Q], 1, "bias", inner);
-    }
     d->weight[B_OUT] = weft_weight_vector(g, &n->at[NAME_OUT], 1, "bias", c);
 }
 
@@ -208,25 +239,28 @@ weft_val weft_add_self_attention(weft_graph *g, const char *name, weft_val in,
                                  weft_val res, int heads, int dim, bool bias,
                                  bool old_names, float scale)
 {
-    weft_val temp[3], out;
+    const int halves = heads % 2 ? 1 : 2;
+    weft_val temp[4], out;
     weft_node *d;
     names n;
 
     if (g->status != WEFT_OK || !fits(g, name, in, res, heads, dim) ||
         !make_names(g, name, old_names, &n) ||
-        !make_values(g, in, heads * dim, temp, &out))
+        !make_values(g, in, heads / halves * dim, halves, temp, &out))
         return WEFT_NONE;
     d = weft_graph_node(g, &attention_ops, name);
     if (!d) return WEFT_NONE;
     d->in[IN] = in;
     d->in[RES] = res;
     d->out = out;
-    for (int i = 0; i < 3; i++) d->temp[i] = temp[i];
+    for (int i = 0; i < 4; i++) d->temp[i] = temp[i];
     d->u.attend.heads = heads;
     d->u.attend.dim = dim;
-    add_weights(g, d, &n, weft_graph_at(g, in)->c, heads * dim, bias);
+    d->u.attend.halves = halves;
+    add_weights(g, d, &n, weft_graph_at(g, in)->c, heads / halves * dim, bias);
     d->u.attend.out.scale = scale;
-    weft_node_wants_all(d, WEFT_KV, temp[KV]);
+    for (int half = 0; half < halves; half++)
+        weft_node_wants_all(d, WEFT_KV, temp[KV]);
     if (res != WEFT_NONE) d->over = RES;
     return g->status == WEFT_OK ? out : WEFT_NONE;
 }

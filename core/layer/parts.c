@@ -70,6 +70,17 @@ int weft_weight_vector(weft_graph *g, const char *const *name, int n,
     return weft_graph_weight(g, &w);
 }
 
+void weft_weight_part(weft_graph *g, int i, int part, int parts)
+{
+    weft_weight *w;
+
+    if (g->status != WEFT_OK || i == WEFT_NONE) return;
+    w = &g->weight[i];
+    w->part = part;
+    w->parts = parts;
+    for (int k = 0; k < w->nsrc; k++) w->shape[k][0] *= parts;
+}
+
 const float *weft_run_optional(const weft_run *run, weft_val v)
 {
     return v == WEFT_NONE ? NULL : weft_run_value(run, v);

@@ -26,6 +26,10 @@ int weft_weight_matrix(weft_graph *g, const weft_conv *v,
 int weft_weight_vector(weft_graph *g, const char *const *name, int n,
                        const char *suffix, int count);
 
+/* Make weight `i` out of part `part` of `parts` equal ones of its tensors'
+ * first dimension: the tensors are that many times as tall as was said. */
+void weft_weight_part(weft_graph *g, int i, int part, int parts);
+
 /* The args of convolution `v` over values in[0], in[1] (NONE: absent) with
  * weights `matrix` and `bias` (NONE: absent) into `out`. */
 weft_conv_args weft_conv_setup(const weft_graph *g, const weft_run *run,

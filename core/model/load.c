@@ -251,10 +251,11 @@ static int deal(packing *p, int part, int nparts)
 static weft_source source(const packing *p, const weft_weight *w, int i)
 {
     const weft_st_tensor *t = find(p->st, w->name[i]);
-    weft_source s = {.cout = w->shape[i][0]};
+    const int parts = w->parts ? w->parts : 1;
+    weft_source s = {.cout = w->shape[i][0] / parts};
 
     WEFT_MUST(t && find_dtype(t, &s.type));
-    s.data = t->data;
+    s.data = (const char *)t->data + t->bytes / (size_t)parts * (size_t)w->part;
     return s;
 }
 

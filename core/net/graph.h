@@ -49,9 +49,11 @@ typedef struct weft_weight {
     int nsrc;
     char *name[WEFT_MAX_SOURCES];   /* tensor names in the file; owned */
     int shape[WEFT_MAX_SOURCES][4]; /* expected; unused dimensions 0 */
-    weft_conv conv;                 /* kind CONV */
-    size_t count;                   /* kind FLOAT: floats in all */
-    float *constant;                /* nsrc 0: the floats; owned */
+    int part, parts; /* which part of every tensor's first dimension, out of
+                        how many equal ones, it is made of; 0, 0: the whole */
+    weft_conv conv;  /* kind CONV */
+    size_t count;    /* kind FLOAT: floats in all */
+    float *constant; /* nsrc 0: the floats; owned */
 } weft_weight;
 
 typedef struct weft_graph weft_graph;
@@ -85,7 +87,7 @@ typedef struct weft_want {
 
 enum {
     WEFT_NODE_IN = 4,
-    WEFT_NODE_WEIGHTS = 6,
+    WEFT_NODE_WEIGHTS = 10,
     WEFT_NODE_TEMPS = 4,
     WEFT_NODE_WANTS = 2,
 };
@@ -108,8 +110,8 @@ struct weft_node {
             weft_act act;
         } norm;
         struct {
-            int heads, dim;
-            weft_conv kv, q, out;
+            int heads, dim, halves;
+            weft_conv kv, q, out; /* kv and q of one half of the heads */
         } attend;
         struct {
             int of;    /* weft_embed_of */

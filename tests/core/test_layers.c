@@ -136,11 +136,14 @@ static void pack_weight(const loom *l, const weft_weight *w, char *to)
     float *data[WEFT_MAX_SOURCES], *floats = (float *)to;
 
     for (int i = 0; i < w->nsrc; i++) {
-        const size_t n = shape_size(w->shape[i]);
-        data[i] = fill_new(w->name[i], n, 0.25f);
-        src[i] = (weft_source){data[i], WEFT_F32, w->shape[i][0]};
+        const int parts = w->parts ? w->parts : 1;
+        const size_t all = shape_size(w->shape[i]), n = all / (size_t)parts;
+        const float *part = data[i] = fill_new(w->name[i], all, 0.25f);
+
+        part += n * (size_t)w->part;
+        src[i] = (weft_source){part, WEFT_F32, w->shape[i][0] / parts};
         if (w->kind == WEFT_WEIGHT_CONV) continue;
-        memcpy(floats, data[i], n * sizeof *floats);
+        memcpy(floats, part, n * sizeof *floats);
         floats += n;
     }
     if (w->kind == WEFT_WEIGHT_CONV)
