@@ -35,6 +35,15 @@ static weft_status probe(const weft_config *c, const char *pattern, int image)
     return st;
 }
 
+static weft_status check_outputs(const weft_config *c)
+{
+    if (c->output.image || c->output.latents) return WEFT_OK;
+    return weft_fail(WEFT_EINPUT,
+                     "%s: nothing would be written: give output.image or "
+                     "output.latents",
+                     c->file);
+}
+
 /* Each group's writer tries the places where it will write. */
 static weft_status probe_outputs(const run *r)
 {
@@ -42,6 +51,7 @@ static weft_status probe_outputs(const run *r)
     const int from = weft_plan_first_image(&j->setup.plan, j->group);
     const int to = weft_plan_first_image(&j->setup.plan, j->group + 1);
 
+    WEFT_TRY(check_outputs(&j->config));
     if (j->cut.me != 0) return WEFT_OK;
     for (int i = from; i < to; i++) {
         WEFT_TRY(probe(&j->config, j->config.output.image, i));
