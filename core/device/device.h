@@ -50,7 +50,8 @@ typedef enum weft_act {
  * A convolution, or with kh = kw = 1 a linear layer. Output pixel (y, x) is
  *
  *   out = post(act(sum + bias + bias_n[sample]) + res) * scale
- *   sum = over ky, kx, c:  in[y*stride + ky - pad_top][x*stride + kx - pad_left]
+ *   sum = over ky, kx, c:  in[y*stride + ky - pad_top][x*stride + kx -
+ * pad_left]
  *
  * over the input after nearest upsampling by `up` (1 or 2; only with stride
  * 1). Columns outside the image are zero; rows outside are whatever lies in the
@@ -82,13 +83,13 @@ typedef struct weft_conv_args {
     const void *weight; /* packed */
     int n, w;           /* samples; columns of the input before upsampling */
     int wout;
-    const float *in[2]; /* row 0 of the patch; spare rows readable around it */
-    float *out;         /* row 0; [rows][n][wout][cout] */
-    const float *bias;  /* [cout] or NULL */
+    const float *in[2];  /* row 0 of the patch; spare rows readable around it */
+    float *out;          /* row 0; [rows][n][wout][cout] */
+    const float *bias;   /* [cout] or NULL */
     const float *bias_n; /* [n][cout] or NULL */
-    const float *res;   /* [rows][n][wout][cout] or NULL; may be `out` */
-    int row0, row1;     /* output rows to compute; row0 a multiple of
-                           tile_rows, row1 too or the patch's last row */
+    const float *res;    /* [rows][n][wout][cout] or NULL; may be `out` */
+    int row0, row1;      /* output rows to compute; row0 a multiple of
+                            tile_rows, row1 too or the patch's last row */
 } weft_conv_args;
 
 /* Per row, sample and group the sum and the sum of squared differences from
@@ -119,8 +120,8 @@ typedef struct weft_affine_args {
  */
 typedef struct weft_attend_args {
     int n, w, heads, dim;
-    int rows;      /* query rows: my patch's */
-    int key_rows;  /* rows of the whole image */
+    int rows;     /* query rows: my patch's */
+    int key_rows; /* rows of the whole image */
     float scale;
     const float *q;
     const float *const *kv; /* [key_rows] */
