@@ -331,11 +331,13 @@ float *golden_run(const golden *g, const weft_device *dev, int patches,
     int first[WEFT_TEAM_MOST + 1];
     weft_graph graph;
     job j = {g, dev, &graph, first, threads, NULL};
+    weft_load_summary summary;
     weft_exchange solo;
 
     must(weft_net_build(g->config, &g->info, g->part, unit, g->w, g->wtype,
                         &graph));
-    must(weft_load_check(&graph, g->weights, NULL));
+    must(weft_load_check(&graph, g->weights, &summary));
+    if (g->part == WEFT_PART_NET) assert_int_equal(summary.unused, 0);
     for (int p = 0; p <= patches; p++) first[p] = p * (g->h / unit) / patches;
     j.out = calloc(1, g->output->bytes);
     assert_non_null(j.out);

@@ -4,7 +4,8 @@
 
 #include "core/net/blocks.h"
 
-enum { MOST_COLUMNS = 1 << 24 };
+/* So that no level's rows or columns overflow an int. */
+enum { MOST = 1 << 20 };
 
 weft_status weft_net_read_info(const weft_json *c, weft_net_info *info)
 {
@@ -62,14 +63,16 @@ weft_status weft_net_build(const weft_json *c, const weft_net_info *info,
     weft_status st;
 
     WEFT_MUST((info->kind == WEFT_NET_UNET2D) == (part == WEFT_PART_NET));
-    if (unit < 1 || unit > MOST_COLUMNS || unit % stride)
+    if (unit < 1 || unit > MOST || unit % stride)
         return weft_fail(WEFT_EINPUT,
-                         "%s: units of %d rows; the net needs multiples of %d",
-                         weft_json_name(c), unit, stride);
-    if (w < 1 || w > MOST_COLUMNS || w % stride)
+                         "%s: units of %d rows; the net needs multiples of %d, "
+                         "at most %d",
+                         weft_json_name(c), unit, stride, MOST);
+    if (w < 1 || w > MOST || w % stride)
         return weft_fail(WEFT_EINPUT,
-                         "%s: a width of %d; the net needs multiples of %d",
-                         weft_json_name(c), w, stride);
+                         "%s: a width of %d; the net needs multiples of %d, "
+                         "at most %d",
+                         weft_json_name(c), w, stride, MOST);
     weft_graph_init(g, unit, w, input_channels(info, part));
     g->wtype = wtype;
     st = build(c, info, part, g);

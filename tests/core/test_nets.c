@@ -223,6 +223,9 @@ static void refuses_sizes_between_the_strides(void **state)
     assert_int_equal(
         weft_net_build(c, &info, WEFT_PART_NET, 12, 64, WEFT_F32, &g),
         WEFT_EINPUT);
+    assert_int_equal(
+        weft_net_build(c, &info, WEFT_PART_NET, 8, 1 << 24, WEFT_F32, &g),
+        WEFT_EINPUT);
     weft_json_free(c);
 }
 
