@@ -1,7 +1,7 @@
 /*
  * Where everything lies. Values that are never alive at the same time share
- * memory: each is placed, the largest first, at the lowest offset where it
- * overlaps no placed value whose life overlaps its own.
+ * memory: each is placed in turn at the lowest offset where it overlaps no
+ * placed value whose life overlaps its own.
  */
 #include "core/net/graph.h"
 
@@ -16,6 +16,7 @@ typedef struct stretch {
     int first, last;      /* nodes */
     size_t before, bytes; /* spare rows above; all of it */
     size_t at;
+    double urgency;
 } stretch;
 
 static size_t rows_of(const weft_value *v, int units, int total_units)
@@ -73,8 +74,7 @@ static int replaced(const weft_graph *g, int i, const int *home)
     if (v == WEFT_NONE || n->out == WEFT_NONE) return WEFT_NONE;
     a = &g->value[v], b = &g->value[n->out];
     if (a->last != i || v == g->input || a->whole || b->whole ||
-        a->rows_per_unit != b->rows_per_unit || a->w != b->w || a->c != b->c ||
-        a->above != b->above || a->below != b->below)
+        a->rows_per_unit != b->rows_per_unit || a->w != b->w || a->c != b->c)
         return WEFT_NONE;
     return home[v];
 }
@@ -84,10 +84,25 @@ static bool collides(const stretch *a, const stretch *b)
     return a->first <= b->last && b->first <= a->last;
 }
 
-static int by_bytes(const void *a, const void *b)
+/* What is placed first: no order is best for every net, so all are tried. */
+static double largest(const stretch *s) { return (double)s->bytes; }
+static double longest(const stretch *s) { return s->last - s->first; }
+static double earliest(const stretch *s) { return -s->first; }
+static double most_of_both(const stretch *s)
+{
+    return (double)s->bytes * (s->last - s->first + 1);
+}
+
+typedef double urgency(const stretch *s);
+static urgency *const urgencies[] = {largest, longest, earliest, most_of_both};
+enum { URGENCIES = sizeof urgencies / sizeof *urgencies };
+
+static int by_urgency(const void *a, const void *b)
 {
     const stretch *const *x = a, *const *y = b;
 
+    if ((*x)->urgency != (*y)->urgency)
+        return (*x)->urgency < (*y)->urgency ? 1 : -1;
     if ((*x)->bytes != (*y)->bytes) return (*x)->bytes < (*y)->bytes ? 1 : -1;
     return *x < *y ? -1 : *x > *y;
 }
@@ -113,12 +128,15 @@ static size_t lowest(const stretch *s, stretch *const *placed, int n)
     return at;
 }
 
-static size_t place(stretch *s, stretch **order, int n)
+static size_t place(stretch *s, stretch **order, int n, urgency *first)
 {
     size_t top = 0;
 
-    for (int i = 0; i < n; i++) order[i] = &s[i];
-    qsort(order, (size_t)n, sizeof *order, by_bytes);
+    for (int i = 0; i < n; i++) {
+        order[i] = &s[i];
+        s[i].urgency = first(&s[i]);
+    }
+    qsort(order, (size_t)n, sizeof *order, by_urgency);
     for (int i = 0; i < n; i++) {
         if (!order[i]->bytes) continue;
         order[i]->at = lowest(order[i], order, i);
@@ -126,6 +144,34 @@ static size_t place(stretch *s, stretch **order, int n)
             top = order[i]->at + order[i]->bytes;
     }
     return top;
+}
+
+static size_t place_best(stretch *s, stretch **order, int n)
+{
+    size_t least = SIZE_MAX;
+    int best = 0;
+
+    for (int k = 0; k < URGENCIES; k++) {
+        const size_t bytes = place(s, order, n, urgencies[k]);
+
+        if (bytes >= least) continue;
+        least = bytes;
+        best = k;
+    }
+    return place(s, order, n, urgencies[best]);
+}
+
+static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
+
+/* b lives on in the place of a, with room for the spare rows of both. */
+static void join(stretch *a, stretch *b)
+{
+    const size_t after = larger(a->bytes - a->before, b->bytes - b->before);
+
+    a->before = larger(a->before, b->before);
+    a->bytes = a->before + after;
+    if (b->last > a->last) a->last = b->last;
+    b->bytes = 0;
 }
 
 static weft_status place_values(const weft_graph *g, weft_layout *l, stretch *s,
@@ -140,11 +186,9 @@ static weft_status place_values(const weft_graph *g, weft_layout *l, stretch *s,
 
         if (into == WEFT_NONE) continue;
         home[g->node[i].out] = into;
-        if (s[g->node[i].out].last > s[into].last)
-            s[into].last = s[g->node[i].out].last;
-        s[g->node[i].out].bytes = 0;
+        join(&s[into], &s[g->node[i].out]);
     }
-    l->bytes = place(s, order, g->nvalues);
+    l->bytes = place_best(s, order, g->nvalues);
     for (int v = 0; v < g->nvalues; v++)
         l->offset[v] = s[home[v]].at + s[home[v]].before;
     return WEFT_OK;
