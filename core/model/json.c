@@ -91,26 +91,52 @@ const char *weft_json_kind(const json_t *value)
 
 /* ---- the object ---------------------------------------------------------- */
 
+/* Python writes infinities as bare words, which JSON does not know; where a
+ * model's config has one, it stands for "no limit": the same as null. */
+static void forget_infinities(char *text, size_t bytes)
+{
+    static const char *const word[] = {"-Infinity", "Infinity"};
+    bool quoted = false;
+
+    for (size_t i = 0; i < bytes; i++) {
+        if (text[i] == '"') quoted = !quoted;
+        if (quoted && text[i] == '\\') i++;
+        for (int k = 0; k < 2 && !quoted && i < bytes; k++) {
+            const size_t n = strlen(word[k]);
+
+            if (bytes - i < n || memcmp(text + i, word[k], n) != 0) continue;
+            memset(text + i, ' ', n);
+            memcpy(text + i, "null", 4);
+        }
+    }
+}
+
 weft_status weft_json_parse(const char *name, const void *text, size_t bytes,
                             weft_json **json)
 {
-    weft_json *new;
+    weft_json *made;
     weft_status status;
+    char *copy;
 
     if (bytes > MOST_BYTES)
         return weft_fail(WEFT_EINPUT, "%s: is longer than %d bytes", name,
                          MOST_BYTES);
-    new = calloc(1, sizeof *new);
-    if (new == NULL) return weft_fail(WEFT_ENOMEM, "%s: out of memory", name);
-    new->name = strdup(name);
-    new->read = json_object();
-    status = new->name &&new->read
-                 ? weft_json_tree(name, text, bytes, &new->root)
-                 : weft_fail(WEFT_ENOMEM, "%s: out of memory", name);
+    made = calloc(1, sizeof *made);
+    if (made == NULL) return weft_fail(WEFT_ENOMEM, "%s: out of memory", name);
+    made->name = strdup(name);
+    made->read = json_object();
+    copy = malloc(bytes + 1);
+    status = weft_fail(WEFT_ENOMEM, "%s: out of memory", name);
+    if (made->name != NULL && made->read != NULL && copy != NULL) {
+        memcpy(copy, text, bytes);
+        forget_infinities(copy, bytes);
+        status = weft_json_tree(name, copy, bytes, &made->root);
+    }
+    free(copy);
     if (status == WEFT_OK)
-        *json = new;
+        *json = made;
     else
-        weft_json_free(new);
+        weft_json_free(made);
     return status;
 }
 

@@ -22,7 +22,7 @@
 typedef struct weft_json weft_json;
 
 /* At most 16 MiB, an object at the top, nested at most 64 deep, no duplicate
- * keys. */
+ * keys. Infinity and -Infinity, as Python writes them, count as null. */
 weft_status weft_json_read(const char *path, weft_json **json);
 weft_status weft_json_parse(const char *name, const void *text, size_t bytes,
                             weft_json **json);
