@@ -12,6 +12,8 @@ check_c_source_compiles("
 int main(void) { return 0; }" WEFT_X86_64)
 
 # Kernels are always optimised: without it a register tile is no such thing.
+# Under sanitizers less so: compiling them takes minutes otherwise.
+set(WEFT_KERNEL_OPTIMISATION $<IF:$<BOOL:${WEFT_SANITIZE}>,-O1,-O3>)
 # Where vectors are loops over lanes, more than -O1 only takes longer.
 function(weft_kernels isa)
   add_library(weft_cpu_${isa} OBJECT ${FAST_SOURCES})
