@@ -8,6 +8,8 @@
 #include "core/device/cpu/fast/vec.h"
 #include "core/device/device.h"
 
+enum { EXPS = 4 }; /* most vectors at once in what follows */
+
 /* c[0] + c[1] x + ... + c[n-1] x^(n-1) */
 INLINE vf vpoly(vf x, const float *c, int n)
 {
@@ -17,22 +19,46 @@ INLINE vf vpoly(vf x, const float *c, int n)
 }
 
 /* 2^x for x below 127.5, clamped at 2^-126: x is rounded to n + f with
- * |f| <= 1/2, n goes into the exponent, f into a polynomial (error 8e-8). */
-INLINE vf vexp2(vf x)
+ * |f| <= 1/2, n goes into the exponent, f into a polynomial (error 8e-8). It is
+ * one long chain of dependent steps, so several vectors walk it in step. */
+INLINE void vexp2s(int count, vf *x)
 {
     static const float c[] = {1.0f,          6.9314718e-1f, 2.4022648e-1f,
                               5.5503324e-2f, 9.6184374e-3f, 1.3398873e-3f,
                               1.5353361e-4f};
     const vf magic = vset(12582912.0f); /* 1.5 * 2^23: low bits become n */
-    x = vmax(vset(-126.0f), x);
-    const vf k = x + magic, f = x - (k - magic);
-    return vpow2(vpoly(f, c, 7), k);
+    vf k[EXPS], p[EXPS];
+    UNROLL for (int i = 0; i < count; i++) x[i] = vmax(vset(-126.0f), x[i]);
+    UNROLL for (int i = 0; i < count; i++) k[i] = x[i] + magic;
+    UNROLL for (int i = 0; i < count; i++) x[i] -= k[i] - magic;
+    UNROLL for (int i = 0; i < count; i++) p[i] = vset(c[6]);
+    UNROLL for (int j = 5; j >= 0; j--)
+    {
+        UNROLL for (int i = 0; i < count; i++) p[i] =
+            vfma(p[i], x[i], vset(c[j]));
+    }
+    UNROLL for (int i = 0; i < count; i++) x[i] = vpow2(p[i], k[i]);
+}
+
+INLINE vf vexp2(vf x)
+{
+    vexp2s(1, &x);
+    return x;
+}
+
+INLINE void vsilus(int count, vf *x)
+{
+    vf e[EXPS];
+    UNROLL for (int i = 0; i < count; i++) e[i] =
+        vmin(vset(126.0f), x[i] * vset(-1.44269504f));
+    vexp2s(count, e);
+    UNROLL for (int i = 0; i < count; i++) x[i] = x[i] / (vset(1.0f) + e[i]);
 }
 
 INLINE vf vsilu(vf x)
 {
-    const vf e = vexp2(vmin(vset(126.0f), x * vset(-1.44269504f)));
-    return x / (vset(1.0f) + e);
+    vsilus(1, &x);
+    return x;
 }
 
 /* erfc(z) = exp(-z^2) t P(t), t = 1 / (1 + 0.35 z), for z >= 0: the tail of the

@@ -14,8 +14,8 @@ enum {
     BLOCK = 256,          /* keys per block: part of the result */
     KSUM = 256,           /* most terms of a scalar product per chunk: too */
     QROWS = 12,           /* queries at a time: their scores stay in L1 */
-    CHUNK = 384,          /* most queries of a task */
-    CHUNK_BYTES = 1 << 19 /* of their state */
+    CHUNK = 1024,         /* most queries of a task */
+    CHUNK_BYTES = 1 << 20 /* of their state */
 };
 
 typedef struct job {
@@ -114,6 +114,19 @@ static void pack_values(const block *b, int c, int dim, float *out)
 
 /* ---- softmax ------------------------------------------------------------- */
 
+/* Scores become weights, which join the sums of their lanes. */
+INLINE void soften_vectors(int count, float *s, float most, vf *total)
+{
+    vf x[EXPS];
+    UNROLL for (int i = 0; i < count; i++) x[i] = vld(s + i * VL) - vset(most);
+    vexp2s(count, x);
+    UNROLL for (int i = 0; i < count; i++)
+    {
+        total[i % UNITS] += x[i];
+        vst(s + i * VL, x[i]);
+    }
+}
+
 /* n scores of one query become weights; returns the factor for all that was
  * summed before. Scores up to a multiple of 16 count as minus infinity. */
 static float soften(float *s, int n, float *top, float *sum)
@@ -127,12 +140,10 @@ static float soften(float *s, int n, float *top, float *sum)
             most[u] = vmax(most[u], vld(s + i + u * VL));
     for (int u = 1; u < UNITS; u++) most[0] = vmax(most[0], most[u]);
     const float old = *top, now = vhmax(most[0]);
-    for (int i = 0; i < padded; i += LANES)
-        for (int u = 0; u < UNITS; u++) {
-            const vf p = vexp2(vld(s + i + u * VL) - vset(now));
-            total[u] += p;
-            vst(s + i + u * VL, p);
-        }
+    int i = 0;
+    for (; i + EXPS * VL <= padded; i += EXPS * VL)
+        soften_vectors(EXPS, s + i, now, total);
+    for (; i < padded; i += LANES) soften_vectors(UNITS, s + i, now, total);
     float keep[VL] = {1};
     if (old != now) vst(keep, vexp2(vset(old - now)));
     *top = now;

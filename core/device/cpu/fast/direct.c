@@ -1,6 +1,61 @@
 /* direct.c - linear layers and convolutions of any kernel and stride. */
 #include "core/device/cpu/fast/pixels.h"
 
+/* ---- few channels: pixels side by side ------------------------------------
+ */
+
+/* With a handful of channels every tap would be a segment of a few steps; so
+ * the inputs of each pixel are put in a row, [tap][channel]. */
+enum { GATHER_K = 64, GATHER_M = 96 };
+
+static bool gathers(const weft_conv *c)
+{
+    return c->kh > 1 && !c->cin[1] && c->kh * c->kw * c->cin[0] <= GATHER_K;
+}
+
+/* A few floats, or zeros; a call of memcpy would take longer. */
+INLINE void copy(float *out, const float *p, int n)
+{
+    int i = 0;
+    if (p) {
+        for (; i + 4 <= n; i += 4) memcpy(out + i, p + i, 4 * sizeof *out);
+        for (; i < n; i++) out[i] = p[i];
+    } else {
+        for (; i < n; i++) out[i] = 0;
+    }
+}
+
+static void gather_pixel(const weft_conv_args *a, int y, int s, int x,
+                         float *out)
+{
+    const weft_conv *c = a->conv;
+    const int cin = c->cin[0], left = x * c->stride - c->pad_left;
+    const bool inside = c->up == 1 && left >= 0 && left + c->kw <= a->w;
+    const int run = inside ? c->kw * cin : cin; /* floats that lie together */
+    for (int ky = 0; ky < c->kh; ky++)
+        for (int kx = 0; kx < c->kw; kx += run / cin, out += run) {
+            const float *p = pixel(a, 0, y * c->stride + ky - c->pad_top, s,
+                                   left + kx, NULL);
+            copy(out, p, run);
+        }
+}
+
+/* rows[i] points to what pixel p0 + i gathers, in `to`. */
+static void gather(const weft_conv_args *a, ptrdiff_t p0, int m, float *to,
+                   const float **rows, int *sample)
+{
+    const ptrdiff_t line = (ptrdiff_t)a->n * a->wout;
+    int y = (int)(p0 / line), s = (int)(p0 % line) / a->wout,
+        x = (int)(p0 % a->wout);
+    for (int i = 0; i < m; i++, to += GATHER_K) {
+        sample[i] = s;
+        rows[i] = to;
+        gather_pixel(a, y, s, x, to);
+        if (++x == a->wout) x = 0, s++;
+        if (s == a->n) s = 0, y++;
+    }
+}
+
 /* ---- the sum: taps, inputs, channels, in chunks ---------------------------
  */
 
@@ -16,6 +71,11 @@ static int next_chunk(const weft_conv *c, walk *w, const float *const *rows,
     const int taps = c->kh * c->kw, nsrc = inputs(c);
     int ns = 0;
     *k = 0;
+    if (gathers(c)) {
+        *k = taps * c->cin[0];
+        s[0] = (segment){rows, 0, *k};
+        return w->tap++ == 0;
+    }
     while (w->tap < taps && ns < MAX_SEGMENTS) {
         const int cin = c->cin[w->src];
         const int n = min_int(part_length(cin), cin - w->k0);
@@ -56,10 +116,9 @@ static void pack_panel(const weight_view *w, weft_variant v, int n0, char *dst)
             memset(line, 0, sizeof line);
             if (n0 + j < c->cout) ISA(weight_read)(w, n0 + j, k0, nk, line);
             for (int i = 0; i < nk; i++)
-                for (int t = 0; t < taps; t++)
-                    ISA(weight_write)
-                    (dst, ((size_t)t * k + k0 + i) * cols + j,
-                     line[i * taps + t], v.dtype);
+                for (int t = 0; t < taps; t++) ISA(weight_write)
+            (dst, ((size_t)t * k + k0 + i) * cols + j, line[i * taps + t],
+             v.dtype);
         }
 }
 
@@ -91,7 +150,7 @@ typedef struct job {
 
 /* A worker's scratch. */
 typedef struct room {
-    float *zero, *sums;
+    float *zero, *sums, *gathered;
     const float **rows;
     int *sample;
 } room;
@@ -103,6 +162,8 @@ static size_t room_lay(const weft_conv *c, char *base, room *r)
     at += zero_line(c) * sizeof(float);
     r->sums = (float *)(base + at);
     at += (size_t)MAX_M * NR * sizeof(float);
+    r->gathered = (float *)(base + at);
+    if (gathers(c)) at += (size_t)GATHER_M * GATHER_K * sizeof(float);
     r->rows = (const float **)(base + at);
     at += (size_t)c->kh * c->kw * inputs(c) * MAX_M * sizeof *r->rows;
     r->sample = (int *)(base + at);
@@ -128,14 +189,29 @@ INLINE void finish_lanes(const weft_conv_args *a, const room *r, int m,
     }
 }
 
+/* The commonest end, bias alone. */
+static void finish_bias(const weft_conv_args *a, const room *r, int m,
+                        ptrdiff_t p0, int n, int u)
+{
+    const vf b = bias_lanes(a, 0, n, VL);
+    const int cout = a->conv->cout;
+    const float *s = r->sums + u * VL;
+    float *out = a->out + p0 * cout + n;
+    for (int i = 0; i < m; i++, s += NR, out += cout) vst(out, vld(s) + b);
+}
+
 static void finish(const weft_conv_args *a, const room *r, int m, ptrdiff_t p0,
                    int n, int u)
 {
-    const int left = a->conv->cout - n;
-    if (left >= VL)
-        finish_lanes(a, r, m, p0, n, u, VL);
-    else
+    const weft_conv *c = a->conv;
+    const int left = c->cout - n;
+    if (left < VL)
         finish_lanes(a, r, m, p0, n, u, left);
+    else if (c->act == WEFT_LINEAR && c->post == WEFT_LINEAR && c->scale == 1 &&
+             !a->res && !a->bias_n)
+        finish_bias(a, r, m, p0, n, u);
+    else
+        finish_lanes(a, r, m, p0, n, u, VL);
 }
 
 static void panel(const job *j, const room *r, int m, ptrdiff_t p0, int n0)
@@ -164,8 +240,12 @@ static void direct_task(void *arg, int i, int worker)
     const int m = part_begin(j->pixels, block + 1, j->blocks) - m0;
     room r;
     room_lay(c, weft_pool_scratch(j->pool, worker), &r);
-    memset(r.zero, 0, zero_line(c) * sizeof *r.zero);
-    pixel_table(j->a, j->p0 + m0, m, r.zero, r.rows, r.sample);
+    if (gathers(c)) {
+        gather(j->a, j->p0 + m0, m, r.gathered, r.rows, r.sample);
+    } else {
+        memset(r.zero, 0, zero_line(c) * sizeof *r.zero);
+        pixel_table(j->a, j->p0 + m0, m, r.zero, r.rows, r.sample);
+    }
     const int end = part_begin(j->panels, part + 1, j->parts);
     for (int p = part_begin(j->panels, part, j->parts); p < end; p++)
         panel(j, &r, m, j->p0 + m0, p * NR);
@@ -175,6 +255,7 @@ static void direct_task(void *arg, int i, int worker)
 static int block_pixels(const weft_conv *c)
 {
     const int k = c->cin[0] + c->cin[1];
+    if (gathers(c)) return GATHER_M;
     return max_int(48, min_int(MAX_M, 65536 / max_int(k, 1) / MR * MR));
 }
 

@@ -93,8 +93,11 @@ typedef void tile_fn(int m0, const segment *s, int ns, const void *b, float *c,
     NAMES8(nv, t), NAME(9, nv, t), NAME(10, nv, t), NAME(11, nv, t),           \
         NAME(12, nv, t)
 TILES12(1, F32)
-TILES12(2, F32) TILES8(3, F32) TILES12(1, F16) TILES12(2, F16) TILES12(1, BF16)
-    TILES12(2, BF16) static const int rows_of[3] = {12, 12, 8};
+TILES12(2, F32)
+TILES8(3, F32) TILES12(1, F16) TILES12(2, F16) TILES12(1, BF16)
+    TILES12(2, BF16) enum {
+        ROWS3 = 8
+    };
 static tile_fn *const tiles[3][3][12] = {
     [WEFT_F32] = {{NAMES12(1, F32)}, {NAMES12(2, F32)}, {NAMES8(3, F32)}},
     [WEFT_F16] = {{NAMES12(1, F16)}, {NAMES12(2, F16)}},
@@ -102,8 +105,11 @@ static tile_fn *const tiles[3][3][12] = {
 };
 #else
 TILES6(1, F32)
-TILES6(2, F32) TILES4(3, F32) TILES6(1, F16) TILES6(2, F16) TILES6(1, BF16)
-    TILES6(2, BF16) static const int rows_of[3] = {6, 6, 4};
+TILES6(2, F32)
+TILES4(3, F32) TILES6(1, F16) TILES6(2, F16) TILES6(1, BF16)
+    TILES6(2, BF16) enum {
+        ROWS3 = 4
+    };
 static tile_fn *const tiles[3][3][6] = {
     [WEFT_F32] = {{NAMES6(1, F32)}, {NAMES6(2, F32)}, {NAMES4(3, F32)}},
     [WEFT_F16] = {{NAMES6(1, F16)}, {NAMES6(2, F16)}},
@@ -115,19 +121,25 @@ static tile_fn *const tiles[3][3][6] = {
  * the latency anyway. */
 enum { FETCH_TILES = 64 };
 
+/* Integer division costs as much as several steps. */
+static int quotient(int a, int b) { return (int)((float)a / (float)b); }
+
 /* Rows are cut evenly, 16 = 6 + 5 + 5 and not 6 + 6 + 4: a tile of few rows
  * cannot hide the latency of fma. */
 void ISA(chunk)(int m, const segment *s, int ns, const void *b, weft_dtype t,
                 int nv, float *c, ptrdiff_t ldc, bool add, const void *next)
 {
-    int k = 0;
+    int k = 0, rows = nv == 3 ? ROWS3 : MR;
     for (int g = 0; g < ns; g++) k += s[g].k;
-    const int nt = ceil_div(m, rows_of[nv - 1]);
-    const size_t bytes = (size_t)k * nv * VL * weft_dtype_size(t);
-    const int lines = (int)(bytes / 64) / nt;
-    fetch f = {next, nt > FETCH_TILES ? 0 : (4 * lines + k - 1) / k};
-    for (int i = 0; i < nt; i++, f.at += (size_t)lines * 64) {
-        const int m0 = i * m / nt, m1 = (i + 1) * m / nt;
+    const int nt = nv == 3 ? ceil_div(m, ROWS3) : ceil_div(m, MR);
+    int missing = nt * rows - m; /* spread over the last tiles */
+    for (; missing >= nt; missing -= nt) rows--;
+    const int all = (int)((size_t)k * nv * VL * weft_dtype_size(t) / 64);
+    const int lines = quotient(all, nt);
+    fetch f = {next, nt > FETCH_TILES ? 0 : quotient(4 * lines + k - 1, k)};
+    for (int i = 0, m0 = 0; i < nt; i++, f.at += (size_t)lines * 64) {
+        const int m1 = m0 + rows - (i >= nt - missing);
         tiles[t][nv - 1][m1 - m0 - 1](m0, s, ns, b, c + m0 * ldc, ldc, add, f);
+        m0 = m1;
     }
 }

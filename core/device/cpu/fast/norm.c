@@ -3,12 +3,19 @@
 
 /* ---- moments ------------------------------------------------------------- */
 
-/* Channels summed side by side. Each has sums of its own, in double, so that
- * no order depends on the width of a vector. */
-enum { SIDE = 8 };
+/* Channels summed side by side, a cache line. Each has sums of its own, in
+ * double, so that no order depends on the width of a vector. */
+enum { SIDE = 16, DL = 4, UNIT = SIDE / DL, AHEAD = 6 };
 
-typedef double side __attribute__((vector_size(SIDE * sizeof(double))));
-typedef float side_f __attribute__((vector_size(SIDE * sizeof(float))));
+typedef double vd __attribute__((vector_size(DL * sizeof(double))));
+typedef float vs __attribute__((vector_size(DL * sizeof(float))));
+
+INLINE vd vd_load(const float *p)
+{
+    vs x;
+    memcpy(&x, p, sizeof x);
+    return __builtin_convertvector(x, vd);
+}
 
 typedef struct moments_job {
     const weft_moments_args *a;
@@ -18,18 +25,24 @@ typedef struct moments_job {
  * pixel: deviations are small, squares do not cancel. */
 INLINE void side_sums(const float *p, int c, int w, double *sum, double *square)
 {
-    side s = {0}, q = {0}, first;
-    side_f x;
-    memcpy(&x, p, sizeof x);
-    first = __builtin_convertvector(x, side);
-    for (int i = 1; i < w; i++) {
-        memcpy(&x, p + (ptrdiff_t)i * c, sizeof x);
-        const side d = __builtin_convertvector(x, side) - first;
-        s += d;
-        q += d * d;
+    vd s[UNIT], q[UNIT], first[UNIT];
+    UNROLL for (int u = 0; u < UNIT; u++)
+    {
+        first[u] = vd_load(p + u * DL);
+        s[u] = q[u] = first[u] - first[u];
     }
-    memcpy(sum, &s, sizeof s);
-    memcpy(square, &q, sizeof q);
+    for (int i = 1; i < w; i++) {
+        const float *x = p + (ptrdiff_t)i * c;
+        vprefetch(x + (ptrdiff_t)AHEAD * c);
+        UNROLL for (int u = 0; u < UNIT; u++)
+        {
+            const vd d = vd_load(x + u * DL) - first[u];
+            s[u] += d;
+            q[u] += d * d;
+        }
+    }
+    memcpy(sum, s, sizeof s);
+    memcpy(square, q, sizeof q);
 }
 
 static void channel_sums(const float *p, int c, int w, double *sum,
@@ -101,46 +114,73 @@ typedef struct run_job {
     int first, runs; /* first row times samples; runs per row and sample */
 } run_job;
 
-INLINE void affine_lanes(const weft_affine_args *a, const float *in,
-                         const float *mul, const float *add, float *out,
-                         int lanes)
+INLINE void affine_vectors(int count, weft_act act, const float *in,
+                           const float *mul, const float *add, float *out,
+                           int lanes)
 {
-    vf x = vload(in, lanes);
-    if (mul) x = vfma(x, vload(mul, lanes), vload(add, lanes));
-    vstore(out, vact(a->act, x), lanes);
+    vf x[EXPS];
+    UNROLL for (int i = 0; i < count; i++)
+    {
+        x[i] = vload(in + i * VL, lanes);
+        if (mul)
+            x[i] = vfma(x[i], vload(mul + i * VL, lanes),
+                        vload(add + i * VL, lanes));
+    }
+    if (act == WEFT_SILU)
+        vsilus(count, x);
+    else
+        UNROLL for (int i = 0; i < count; i++) x[i] = vact(act, x[i]);
+    UNROLL for (int i = 0; i < count; i++) vstore(out + i * VL, x[i], lanes);
 }
 
-INLINE void affine_pixel(const weft_affine_args *a, const float *in, int c,
-                         const float *mul, const float *add, float *out)
+INLINE void affine_pixel(weft_act act, const float *in, int c, const float *mul,
+                         const float *add, float *out)
 {
     int k = 0;
+    for (; k + EXPS * VL <= c; k += EXPS * VL)
+        affine_vectors(EXPS, act, in + k, mul ? mul + k : NULL,
+                       mul ? add + k : NULL, out + k, VL);
     for (; k + VL <= c; k += VL)
-        affine_lanes(a, in + k, mul ? mul + k : NULL, add ? add + k : NULL,
-                     out + k, VL);
+        affine_vectors(1, act, in + k, mul ? mul + k : NULL,
+                       mul ? add + k : NULL, out + k, VL);
     if (k < c)
-        affine_lanes(a, in + k, mul ? mul + k : NULL, add ? add + k : NULL,
-                     out + k, c - k);
+        affine_vectors(1, act, in + k, mul ? mul + k : NULL,
+                       mul ? add + k : NULL, out + k, c - k);
+}
+
+/* Pixels x0 .. x1 of a line: one sample's row. */
+INLINE void affine_run(weft_act act, const weft_affine_args *a, int line,
+                       int x0, int x1, bool scaled)
+{
+    const int c = a->c[0], total = c + a->c[1];
+    const ptrdiff_t of = (ptrdiff_t)(line % a->n) * total;
+    const float *mul = scaled ? a->mul + of : NULL;
+    const float *add = scaled ? a->add + of : NULL;
+    for (int x = x0; x < x1; x++) {
+        const ptrdiff_t p = (ptrdiff_t)line * a->w + x;
+        float *out = a->out + p * total;
+        affine_pixel(act, a->in[0] + p * c, c, mul, add, out);
+        if (a->c[1])
+            affine_pixel(act, a->in[1] + p * a->c[1], a->c[1],
+                         scaled ? mul + c : NULL, scaled ? add + c : NULL,
+                         out + c);
+    }
 }
 
 static void affine_task(void *arg, int i, int worker)
 {
     const run_job *j = arg;
     const weft_affine_args *a = j->a;
-    const int line = j->first + i / j->runs, s = line % a->n;
-    const int x1 = part_begin(a->w, i % j->runs + 1, j->runs);
-    const int total = a->c[0] + a->c[1];
-    const float *mul = a->mul ? a->mul + (ptrdiff_t)s * total : NULL;
-    const float *add = a->mul ? a->add + (ptrdiff_t)s * total : NULL;
+    const int line = j->first + i / j->runs, part = i % j->runs;
+    const int x0 = part_begin(a->w, part, j->runs);
+    const int x1 = part_begin(a->w, part + 1, j->runs);
     (void)worker;
-    for (int x = part_begin(a->w, i % j->runs, j->runs); x < x1; x++) {
-        const ptrdiff_t p = (ptrdiff_t)line * a->w + x;
-        float *out = a->out + p * total;
-        affine_pixel(a, a->in[0] + p * a->c[0], a->c[0], mul, add, out);
-        if (a->c[1])
-            affine_pixel(a, a->in[1] + p * a->c[1], a->c[1],
-                         mul ? mul + a->c[0] : NULL, mul ? add + a->c[0] : NULL,
-                         out + a->c[0]);
-    }
+    if (a->mul && a->act == WEFT_SILU)
+        affine_run(WEFT_SILU, a, line, x0, x1, true);
+    else if (a->mul && a->act == WEFT_LINEAR)
+        affine_run(WEFT_LINEAR, a, line, x0, x1, true);
+    else
+        affine_run(a->act, a, line, x0, x1, a->mul != NULL);
 }
 
 static int runs_of(int w, int c)
