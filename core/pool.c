@@ -17,9 +17,7 @@
 #include <sys/mman.h>
 #include <time.h>
 
-#if defined __x86_64__
-#include <immintrin.h>
-#endif
+#include "core/device/processor.h"
 
 enum { SPIN_NS = 50000, SPINS = 64 };
 #define CLOSED 0xffffffffu
@@ -50,42 +48,6 @@ struct weft_pool {
     pthread_cond_t work, finished;
     atomic_int sleepers, waiting;
 };
-
-/* ---- the processor ------------------------------------------------------- */
-
-/* Denormals count as zero. Returns what was before. */
-static uint64_t flush_denormals(void)
-{
-    uint64_t old = 0;
-#if defined __x86_64__
-    old = _mm_getcsr();
-    _mm_setcsr((unsigned)old | 0x8040); /* flush to zero, denormals are zero */
-#elif defined __aarch64__
-    __asm__ volatile("mrs %0, fpcr" : "=r"(old));
-    __asm__ volatile("msr fpcr, %0" : : "r"(old | 1u << 24));
-#endif
-    return old;
-}
-
-static void restore_denormals(uint64_t old)
-{
-#if defined __x86_64__
-    _mm_setcsr((unsigned)old);
-#elif defined __aarch64__
-    __asm__ volatile("msr fpcr, %0" : : "r"(old));
-#else
-    (void)old;
-#endif
-}
-
-static void relax(void)
-{
-#if defined __x86_64__
-    _mm_pause();
-#elif defined __aarch64__
-    __asm__ volatile("yield");
-#endif
-}
 
 static int64_t now_ns(void)
 {
@@ -135,7 +97,7 @@ static uint64_t next_ticket(weft_pool *p, uint64_t seen)
             const uint64_t t =
                 atomic_load_explicit(&p->ticket, memory_order_acquire);
             if (t >> 32 != seen >> 32) return t;
-            relax();
+            weft_processor_relax();
         }
     } while (now_ns() - start < SPIN_NS);
     pthread_mutex_lock(&p->lock);
@@ -151,7 +113,7 @@ static uint64_t next_ticket(weft_pool *p, uint64_t seen)
 static void *work(void *arg)
 {
     worker *w = arg;
-    flush_denormals();
+    weft_processor_flush_denormals();
     for (uint64_t seen = 0; (seen = next_ticket(w->pool, seen)) != STOP;)
         while (do_task(w->pool, w->index)) {
         }
@@ -177,7 +139,8 @@ static void finish(weft_pool *p, int n)
 {
     const int64_t start = now_ns();
     while (atomic_load(&p->done) != n && now_ns() - start < SPIN_NS) {
-        for (int i = 0; i < SPINS && atomic_load(&p->done) != n; i++) relax();
+        for (int i = 0; i < SPINS && atomic_load(&p->done) != n; i++)
+            weft_processor_relax();
         poll(p);
     }
     if (atomic_load(&p->done) == n) return;
@@ -214,12 +177,12 @@ static void run_together(weft_pool *p, int n, weft_task *fn, void *arg)
 void weft_pool_run(weft_pool *p, int n, weft_task *fn, void *arg)
 {
     if (n <= 0) return;
-    const uint64_t old = flush_denormals();
+    const uint64_t old = weft_processor_flush_denormals();
     if (p->size == 1 || n == 1)
         run_alone(p, n, fn, arg);
     else
         run_together(p, n, fn, arg);
-    restore_denormals(old);
+    weft_processor_restore_denormals(old);
 }
 
 /* ---- life ---------------------------------------------------------------- */

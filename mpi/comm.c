@@ -32,13 +32,14 @@ static bool launched(void)
 static weft_status check_launcher(int size)
 {
     const char *tasks = getenv("SLURM_STEP_NUM_TASKS");
-    const int want = tasks ? atoi(tasks) : 1;
+    const long want = tasks ? strtol(tasks, NULL, 10) : 1;
 
     if (want > 1 && size == 1)
-        return weft_fail(WEFT_EINPUT,
-                         "the launcher started %d tasks but MPI sees one rank: "
-                         "srun needs --mpi=pmix (or use mpirun)",
-                         want);
+        return weft_fail(
+            WEFT_EINPUT,
+            "the launcher started %ld tasks but MPI sees one rank: "
+            "srun needs --mpi=pmix (or use mpirun)",
+            want);
     return WEFT_OK;
 }
 
