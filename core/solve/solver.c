@@ -165,8 +165,13 @@ static weft_status check_finite(const weft_solver *s, const char *what, int i,
 
 weft_status weft_solver_step(weft_solver *s, int i, weft_denoiser *d, float *x)
 {
+    weft_status st;
+
     WEFT_MUST(i >= 0 && i < s->steps);
-    WEFT_TRY(s->ops->step(s, i, d, x));
+    st = s->ops->step(s, i, d, x);
+    if (st != WEFT_OK)
+        return weft_fail_within(st, "step %d of %d (%s)", i + 1, s->steps,
+                                s->ops->name);
     return check_finite(s, "step", i, x);
 }
 

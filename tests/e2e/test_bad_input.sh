@@ -105,6 +105,10 @@ bad 2 "snake" 2 models.strong.path=option
 model nan
 header "$file" 'o = h["conv_out.bias"]["data_offsets"][0]; body[o:o+2] = b"\0\x7e"'
 bad 1 "not a number" 2 models.strong.path=nan
+bad 1 "step 1 of " 2 models.strong.path=nan
+model deep
+header "$file" 'o = h["conv_in.bias"]["data_offsets"][0]; body[o:o+2] = b"\0\x7e"'
+bad 1 "down_blocks.0.resnets.0.norm1" 2 models.strong.path=deep
 
 for left in picture* latents* .picture* .latents*; do
     if [ -e "$left" ]; then fail "$left was left behind"; fi
