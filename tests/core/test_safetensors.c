@@ -360,7 +360,7 @@ static void refuses_wrong_lengths(void **state)
 
 /* ---- all at once --------------------------------------------------------- */
 
-/* Touch every byte that is handed out: outside the map it would crash. */
+/* Touches every byte: outside the map it would crash. */
 static unsigned sum_of(const weft_st *st)
 {
     unsigned sum = 0;
@@ -397,8 +397,7 @@ static void refuses_every_truncation(void **state)
     free(bytes);
 }
 
-/* A flipped bit is refused or yields other names and numbers, but never
- * anything outside of the file. */
+/* A flipped bit is refused or yields other names and numbers. */
 static void survives_every_bit(void **state)
 {
     size_t n;
@@ -456,7 +455,6 @@ static void refuse_index(const char *text, const char *words)
     assert_non_null(strstr(weft_fail_text(), "m.index.json"));
 }
 
-/* However the lines of the map alternate. */
 static void opens_each_shard_once(void **state)
 {
     weft_st *st;
@@ -498,7 +496,7 @@ static void refuses_wrong_indexes(void **state)
     refuse_index("{\"weight_map\":{\"a\":\"/etc/passwd\"}}", "not the name");
     refuse_index("{\"weight_map\":{\"c\":\"s1\"}}", "tensor \"c\" is not in ");
     refuse_index("{\"weight_map\":{\"a\":\"s0\"}}", "/s0: cannot open");
-    /* s2 is wrong, though the tensor that the map names is not. */
+    /* The tensor that the map names is right, but not the rest. */
     refuse_index("{\"weight_map\":{\"a\":\"s2\"}}", "/s2: the last 1 bytes");
 }
 
