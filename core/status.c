@@ -7,6 +7,13 @@
 
 static _Thread_local char text[2048];
 
+/* Names in hostile files must not steer a terminal. */
+static void disarm(char *s)
+{
+    for (; *s; s++)
+        if (((unsigned char)*s < 0x20 && *s != '\n') || *s == 0x7f) *s = '?';
+}
+
 weft_status weft_fail(weft_status status, const char *fmt, ...)
 {
     va_list args;
@@ -14,6 +21,7 @@ weft_status weft_fail(weft_status status, const char *fmt, ...)
     va_start(args, fmt);
     vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
+    disarm(text);
     return status;
 }
 
