@@ -92,24 +92,22 @@ typedef void tile_fn(int m0, const segment *s, int ns, const void *b, float *c,
 #define NAMES12(nv, t)                                                         \
     NAMES8(nv, t), NAME(9, nv, t), NAME(10, nv, t), NAME(11, nv, t),           \
         NAME(12, nv, t)
-TILES12(1, F32)
-TILES12(2, F32)
-TILES8(3, F32) TILES12(1, F16) TILES12(2, F16) TILES12(1, BF16)
-    TILES12(2, BF16) enum {
-        ROWS3 = 8
-    };
+/* clang-format off */
+TILES12(1, F32) TILES12(2, F32) TILES8(3, F32)
+TILES12(1, F16) TILES12(2, F16) TILES12(1, BF16) TILES12(2, BF16)
+enum { ROWS3 = 8 };
+/* clang-format on */
 static tile_fn *const tiles[3][3][12] = {
     [WEFT_F32] = {{NAMES12(1, F32)}, {NAMES12(2, F32)}, {NAMES8(3, F32)}},
     [WEFT_F16] = {{NAMES12(1, F16)}, {NAMES12(2, F16)}},
     [WEFT_BF16] = {{NAMES12(1, BF16)}, {NAMES12(2, BF16)}},
 };
 #else
-TILES6(1, F32)
-TILES6(2, F32)
-TILES4(3, F32) TILES6(1, F16) TILES6(2, F16) TILES6(1, BF16)
-    TILES6(2, BF16) enum {
-        ROWS3 = 4
-    };
+/* clang-format off */
+TILES6(1, F32) TILES6(2, F32) TILES4(3, F32)
+TILES6(1, F16) TILES6(2, F16) TILES6(1, BF16) TILES6(2, BF16)
+enum { ROWS3 = 4 };
+/* clang-format on */
 static tile_fn *const tiles[3][3][6] = {
     [WEFT_F32] = {{NAMES6(1, F32)}, {NAMES6(2, F32)}, {NAMES4(3, F32)}},
     [WEFT_F16] = {{NAMES6(1, F16)}, {NAMES6(2, F16)}},
