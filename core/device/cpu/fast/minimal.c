@@ -1,55 +1,5 @@
 /* minimal.c - convolutions 3x3 by minimal filtering. */
-#include "core/device/cpu/fast/minimal.h"
-
-/* ---- one-dimensional transforms, in place, elements s apart ---------------
- */
-
-INLINE void transform_in(int m, vf *d, int s)
-{
-    if (m == 2) { /* points 0, 1, -1, infinity */
-        const vf d0 = d[0], d1 = d[s], d2 = d[2 * s], d3 = d[3 * s];
-        d[0] = d2 - d0;
-        d[s] = d1 + d2;
-        d[2 * s] = d2 - d1;
-        d[3 * s] = d3 - d1;
-    } else if (m == 4) {
-        const vf a = vset(POINT_A), b = vset(POINT_B),
-                 aa = vset(POINT_A * POINT_A), bb = vset(POINT_B * POINT_B),
-                 sum = vset(POINT_A * POINT_A + POINT_B * POINT_B),
-                 prod = vset(POINT_A * POINT_A * POINT_B * POINT_B);
-        const vf d0 = d[0], d1 = d[s], d2 = d[2 * s], d3 = d[3 * s],
-                 d4 = d[4 * s], d5 = d[5 * s];
-        const vf e1 = vfnma(bb, d2, d4), o1 = vfnma(bb, d1, d3);
-        const vf e2 = vfnma(aa, d2, d4), o2 = vfnma(aa, d1, d3);
-        d[0] = vfma(prod, d0, vfnma(sum, d2, d4));
-        d[s] = vfma(a, o1, e1);
-        d[2 * s] = vfnma(a, o1, e1);
-        d[3 * s] = vfma(b, o2, e2);
-        d[4 * s] = vfnma(b, o2, e2);
-        d[5 * s] = vfma(prod, d1, vfnma(sum, d3, d5));
-    }
-}
-
-INLINE void transform_out(int m, vf *d, int s)
-{
-    if (m == 2) {
-        const vf d0 = d[0], d1 = d[s], d2 = d[2 * s], d3 = d[3 * s];
-        d[0] = d0 + (d1 + d2);
-        d[s] = (d1 - d2) + d3;
-    } else if (m == 4) {
-        const vf a = vset(POINT_A), b = vset(POINT_B);
-        const vf aa = vset(POINT_A * POINT_A), bb = vset(POINT_B * POINT_B);
-        const vf aaa = vset(POINT_A * POINT_A * POINT_A);
-        const vf bbb = vset(POINT_B * POINT_B * POINT_B);
-        const vf s1 = d[s] + d[2 * s], t1 = d[s] - d[2 * s];
-        const vf s2 = d[3 * s] + d[4 * s], t2 = d[3 * s] - d[4 * s];
-        const vf d5 = d[5 * s];
-        d[0] = (d[0] + s1) + s2;
-        d[s] = vfma(a, t1, b * t2);
-        d[2 * s] = vfma(aa, s1, bb * s2);
-        d[3 * s] = vfma(aaa, t1, vfma(bbb, t2, d5));
-    }
-}
+#include "core/device/cpu/fast/minimal_tile.h"
 
 /* ---- a call -------------------------------------------------------------- */
 
@@ -80,9 +30,13 @@ typedef struct job {
     int t0, t1, k0, k1, n0, n1, parts;
 } job;
 
+/* Many weights pass through the cache once per group, which should be worth it;
+ * with few, V and M had better stay in L2. */
 enum {
-    GROUP_PIXELS = 256, /* at least per pass over the weights */
-    GROUP_TILES = 48,   /* at most, unless that makes too few pixels */
+    GROUP_PIXELS = 256,    /* at least per pass over the weights */
+    GROUP_TILES = 48,      /* at most, unless that makes too few pixels */
+    SMALL_GROUP = 24,      /* tiles of 36 positions, or as many positions ... */
+    SMALL_BYTES = 3 << 20, /* ... where weights take no more than this */
     V_BYTES = 3 << 19,
     M_BYTES = 1 << 20
 };
@@ -101,15 +55,19 @@ static sizes size_up(const weft_conv *c, int mh, int n, int wout)
     sizes z;
     const int k = channels_of(c), positions = rows_in(mh) * NW;
     const int least = GROUP_PIXELS / (mh * MW);
-    const int fit = (int)(V_BYTES / ((size_t)4 * positions * k));
-    z.group = max_int(least, min_int(fit, GROUP_TILES));
+    const size_t tile = (size_t)4 * positions * k;
+    z.group = tile * c->cout <= SMALL_BYTES
+                  ? SMALL_GROUP * MAX_POSITIONS / positions
+                  : (int)min_int((int)(V_BYTES / tile), GROUP_TILES);
+    z.group = max_int(z.group, least);
     const int line = n * ceil_div(wout, MW);
     z.inputs = z.group + (mh == 1 ? 2 * min_int(line, z.group) : 0);
     const int part = part_length(k), parts = ceil_div(k, part);
     const size_t bytes = (size_t)4 * positions * z.inputs * part;
     const int ranges = ceil_div(parts, max_int(1, (int)(2 * V_BYTES / bytes)));
     z.channels = min_int(k, ceil_div(parts, ranges) * part);
-    z.vchan = (int)off_4k((size_t)z.channels + LANES - 1);
+    const bool tail = c->cin[0] % VL || c->cin[1] % VL; /* it writes behind */
+    z.vchan = (int)off_4k((size_t)z.channels + (tail ? VL - 1 : 0));
     z.vstep = off_4k((size_t)z.inputs * z.vchan);
     z.panels = max_int(1, M_BYTES / (positions * z.group * NR * 4));
     z.panels = min_int(z.panels, ceil_div(c->cout, NR));
@@ -141,54 +99,18 @@ static float *scratch_at(const job *j, int worker, size_t offset)
 
 /* ---- input --------------------------------------------------------------- */
 
-INLINE void transform_tile(int mh, vf *d, float *v, size_t vstep)
-{
-    const int nh = rows_in(mh);
-    UNROLL for (int i = 0; i < nh; i++) transform_in(MW, d + i * NW, 1);
-    if (mh > 1) {
-        UNROLL for (int i = 0; i < NW; i++) transform_in(mh, d + i, NW);
-    }
-    UNROLL for (int i = 0; i < nh * NW; i++) vst(v + i * vstep, d[i]);
-}
-
-/* Channels c0 .. c1 of a tile inside the image: p is its corner. */
-INLINE void tile_inside(int mh, const float *p, ptrdiff_t row, int pixel_step,
-                        int c0, int c1, float *v, size_t vstep)
-{
-    const int nh = rows_in(mh);
-    vf d[MAX_POSITIONS];
-    int c = c0;
-    for (; c + VL <= c1; c += VL, v += VL) {
-        UNROLL for (int i = 0; i < nh * NW; i++) d[i] =
-            vld(p + i / NW * row + i % NW * pixel_step + c);
-        if ((c - c0) % 16 == 0) { /* the next tile's pixels, a line each */
-            UNROLL for (int i = 0; i < nh * MW; i++)
-                vprefetch(p + i / MW * row + (NW + i % MW) * pixel_step + c);
-        }
-        transform_tile(mh, d, v, vstep);
-    }
-    if (c < c1) {
-        UNROLL for (int i = 0; i < nh * NW; i++) d[i] =
-            vld_n(p + i / NW * row + i % NW * pixel_step + c, c1 - c);
-        transform_tile(mh, d, v, vstep);
-    }
-}
-
-/* Any tile: one pointer per pixel. */
-INLINE void tile_anywhere(int mh, const float *const *p, int c0, int c1,
+/* Channels c0 .. c1 of a tile. */
+INLINE void tile_channels(int mh, const window *w, bool table, int c0, int c1,
                           float *v, size_t vstep)
 {
-    const int n = rows_in(mh) * NW;
-    vf d[MAX_POSITIONS];
     int c = c0;
     for (; c + VL <= c1; c += VL, v += VL) {
-        UNROLL for (int i = 0; i < n; i++) d[i] = vld(p[i] + c);
-        transform_tile(mh, d, v, vstep);
+        if (!table && (c - c0) % 16 == 0) /* the next tile's, a line each */
+            UNROLL for (int i = 0; i < rows_in(mh) * MW; i++) vprefetch(
+                w->corner + i / MW * w->row + (NW + i % MW) * w->step + c);
+        tile_positions(mh, w, table, c, VL, v, vstep);
     }
-    if (c < c1) {
-        for (int i = 0; i < n; i++) d[i] = vld_n(p[i] + c, c1 - c);
-        transform_tile(mh, d, v, vstep);
-    }
+    if (c < c1) tile_positions(mh, w, table, c, c1 - c, v, vstep);
 }
 
 /* Channels c0 .. c1 of input src, of the tile whose first pixel is (y, x). */
@@ -197,18 +119,19 @@ INLINE void tile_in(int mh, const job *j, int src, int c0, int c1, int y, int s,
 {
     const weft_conv_args *a = j->a;
     const int nh = rows_in(mh), cin = a->conv->cin[src];
+    window w;
     if (a->conv->up != 2 && x >= 0 && x + NW <= a->w && y + nh - 1 <= j->last) {
-        const ptrdiff_t row = (ptrdiff_t)a->n * a->w * cin;
-        tile_inside(mh, pixel(a, src, y, s, x, zero), row, cin, c0, c1, v,
-                    j->z.vstep);
+        w.corner = pixel(a, src, y, s, x, zero);
+        w.row = (ptrdiff_t)a->n * a->w * cin;
+        w.step = cin;
+        tile_channels(mh, &w, false, c0, c1, v, j->z.vstep);
         return;
     }
-    const float *p[MAX_POSITIONS];
     for (int i = 0; i < nh * NW; i++)
-        p[i] = y + i / NW > j->last
-                   ? zero
-                   : pixel(a, src, y + i / NW, s, x + i % NW, zero);
-    tile_anywhere(mh, p, c0, c1, v, j->z.vstep);
+        w.table[i] = y + i / NW > j->last
+                         ? zero
+                         : pixel(a, src, y + i / NW, s, x + i % NW, zero);
+    tile_channels(mh, &w, true, c0, c1, v, j->z.vstep);
 }
 
 /* With mh = 1 a tile meets V three times, once per kernel row. Either V is one
@@ -307,72 +230,61 @@ static void product(const job *j, int m, int k0, int k1, int p0, int p1,
 
 /* ---- output -------------------------------------------------------------- */
 
-/* The sums in d, bias included, to where `at` says. */
-INLINE void finish(const weft_conv_args *a, vf *d, const ptrdiff_t *at,
+/* `count` neighbouring outputs of one row, the first at out[at]. */
+INLINE void finish(const weft_conv_args *a, vf *y, vf bias, ptrdiff_t at,
                    int count, int lanes)
 {
     const weft_conv *c = a->conv;
+    const int step = c->cout;
+    UNROLL for (int i = 0; i < count; i++) y[i] += bias;
     if (c->act != WEFT_LINEAR)
-        for (int i = 0; i < count; i++) d[i] = vact(c->act, d[i]);
+        UNROLL for (int i = 0; i < count; i++) y[i] = vact(c->act, y[i]);
     if (a->res)
-        for (int i = 0; i < count; i++) d[i] += vload(a->res + at[i], lanes);
+        UNROLL for (int i = 0; i < count; i++) y[i] +=
+            vload(a->res + at + i * step, lanes);
     if (c->post != WEFT_LINEAR)
-        for (int i = 0; i < count; i++) d[i] = vact(c->post, d[i]);
+        UNROLL for (int i = 0; i < count; i++) y[i] = vact(c->post, y[i]);
     if (c->scale != 1)
-        for (int i = 0; i < count; i++) d[i] *= vset(c->scale);
-    for (int i = 0; i < count; i++) vstore(a->out + at[i], d[i], lanes);
+        UNROLL for (int i = 0; i < count; i++) y[i] *= vset(c->scale);
+    UNROLL for (int i = 0; i < count; i++)
+        vstore(a->out + at + i * step, y[i], lanes);
 }
 
-typedef struct outputs {
-    int count, of[16]; /* outputs inside the image: their place in the tile */
-    ptrdiff_t at[16];
-} outputs;
+/* Where the outputs of a tile belong, and how many of them exist. */
+typedef struct place {
+    ptrdiff_t at, row;
+    int rows, columns, sample;
+} place;
 
-/* `lanes` columns, n on, of one tile. */
-INLINE void tile_out(int mh, const job *j, const outputs *o, int s, int n,
-                     const float *m, int lanes)
-{
-    const weft_conv_args *a = j->a;
-    const int nh = rows_in(mh);
-    vf d[MAX_POSITIONS], y[16];
-    ptrdiff_t at[16];
-    UNROLL for (int i = 0; i < nh * NW; i++) d[i] = vld(m + i * j->z.mstep);
-    if (mh > 1) {
-        UNROLL for (int i = 0; i < NW; i++) transform_out(mh, d + i, NW);
-    }
-    UNROLL for (int i = 0; i < mh; i++) transform_out(MW, d + i * NW, 1);
-    const vf b = bias_lanes(a, s, n, lanes);
-    if (o->count == mh * MW) {
-        UNROLL for (int i = 0; i < mh * MW; i++)
-        {
-            y[i] = d[i / MW * NW + i % MW] + b;
-            at[i] = o->at[i] + n;
-        }
-        finish(a, y, at, mh * MW, lanes);
-    } else {
-        for (int i = 0; i < o->count; i++) {
-            y[i] = d[o->of[i] / MW * NW + o->of[i] % MW] + b;
-            at[i] = o->at[i] + n;
-        }
-        finish(a, y, at, o->count, lanes);
-    }
-}
-
-/* Which outputs of tile t exist, and where. */
-INLINE outputs tile_place(int mh, const job *j, int t, int *s)
+INLINE place tile_place(int mh, const job *j, int t)
 {
     const weft_conv_args *a = j->a;
     const int y = t / j->line * mh, x = t % j->columns * MW;
-    outputs o = {0};
-    *s = t % j->line / j->columns;
-    for (int i = 0; i < mh * MW; i++) {
-        const int r = y + i / MW, q = x + i % MW;
-        if (r >= a->row1 || q >= a->wout) continue;
-        o.of[o.count] = i;
-        o.at[o.count++] =
-            (((ptrdiff_t)r * a->n + *s) * a->wout + q) * a->conv->cout;
+    place p;
+    p.sample = t % j->line / j->columns;
+    p.row = (ptrdiff_t)a->n * a->wout * a->conv->cout;
+    p.at = y * p.row + ((ptrdiff_t)p.sample * a->wout + x) * a->conv->cout;
+    p.rows = min_int(mh, a->row1 - y);
+    p.columns = min_int(MW, a->wout - x);
+    return p;
+}
+
+/* `lanes` columns, n on, of one tile. */
+INLINE void tile_out(int mh, const job *j, const place *p, int n,
+                     const float *m, int lanes)
+{
+    const vf bias = bias_lanes(j->a, p->sample, n, lanes);
+    vf y[4][MW];
+    tile_outputs(mh, m, j->z.mstep, y);
+    for (int r = 0; r < p->rows; r++) {
+        const ptrdiff_t at = p->at + r * p->row + n;
+        if (p->columns == MW)
+            finish(j->a, y[r], bias, at, MW, lanes);
+        else
+            for (int i = 0; i < p->columns; i++)
+                finish(j->a, &y[r][i], bias, at + i * j->a->conv->cout, 1,
+                       lanes);
     }
-    return o;
 }
 
 INLINE void group_out(int mh, const job *j, int t0, int count, int p0, int p1,
@@ -380,15 +292,14 @@ INLINE void group_out(int mh, const job *j, int t0, int count, int p0, int p1,
 {
     const int cout = j->a->conv->cout, end = min_int(cout, p1 * NR);
     for (int i = 0; i < count; i++) {
-        int s;
-        const outputs o = tile_place(mh, j, t0 + i, &s);
+        const place p = tile_place(mh, j, t0 + i);
         for (int n = p0 * NR; n < end; n += VL) {
             const float *from =
                 m + ((size_t)(n / NR - p0) * count + i) * NR + n % NR;
             if (n + VL <= cout)
-                tile_out(mh, j, &o, s, n, from, VL);
+                tile_out(mh, j, &p, n, from, VL);
             else
-                tile_out(mh, j, &o, s, n, from, cout - n);
+                tile_out(mh, j, &p, n, from, cout - n);
         }
     }
 }
