@@ -3,7 +3,7 @@
  * order, so a query's result does not depend on which others are with it.
  *
  * A task is a run of queries of one sample and head. It packs each block of
- * keys and values once, then all its queries pass over them a dozen at a time.
+ * keys and values once, then all its queries pass over them a few at a time.
  * Exponentials are to base 2; log2(e) is in the scale.
  */
 #include "core/device/cpu/fast/kernel.h"
@@ -11,10 +11,10 @@
 #include <math.h>
 
 enum {
-    BLOCK = 256,          /* keys per block: part of the result */
-    KSUM = 256,           /* most terms of a scalar product per chunk: too */
-    QROWS = 12,           /* queries at a time: their scores stay in L1 */
-    CHUNK = 1024,         /* most queries of a task */
+    BLOCK = 256,  /* keys per block: part of the result */
+    KSUM = 256,   /* most terms of a scalar product per chunk: too */
+    QROWS = 48,   /* queries at a time: their scores stay in the cache */
+    CHUNK = 1024, /* most queries of a task */
     CHUNK_BYTES = 1 << 20 /* of their state */
 };
 
@@ -265,8 +265,8 @@ void ISA(attend)(const weft_attend_args *a, weft_pool *pool)
     j.chunks = ceil_div(j.queries, most);
     const int heads = a->n * a->heads;
     if (threads > 1 && heads * j.chunks < 4 * threads)
-        j.chunks = min_int(ceil_div(4 * threads, heads),
-                           ceil_div(j.queries, 2 * QROWS));
+        j.chunks =
+            min_int(ceil_div(4 * threads, heads), ceil_div(j.queries, 2 * MR));
     j.chunks = max_int(j.chunks, ceil_div(j.queries, most));
     weft_pool_run(pool, j.chunks * heads, attend_task, &j);
 }
