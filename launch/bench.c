@@ -28,9 +28,9 @@ typedef weft_status timed(bench *b);
 
 static weft_status unet_eval(bench *b)
 {
-    const weft_solver *s = b->job.setup.solver;
+    const weft_input in = {b->sampler.x, b->job.setup.solver->time[0], 0};
 
-    return weft_predict(b->sampler.denoiser, b->sampler.x, s->time[0], b->out);
+    return weft_predict(b->sampler.denoiser, &in, b->out);
 }
 
 static weft_status vae_decode(bench *b)
@@ -250,8 +250,7 @@ static weft_status start(bench *b, weft_comm *world, const weft_cli *cli)
     if (!b->out) return weft_fail(WEFT_ENOMEM, "out of memory");
     weft_noise_init(b->sampler.noise, b->job.config.sample.rng,
                     b->job.config.sample.seed[0]);
-    weft_solver_start(solver, b->sampler.x);
-    return WEFT_OK;
+    return weft_solver_start(solver, b->sampler.x);
 }
 
 int weft_command_bench(const weft_cli *cli)

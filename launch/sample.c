@@ -32,23 +32,20 @@ static weft_status one_model(weft_job *j, int lane, int cond, int uncond,
 }
 
 /* A model, or guidance made of models. */
-static weft_status make_denoiser(weft_job *j, weft_denoiser **out)
+static weft_status make_denoiser(weft_sampler *s)
 {
-    const weft_setup *s = &j->setup;
-    const int n = s->plan.batch;
-    weft_denoiser *cond = NULL, *uncond = NULL;
-    weft_status st;
+    const weft_setup *setup = &s->job->setup;
+    const int n = setup->plan.batch;
+    const bool joint = setup->joint;
 
-    if (!s->guided) return one_model(j, 0, n, 0, out);
-    st = one_model(j, 0, n, s->joint ? n : 0, &cond);
-    if (st == WEFT_OK && !s->joint) st = one_model(j, 1, 0, n, &uncond);
-    if (st == WEFT_OK)
-        st = weft_cfg_create(cond, uncond, j->config.sample.guidance, out);
-    if (st != WEFT_OK) {
-        weft_denoiser_destroy(cond);
-        weft_denoiser_destroy(uncond);
-    }
-    return st;
+    WEFT_TRY(one_model(s->job, 0, n, joint ? n : 0, &s->model[0]));
+    s->denoiser = s->model[0];
+    if (!setup->guided) return WEFT_OK;
+    if (!joint) WEFT_TRY(one_model(s->job, 1, 0, n, &s->model[1]));
+    WEFT_TRY(weft_cfg_create(s->model[0], s->model[1],
+                             s->job->config.sample.guidance, &s->guide));
+    s->denoiser = s->guide;
+    return WEFT_OK;
 }
 
 static weft_status make_state(weft_sampler *s)
@@ -86,13 +83,14 @@ weft_status weft_sampler_create(weft_job *j, weft_sampler *s)
     s->job = j;
     WEFT_TRY(weft_comm_agree(j->world, make_state(s)));
     WEFT_TRY(weft_job_load(j, j->setup.denoise));
-    st = make_denoiser(j, &s->denoiser);
+    st = make_denoiser(s);
     return weft_comm_agree(j->world, st);
 }
 
 void weft_sampler_release(weft_sampler *s)
 {
-    weft_denoiser_destroy(s->denoiser);
+    weft_denoiser_destroy(s->guide);
+    for (int i = 0; i < WEFT_LANES; i++) weft_denoiser_destroy(s->model[i]);
     free(s->noise);
     free(s->state);
 }
@@ -112,11 +110,11 @@ weft_status weft_sampler_run(weft_sampler *s, int first, int n,
     for (int i = 0; i < batch; i++)
         weft_noise_init(&s->noise[i], c->sample.rng,
                         c->sample.seed[first + (i < n ? i : n - 1)]);
-    weft_solver_start(solver, s->x);
+    WEFT_TRY(weft_solver_start(solver, s->x));
     start = weft_clock();
     if (s->tally.first_eval == 0) s->tally.first_eval = start;
     for (int i = 0; i < solver->steps; i++) {
-        WEFT_TRY(weft_solver_step(solver, i, s->denoiser, s->x));
+        WEFT_TRY(weft_solver_step(solver, i, &s->denoiser, s->x));
         weft_progress_step(progress, steps_before + i + 1);
     }
     s->tally.sampling += weft_clock() - start;

@@ -18,7 +18,8 @@ typedef struct weft_tally {
 /* What a batch of images needs beside the job: made once, used for all. */
 typedef struct weft_sampler {
     weft_job *job;
-    weft_denoiser *denoiser; /* guidance and all */
+    weft_denoiser *model[WEFT_LANES], *guide; /* NULL: none */
+    weft_denoiser *denoiser; /* one of these: what the solver asks */
     weft_noise *noise;       /* [batch] */
     float *state;            /* x, then the solver's buffers */
     float *x;                /* [rows][batch][columns][channels] */

@@ -20,17 +20,32 @@ static void guide(float w, const float *cond, const float *uncond, float *out,
         out[k] = uncond[k] + w * (cond[k] - uncond[k]);
 }
 
-static weft_status predict_joint(weft_denoiser *d, const float *x, double time,
-                                 float *out)
+/* ---- both conditions in one batch ---------------------------------------- */
+
+static weft_status ask_joint(weft_denoiser *d, const weft_input *in)
+{
+    cfg *g = (cfg *)d;
+    const weft_input pairs = {g->x, in->time, in->node};
+    const size_t row = weft_batch_floats(&d->batch) / (size_t)d->batch.rows;
+
+    for (size_t y = 0; y < (size_t)d->batch.rows; y++) {
+        memcpy(g->x + 2 * y * row, in->x + y * row, row * sizeof *in->x);
+        memcpy(g->x + (2 * y + 1) * row, in->x + y * row, row * sizeof *in->x);
+    }
+    return weft_ask(g->cond, &pairs);
+}
+
+static weft_status work_joint(weft_denoiser *d)
+{
+    return weft_work(((cfg *)d)->cond);
+}
+
+static weft_status answer_joint(weft_denoiser *d, float *out)
 {
     cfg *g = (cfg *)d;
     const size_t row = weft_batch_floats(&d->batch) / (size_t)d->batch.rows;
 
-    for (size_t y = 0; y < (size_t)d->batch.rows; y++) {
-        memcpy(g->x + 2 * y * row, x + y * row, row * sizeof *x);
-        memcpy(g->x + (2 * y + 1) * row, x + y * row, row * sizeof *x);
-    }
-    WEFT_TRY(weft_predict(g->cond, g->x, time, g->e));
+    WEFT_TRY(weft_answer(g->cond, g->e));
     for (size_t y = 0; y < (size_t)d->batch.rows; y++)
         guide(g->w, g->e + 2 * y * row, g->e + (2 * y + 1) * row, out + y * row,
               row);
@@ -38,31 +53,50 @@ static weft_status predict_joint(weft_denoiser *d, const float *x, double time,
     return WEFT_OK;
 }
 
-static weft_status predict_apart(weft_denoiser *d, const float *x, double time,
-                                 float *out)
+/* ---- a denoiser for each ------------------------------------------------- */
+
+static weft_status ask_apart(weft_denoiser *d, const weft_input *in)
 {
     cfg *g = (cfg *)d;
 
-    WEFT_TRY(weft_predict(g->cond, x, time, out));
-    WEFT_TRY(weft_predict(g->uncond, x, time, g->e));
+    WEFT_TRY(weft_ask(g->cond, in));
+    return weft_ask(g->uncond, in);
+}
+
+static weft_status work_apart(weft_denoiser *d)
+{
+    cfg *g = (cfg *)d;
+
+    WEFT_TRY(weft_work(g->cond));
+    return weft_work(g->uncond);
+}
+
+static weft_status answer_apart(weft_denoiser *d, float *out)
+{
+    cfg *g = (cfg *)d;
+
+    WEFT_TRY(weft_answer(g->cond, out));
+    WEFT_TRY(weft_answer(g->uncond, g->e));
     guide(g->w, out, g->e, out, weft_batch_floats(&d->batch));
     d->evaluations = g->cond->evaluations + g->uncond->evaluations;
     return WEFT_OK;
 }
 
+/* ---- making -------------------------------------------------------------- */
+
 static void destroy(weft_denoiser *d)
 {
     cfg *g = (cfg *)d;
 
-    weft_denoiser_destroy(g->cond);
-    weft_denoiser_destroy(g->uncond);
     free(g->x);
     free(g->e);
     free(g);
 }
 
-static const weft_denoiser_ops joint_ops = {"cfg", predict_joint, destroy};
-static const weft_denoiser_ops apart_ops = {"cfg", predict_apart, destroy};
+static const weft_denoiser_ops joint_ops = {"cfg", ask_joint, work_joint,
+                                            answer_joint, destroy};
+static const weft_denoiser_ops apart_ops = {"cfg", ask_apart, work_apart,
+                                            answer_apart, destroy};
 
 /* Two inner denoisers must serve the same batch, one a batch of pairs. */
 static void check_batches(const weft_denoiser *cond,
@@ -95,7 +129,7 @@ weft_status weft_cfg_create(weft_denoiser *cond, weft_denoiser *uncond,
     g->e = malloc(bytes);
     if (!uncond) g->x = malloc(bytes);
     if (!g->e || (!uncond && !g->x)) {
-        destroy(&g->base); /* the inner ones are not its own yet */
+        destroy(&g->base);
         return weft_fail(WEFT_ENOMEM, "no memory for guidance (%zu bytes)",
                          bytes);
     }

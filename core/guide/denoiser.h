@@ -4,6 +4,17 @@
  * A model is a denoiser; guidance is a denoiser made of denoisers. A denoiser
  * serves a fixed batch of n samples with fixed conditions, set up in the plan;
  * a prediction allocates nothing.
+ *
+ * A prediction is made in three moves, so that nets on different ranks work at
+ * the same time:
+ *
+ *     ask(in)      take the question in; no evaluation, no waiting
+ *     work()       evaluate what lives on this rank, post what others need
+ *     answer(out)  wait for what comes from elsewhere, combine, give my rows
+ *
+ * Whoever asks several denoisers asks all, lets all work, then takes all
+ * answers; a denoiser made of denoisers does so with its inner ones. Every rank
+ * makes the same calls in the same order. One question at a time.
  */
 #ifndef WEFT_CORE_GUIDE_DENOISER_H
 #define WEFT_CORE_GUIDE_DENOISER_H
@@ -23,16 +34,23 @@ static inline size_t weft_batch_floats(const weft_batch *b)
     return (size_t)b->rows * (size_t)b->n * (size_t)b->w * (size_t)b->c;
 }
 
+/* What a denoiser is asked about. */
+typedef struct weft_input {
+    const float *x; /* what the net reads (a solver has scaled it); borrowed and
+                     * unchanged until the answer */
+    double time;    /* the net's; fractional where the solver's nodes are */
+    int node;       /* of the solver, whose time this is */
+} weft_input;
+
 typedef struct weft_denoiser weft_denoiser;
 
 typedef struct weft_denoiser_ops {
     const char *name;
-    /* x: what the net reads (a solver has scaled it); time: the net's time,
-     * fractional where the solver's nodes are; out: the raw prediction
-     * (epsilon, v or sample, as the schedule says), not x itself. Collective
-     * over the patches; same call, same order on all of them. */
-    weft_status (*predict)(weft_denoiser *d, const float *x, double time,
-                           float *out);
+    weft_status (*ask)(weft_denoiser *d, const weft_input *in);
+    weft_status (*work)(weft_denoiser *d);
+    /* out: the raw prediction (epsilon, v or sample, as the schedule says), not
+     * x itself. */
+    weft_status (*answer)(weft_denoiser *d, float *out);
     void (*destroy)(weft_denoiser *d);
 } weft_denoiser_ops;
 
@@ -43,11 +61,23 @@ struct weft_denoiser {
     uint64_t evaluations; /* passes of a net, per sample and condition */
 };
 
-static inline weft_status weft_predict(weft_denoiser *d, const float *x,
-                                       double time, float *out)
+static inline weft_status weft_ask(weft_denoiser *d, const weft_input *in)
 {
-    return d->ops->predict(d, x, time, out);
+    return d->ops->ask(d, in);
 }
+
+static inline weft_status weft_work(weft_denoiser *d)
+{
+    return d->ops->work(d);
+}
+
+static inline weft_status weft_answer(weft_denoiser *d, float *out)
+{
+    return d->ops->answer(d, out);
+}
+
+/* All three moves. */
+weft_status weft_predict(weft_denoiser *d, const weft_input *in, float *out);
 
 void weft_denoiser_destroy(weft_denoiser *d); /* NULL is nothing */
 
@@ -55,8 +85,8 @@ void weft_denoiser_destroy(weft_denoiser *d); /* NULL is nothing */
  * float as diffusers computes it. Either one inner denoiser of batch 2 n
  * (within each row samples 0 .. n-1 are conditional, n .. 2n-1 the same
  * samples unconditional; `uncond` NULL), or two of batch n. Its evaluations
- * are those of the inner ones. The inner ones are owned from a successful
- * return on. */
+ * are those of the inner ones, which are borrowed: whoever made them destroys
+ * them, later. */
 weft_status weft_cfg_create(weft_denoiser *cond, weft_denoiser *uncond,
                             double w, weft_denoiser **out);
 

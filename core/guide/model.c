@@ -8,7 +8,9 @@ typedef struct model {
     weft_denoiser base;
     const weft_graph *graph;
     weft_run run;
+    weft_input in;
     size_t in_bytes, out_bytes;
+    float *out;
     float *time, *label; /* [n] each */
 } model;
 
@@ -20,19 +22,36 @@ static bool all_finite(const float *v, size_t n)
     return sum == 0;
 }
 
-static weft_status predict(weft_denoiser *d, const float *x, double time,
-                           float *out)
+static weft_status ask(weft_denoiser *d, const weft_input *in)
 {
     model *m = (model *)d;
 
-    for (int i = 0; i < d->batch.n; i++) m->time[i] = (float)time;
-    memcpy(weft_run_value(&m->run, m->graph->input), x, m->in_bytes);
+    m->in = *in;
+    return WEFT_OK;
+}
+
+/* Nets take turns in one block, so the answer is kept apart from it. */
+static weft_status work(weft_denoiser *d)
+{
+    model *m = (model *)d;
+
+    for (int i = 0; i < d->batch.n; i++) m->time[i] = (float)m->in.time;
+    memcpy(weft_run_value(&m->run, m->graph->input), m->in.x, m->in_bytes);
     WEFT_TRY(weft_graph_eval(m->graph, &m->run));
-    memcpy(out, weft_run_value(&m->run, m->graph->output), m->out_bytes);
+    memcpy(m->out, weft_run_value(&m->run, m->graph->output), m->out_bytes);
     d->evaluations += (uint64_t)d->batch.n;
-    if (!all_finite(out, m->out_bytes / sizeof *out))
-        return weft_fail(
-            WEFT_ENAN, "the net's prediction at time %g is not a number", time);
+    if (!all_finite(m->out, m->out_bytes / sizeof *m->out))
+        return weft_fail(WEFT_ENAN,
+                         "the net's prediction at time %g is not a number",
+                         m->in.time);
+    return WEFT_OK;
+}
+
+static weft_status answer(weft_denoiser *d, float *out)
+{
+    const model *m = (const model *)d;
+
+    memcpy(out, m->out, m->out_bytes);
     return WEFT_OK;
 }
 
@@ -42,11 +61,11 @@ static void destroy(weft_denoiser *d)
 
     free(m->time);
     free(m->label);
+    free(m->out);
     free(m);
 }
 
-static const weft_denoiser_ops ops = {
-    .name = "model", .predict = predict, .destroy = destroy};
+static const weft_denoiser_ops ops = {"model", ask, work, answer, destroy};
 
 static size_t bytes_of(const weft_graph *g, weft_val v, const weft_layout *l)
 {
@@ -74,7 +93,8 @@ weft_status weft_model_create(const weft_graph *g, const weft_run *run,
     m->out_bytes = bytes_of(g, g->output, l);
     m->time = calloc((size_t)l->n, sizeof *m->time);
     m->label = label ? calloc((size_t)l->n, sizeof *m->label) : NULL;
-    if (!m->time || (label && !m->label)) {
+    m->out = malloc(m->out_bytes);
+    if (!m->time || !m->out || (label && !m->label)) {
         destroy(&m->base);
         return weft_fail(WEFT_ENOMEM, "out of memory for a model");
     }

@@ -3,7 +3,7 @@
  *
  * Everything it needs was made in the plan and is borrowed: the graph and its
  * layout, the memory block, the packed weights, a lane with the graph's slots
- * bound. Predicting copies my rows in, runs the net, and copies my rows out.
+ * bound. Work copies my rows in, runs the net, and copies my rows out.
  */
 #ifndef WEFT_CORE_GUIDE_MODEL_H
 #define WEFT_CORE_GUIDE_MODEL_H

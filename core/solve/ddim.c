@@ -32,16 +32,28 @@ static weft_mix transfer(weft_prediction p, double from, double to, double to_s)
                       sqrt(to) * x0.m + to_s * eps.m};
 }
 
-static weft_status ddim_step(weft_solver *s, int i, weft_denoiser *d, float *x)
+static int draws(const weft_solver *s, int i)
+{
+    (void)i;
+    return s->eta > 0;
+}
+
+static void ask(weft_solver *s, int i, int k, const float *x, weft_question *q)
+{
+    (void)k;
+    weft_ask_at(s, i, x, weft_solver_work(s, 0), q);
+}
+
+static weft_status take(weft_solver *s, int i, int k, float *x)
 {
     const weft_noise_schedule *c = s->schedule;
     const double hi = s->abar[i], lo = s->abar[i + 1];
     const double spread = noise_spread(s->eta, hi, lo);
     const double direct = sqrt(fmax(1 - lo - spread * spread, 0));
     const size_t n = weft_solver_floats(s);
-    float *m = weft_solver_work(s, 0);
+    const float *m = weft_solver_work(s, 0);
 
-    WEFT_TRY(weft_predict(d, x, s->time[i], m));
+    (void)k;
     if (c->clip_sample)
         clipped(weft_mix_x0(c->prediction, sqrt(hi), sqrt(1 - hi)),
                 weft_mix_eps(c->prediction, sqrt(hi), sqrt(1 - hi)),
@@ -52,21 +64,28 @@ static weft_status ddim_step(weft_solver *s, int i, weft_denoiser *d, float *x)
     return WEFT_OK;
 }
 
-static weft_status ddim_invert(weft_solver *s, int i, weft_denoiser *d,
-                               float *x)
+static weft_status can_invert(const weft_solver *s, int i)
 {
-    const weft_prediction p = s->schedule->prediction;
-    const double hi = s->abar[i], lo = s->abar[i + 1];
-    float *m = weft_solver_work(s, 0);
+    if (s->schedule->prediction != WEFT_PREDICT_SAMPLE || s->abar[i + 1] < 1)
+        return WEFT_OK;
+    return weft_fail(WEFT_EINPUT,
+                     "step %d of %d cannot be inverted: no noise is left and "
+                     "the net predicts the sample",
+                     i + 1, s->steps);
+}
 
-    if (p == WEFT_PREDICT_SAMPLE && lo >= 1)
-        return weft_fail(WEFT_EINPUT,
-                         "step %d of %d cannot be inverted: no noise is left "
-                         "and the net predicts the sample",
-                         i + 1, s->steps);
-    WEFT_TRY(weft_predict(d, x, s->time[i], m));
-    weft_blend(transfer(p, lo, hi, sqrt(1 - hi)), x, m, weft_solver_floats(s));
+static weft_status invert(weft_solver *s, int i, float *x)
+{
+    const double hi = s->abar[i], lo = s->abar[i + 1];
+
+    weft_blend(transfer(s->schedule->prediction, lo, hi, sqrt(1 - hi)), x,
+               weft_solver_work(s, 0), weft_solver_floats(s));
     return WEFT_OK;
 }
 
-const weft_solver_ops weft_ddim_ops = {"ddim", ddim_step, ddim_invert, 2};
+const weft_solver_ops weft_ddim_ops = {.name = "ddim",
+                                       .draws = draws,
+                                       .ask = ask,
+                                       .take = take,
+                                       .can_invert = can_invert,
+                                       .invert = invert};

@@ -33,7 +33,14 @@ static void multistep(double cx, double c0, double c1, float *x,
         x[k] = (float)(cx * x[k] + c0 * m0[k] + c1 * m1[k]);
 }
 
-static weft_status dpmpp_step(weft_solver *s, int i, weft_denoiser *d, float *x)
+/* The last two predictions take turns in two buffers. */
+static void ask(weft_solver *s, int i, int k, const float *x, weft_question *q)
+{
+    (void)k;
+    weft_ask_at(s, i, x, weft_solver_work(s, i % 2), q);
+}
+
+static weft_status take(weft_solver *s, int i, int k, float *x)
 {
     const double from = s->sigma[i], to = s->sigma[i + 1];
     const double a = sqrt(s->abar[i]), a_to = sqrt(s->abar[i + 1]);
@@ -44,9 +51,9 @@ static weft_status dpmpp_step(weft_solver *s, int i, weft_denoiser *d, float *x)
     float *now = weft_solver_work(s, i % 2),
           *old = weft_solver_work(s, 1 - i % 2);
 
-    WEFT_TRY(weft_predict(d, x, s->time[i], now));
-    for (size_t k = 0; k < n; k++)
-        now[k] = (float)(x0.x * x[k] + x0.m * now[k]);
+    (void)k;
+    for (size_t e = 0; e < n; e++)
+        now[e] = (float)(x0.x * x[e] + x0.m * now[e]);
     if (w == 0)
         weft_blend((weft_mix){left * a_to / a, weight}, x, now, n);
     else
@@ -56,4 +63,5 @@ static weft_status dpmpp_step(weft_solver *s, int i, weft_denoiser *d, float *x)
     return WEFT_OK;
 }
 
-const weft_solver_ops weft_dpmpp_ops = {"dpmpp_2m", dpmpp_step, NULL, 2};
+const weft_solver_ops weft_dpmpp_ops = {
+    .name = "dpmpp_2m", .ask = ask, .take = take};

@@ -5,13 +5,21 @@
 #include "core/solve/methods.h"
 
 /* The net at node i: it reads x / sqrt(sigma^2 + 1). */
-static weft_status predict(const weft_solver *s, int i, weft_denoiser *d,
-                           const float *x, float *scaled, float *m)
+static void ask_scaled(weft_solver *s, int i, const float *x, float *answer,
+                       weft_question *q)
 {
     const double sigma = s->sigma[i];
+    float *scaled = weft_solver_work(s, 0);
 
     weft_scale(1 / sqrt(sigma * sigma + 1), x, scaled, weft_solver_floats(s));
-    return weft_predict(d, scaled, s->time[i], m);
+    weft_ask_at(s, i, scaled, answer, q);
+}
+
+static void euler_ask(weft_solver *s, int i, int k, const float *x,
+                      weft_question *q)
+{
+    (void)k;
+    ask_scaled(s, i, x, weft_solver_work(s, 1), q);
 }
 
 /* x0 of Karras coordinates; v is defined on the scaled input, hence the mix
@@ -31,30 +39,35 @@ static weft_mix along(const weft_solver *s, int i, double to)
     return (weft_mix){left + (1 - left) * x0.x, (1 - left) * x0.m};
 }
 
-static weft_status euler_to(weft_solver *s, int i, weft_denoiser *d, double to,
-                            float *x)
+static void euler_to(weft_solver *s, int i, double to, float *x)
 {
-    float *scaled = weft_solver_work(s, 0), *m = weft_solver_work(s, 1);
+    weft_blend(along(s, i, to), x, weft_solver_work(s, 1),
+               weft_solver_floats(s));
+}
 
-    WEFT_TRY(predict(s, i, d, x, scaled, m));
-    weft_blend(along(s, i, to), x, m, weft_solver_floats(s));
+static weft_status euler_take(weft_solver *s, int i, int k, float *x)
+{
+    (void)k;
+    euler_to(s, i, s->sigma[i + 1], x);
     return WEFT_OK;
 }
 
-static weft_status euler_step(weft_solver *s, int i, weft_denoiser *d, float *x)
+static int one_draw(const weft_solver *s, int i)
 {
-    return euler_to(s, i, d, s->sigma[i + 1], x);
+    (void)s;
+    (void)i;
+    return 1;
 }
 
 /* Down below the next level, and up again by fresh noise. */
-static weft_status euler_a_step(weft_solver *s, int i, weft_denoiser *d,
-                                float *x)
+static weft_status euler_a_take(weft_solver *s, int i, int k, float *x)
 {
     const double from = s->sigma[i], to = s->sigma[i + 1];
     const double up = to / from * sqrt(from * from - to * to);
     const double down = to * (to / from);
 
-    WEFT_TRY(euler_to(s, i, d, down, x));
+    (void)k;
+    euler_to(s, i, down, x);
     weft_solver_add_noise(s, up, weft_solver_work(s, 0), x);
     return WEFT_OK;
 }
@@ -77,29 +90,45 @@ static void slope(const weft_solver *s, int i, const float *x, float *m)
 
 /* Euler's step, then the mean of the slopes at both ends (trapezium), but for
  * a last step to sigma 0, where there is no slope. */
-static weft_status heun_step(weft_solver *s, int i, weft_denoiser *d, float *x)
+static int heun_stages(const weft_solver *s, int i)
+{
+    return i < s->steps - 1 ? 2 : 1;
+}
+
+/* Buffers: 0 what the net reads, 1 and 2 the slopes, 3 the end of Euler's
+ * step. */
+static void heun_ask(weft_solver *s, int i, int k, const float *x,
+                     weft_question *q)
+{
+    ask_scaled(s, i + k, k ? weft_solver_work(s, 3) : x,
+               weft_solver_work(s, 1 + k), q);
+}
+
+static weft_status heun_take(weft_solver *s, int i, int k, float *x)
 {
     const double dt = s->sigma[i + 1] - s->sigma[i];
     const size_t n = weft_solver_floats(s);
-    float *scaled = weft_solver_work(s, 0), *first = weft_solver_work(s, 1);
-    float *second = weft_solver_work(s, 2), *ahead = weft_solver_work(s, 3);
+    float *first = weft_solver_work(s, 1), *second = weft_solver_work(s, 2);
+    float *ahead = weft_solver_work(s, 3);
 
-    WEFT_TRY(predict(s, i, d, x, scaled, first));
-    slope(s, i, x, first);
-    if (weft_solver_passes(s, i) == 1) {
+    slope(s, i + k, k ? ahead : x, k ? second : first);
+    if (k == 1) {
+        weft_blend((weft_mix){1, dt / 2}, x, first, n);
+        weft_blend((weft_mix){1, dt / 2}, x, second, n);
+    } else if (heun_stages(s, i) == 1) {
         weft_blend((weft_mix){1, dt}, x, first, n);
-        return WEFT_OK;
+    } else {
+        weft_scale(1, x, ahead, n);
+        weft_blend((weft_mix){1, dt}, ahead, first, n);
     }
-    weft_scale(1, x, ahead, n);
-    weft_blend((weft_mix){1, dt}, ahead, first, n);
-    WEFT_TRY(predict(s, i + 1, d, ahead, scaled, second));
-    slope(s, i + 1, ahead, second);
-    weft_blend((weft_mix){1, dt / 2}, x, first, n);
-    weft_blend((weft_mix){1, dt / 2}, x, second, n);
     return WEFT_OK;
 }
 
-const weft_solver_ops weft_euler_ops = {"euler", euler_step, NULL, 2};
-const weft_solver_ops weft_euler_a_ops = {"euler_ancestral", euler_a_step, NULL,
-                                          2};
-const weft_solver_ops weft_heun_ops = {"heun", heun_step, NULL, 4};
+const weft_solver_ops weft_euler_ops = {
+    .name = "euler", .ask = euler_ask, .take = euler_take};
+const weft_solver_ops weft_euler_a_ops = {.name = "euler_ancestral",
+                                          .draws = one_draw,
+                                          .ask = euler_ask,
+                                          .take = euler_a_take};
+const weft_solver_ops weft_heun_ops = {
+    .name = "heun", .stages = heun_stages, .ask = heun_ask, .take = heun_take};

@@ -26,6 +26,14 @@ static inline double weft_clip(double v, double range)
     return v < -range ? -range : v > range ? range : v;
 }
 
+/* The question about x as it is at node i; the answer goes to `answer`. */
+static inline void weft_ask_at(const weft_solver *s, int i, const float *x,
+                               float *answer, weft_question *q)
+{
+    q->in = (weft_input){x, s->time[i], i};
+    q->answer[0] = answer;
+}
+
 /* Buffer k of a bound solver. */
 float *weft_solver_work(const weft_solver *s, int k);
 size_t weft_solver_floats(const weft_solver *s);

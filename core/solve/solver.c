@@ -15,6 +15,11 @@ static const weft_solver_ops *const ops_of[WEFT_SOLVERS] = {
     [WEFT_DPMPP_2M] = &weft_dpmpp_ops,
 };
 
+static const int buffers_of[WEFT_SOLVERS] = {
+    [WEFT_DDIM] = 2, [WEFT_EULER] = 2,    [WEFT_EULER_A] = 2,
+    [WEFT_HEUN] = 4, [WEFT_DPMPP_2M] = 2,
+};
+
 static weft_status check_opts(const weft_solver_opts *o, int steps)
 {
     if (o->nodes && o->sigmas)
@@ -59,6 +64,8 @@ weft_status weft_solver_create(const weft_solver_opts *o,
     made->steps = steps;
     made->eta = o->eta;
     made->schedule = schedule;
+    made->buffers = buffers_of[o->kind];
+    made->denoisers = 1;
     st = allocate(made);
     if (st == WEFT_OK) st = weft_nodes_fill(o, made);
     if (st == WEFT_OK)
@@ -77,7 +84,7 @@ void weft_solver_destroy(weft_solver *s)
 
 size_t weft_solver_buffer_floats(const weft_solver *s, const weft_batch *b)
 {
-    return (size_t)s->ops->buffers * weft_batch_floats(b);
+    return (size_t)s->buffers * weft_batch_floats(b);
 }
 
 void weft_solver_bind(weft_solver *s, const weft_batch *b, const weft_field *f,
@@ -91,15 +98,33 @@ void weft_solver_bind(weft_solver *s, const weft_batch *b, const weft_field *f,
     s->history = 0;
 }
 
+int weft_solver_stages(const weft_solver *s, int i)
+{
+    return s->ops->stages ? s->ops->stages(s, i) : 1;
+}
+
+void weft_solver_who(const weft_solver *s, int i, int k, weft_question *q)
+{
+    q->n = 1;
+    q->who[0] = 0;
+    if (s->ops->who) s->ops->who(s, i, k, q);
+}
+
 int weft_solver_passes(const weft_solver *s, int i)
 {
-    return s->kind == WEFT_HEUN && i < s->steps - 1 ? 2 : 1;
+    weft_question q;
+    int sum = 0;
+
+    for (int k = 0; k < weft_solver_stages(s, i); k++) {
+        weft_solver_who(s, i, k, &q);
+        sum += q.n;
+    }
+    return sum;
 }
 
 int weft_solver_draws(const weft_solver *s, int i)
 {
-    (void)i;
-    return s->kind == WEFT_EULER_A || (s->kind == WEFT_DDIM && s->eta > 0);
+    return s->ops->draws ? s->ops->draws(s, i) : 0;
 }
 
 float *weft_solver_work(const weft_solver *s, int k)
@@ -121,11 +146,12 @@ static void draw_all(weft_solver *s, float *z)
                         (size_t)s->batch.n * sample);
 }
 
-void weft_solver_start(weft_solver *s, float *x)
+weft_status weft_solver_start(weft_solver *s, float *x)
 {
     draw_all(s, x);
     weft_scale(s->init_sigma, x, x, weft_solver_floats(s));
     s->history = 0;
+    return s->ops->start ? s->ops->start(s, x) : WEFT_OK;
 }
 
 void weft_solver_add_noise(weft_solver *s, double amount, float *z, float *x)
@@ -163,25 +189,68 @@ static weft_status check_finite(const weft_solver *s, const char *what, int i,
                      s->field.row0 + (int)(k / sample / (size_t)b->n));
 }
 
-weft_status weft_solver_step(weft_solver *s, int i, weft_denoiser *d, float *x)
+weft_status weft_solver_failed(const weft_solver *s, int i, weft_status st)
 {
-    weft_status st;
+    return weft_fail_within(st, "step %d of %d (%s)", i + 1, s->steps,
+                            s->ops->name);
+}
 
+void weft_solver_ask(weft_solver *s, int i, int k, const float *x,
+                     weft_question *q)
+{
     WEFT_MUST(i >= 0 && i < s->steps);
-    st = s->ops->step(s, i, d, x);
-    if (st != WEFT_OK)
-        return weft_fail_within(st, "step %d of %d (%s)", i + 1, s->steps,
-                                s->ops->name);
+    weft_solver_who(s, i, k, q);
+    s->ops->ask(s, i, k, x, q);
+}
+
+weft_status weft_solver_take(weft_solver *s, int i, int k, float *x)
+{
+    WEFT_TRY(s->ops->take(s, i, k, x));
+    if (k < weft_solver_stages(s, i) - 1) return WEFT_OK;
     return check_finite(s, "step", i, x);
 }
 
-weft_status weft_solver_invert(weft_solver *s, int i, weft_denoiser *d,
+weft_status weft_question_put(const weft_question *q, weft_denoiser *const *d)
+{
+    for (int j = 0; j < q->n; j++) WEFT_TRY(weft_ask(d[q->who[j]], &q->in));
+    for (int j = 0; j < q->n; j++) WEFT_TRY(weft_work(d[q->who[j]]));
+    for (int j = 0; j < q->n; j++)
+        WEFT_TRY(weft_answer(d[q->who[j]], q->answer[j]));
+    return WEFT_OK;
+}
+
+weft_status weft_solver_step(weft_solver *s, int i, weft_denoiser *const *d,
+                             float *x)
+{
+    const int stages = weft_solver_stages(s, i);
+    weft_question q;
+    weft_status st;
+
+    for (int k = 0; k < stages; k++) {
+        weft_solver_ask(s, i, k, x, &q);
+        st = weft_question_put(&q, d);
+        if (st != WEFT_OK) return weft_solver_failed(s, i, st);
+        WEFT_TRY(weft_solver_take(s, i, k, x));
+    }
+    return WEFT_OK;
+}
+
+weft_status weft_solver_can_invert(const weft_solver *s, int i)
+{
+    if (!s->ops->can_invert)
+        return weft_fail(WEFT_EINPUT, "solver %s has no inverse", s->ops->name);
+    return s->ops->can_invert(s, i);
+}
+
+weft_status weft_solver_invert(weft_solver *s, int i, weft_denoiser *const *d,
                                float *x)
 {
-    WEFT_MUST(i >= 0 && i < s->steps);
-    if (!s->ops->invert)
-        return weft_fail(WEFT_EINPUT, "solver %s has no inverse", s->ops->name);
-    WEFT_TRY(s->ops->invert(s, i, d, x));
+    weft_question q;
+
+    WEFT_TRY(weft_solver_can_invert(s, i));
+    weft_solver_ask(s, i, 0, x, &q);
+    WEFT_TRY(weft_question_put(&q, d));
+    WEFT_TRY(s->ops->invert(s, i, x));
     return check_finite(s, "inverse of step", i, x);
 }
 

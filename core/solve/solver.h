@@ -9,6 +9,11 @@
  * double, state is float; every operation is element by element on my rows, so
  * a solver never needs a peer and the bytes cannot depend on the rows held.
  *
+ * A step is a list of stages. A stage asks one or more denoisers about one x at
+ * one time, then takes their answers; the solver itself calls none, so a plan
+ * can list every evaluation of a run, and one solver for each sample in flight
+ * keeps several under way. weft_solver_step is the loop over them:
+ *
  *   weft_solver_create(&opts, &schedule, &s);
  *   buffer = floats(weft_solver_buffer_floats(s, &batch));
  *   weft_solver_bind(s, &batch, &field, noise, buffer);
@@ -37,14 +42,37 @@
 #include "core/rng.h"
 #include "core/solve/schedule.h"
 
+enum { WEFT_ASKED = 32 }; /* denoisers in one question, at most */
+
+/* What a stage asks. */
+typedef struct weft_question {
+    weft_input in;             /* the state, or a buffer of the solver's */
+    int n;                     /* denoisers asked, all about the same input */
+    int who[WEFT_ASKED];       /* which of the solver's denoisers */
+    float *answer[WEFT_ASKED]; /* where theirs go: buffers of the solver's */
+} weft_question;
+
 typedef struct weft_solver weft_solver;
 
+/* Stages of one step run in order: ask, answers, take. NULL where it says so.
+ * Plan time: stages, who, draws, can_invert. */
 typedef struct weft_solver_ops {
     const char *name;
-    weft_status (*step)(weft_solver *s, int i, weft_denoiser *d, float *x);
-    /* NULL: this solver cannot. */
-    weft_status (*invert)(weft_solver *s, int i, weft_denoiser *d, float *x);
-    int buffers; /* of a batch's floats that it keeps and works with */
+    int (*stages)(const weft_solver *s, int i); /* NULL: 1 */
+    /* Fills n and who. NULL: denoiser 0 alone. */
+    void (*who)(const weft_solver *s, int i, int k, weft_question *q);
+    int (*draws)(const weft_solver *s, int i); /* NULL: none */
+    /* Fills in and answer; n and who are filled. */
+    void (*ask)(weft_solver *s, int i, int k, const float *x, weft_question *q);
+    /* The answers are in: go on. The last stage leaves x at node i + 1. */
+    weft_status (*take)(weft_solver *s, int i, int k, float *x);
+    /* x is the start: begin anew. NULL: nothing to do. */
+    weft_status (*start)(weft_solver *s, const float *x);
+    /* NULL: this solver has no inverse. */
+    weft_status (*can_invert)(const weft_solver *s, int i);
+    /* The answer to stage 0's question about an x at node i + 1 is in: take x
+     * to node i. */
+    weft_status (*invert)(weft_solver *s, int i, float *x);
 } weft_solver_ops;
 
 typedef struct weft_solver_opts {
@@ -71,8 +99,10 @@ struct weft_solver {
     double eta;
     const weft_noise_schedule *schedule; /* borrowed */
     weft_noise *noise;                   /* [n], one per sample; borrowed */
+    int buffers;   /* of a batch's floats that it keeps and works with */
     float *buffer; /* [buffers][batch], borrowed from the plan */
     int history;   /* predictions kept so far (multistep) */
+    int denoisers; /* that it asks: who is below this */
 };
 
 /* Plan time; *s is owned, the schedule must outlive it. Does not allocate
@@ -88,18 +118,35 @@ size_t weft_solver_buffer_floats(const weft_solver *s, const weft_batch *b);
 void weft_solver_bind(weft_solver *s, const weft_batch *b, const weft_field *f,
                       weft_noise *noise, float *buffer);
 
-/* Passes of the denoiser in step i (Heun: 2, but 1 in the last). */
+int weft_solver_stages(const weft_solver *s, int i);
+/* n and who of stage k of step i; the rest of *q is left alone. */
+void weft_solver_who(const weft_solver *s, int i, int k, weft_question *q);
+/* Answers in step i, all stages together. */
 int weft_solver_passes(const weft_solver *s, int i);
 /* How many draws of noise step i makes, whatever their coefficient. */
 int weft_solver_draws(const weft_solver *s, int i);
+/* WEFT_EINPUT: this solver, or this step, cannot be inverted. */
+weft_status weft_solver_can_invert(const weft_solver *s, int i);
 
 /* Fill x with the start: the next draw (draw 0 of fresh streams) times
  * init_sigma; forget history. */
-void weft_solver_start(weft_solver *s, float *x);
-/* WEFT_ENAN names step, sample and row where x is no longer finite. */
-weft_status weft_solver_step(weft_solver *s, int i, weft_denoiser *d, float *x);
-/* WEFT_EINPUT: this solver, or this step, cannot be inverted. */
-weft_status weft_solver_invert(weft_solver *s, int i, weft_denoiser *d,
+weft_status weft_solver_start(weft_solver *s, float *x);
+
+/* One stage: what to ask, and what follows from the answers. Taking the last
+ * one gives WEFT_ENAN, naming step, sample and row, where x is no longer
+ * finite. */
+void weft_solver_ask(weft_solver *s, int i, int k, const float *x,
+                     weft_question *q);
+weft_status weft_solver_take(weft_solver *s, int i, int k, float *x);
+/* Ask all that *q names, let all work, take their answers. */
+weft_status weft_question_put(const weft_question *q, weft_denoiser *const *d);
+/* Say in which step a failure was; for whoever runs stages. */
+weft_status weft_solver_failed(const weft_solver *s, int i, weft_status st);
+
+/* All stages of step i; d: [denoisers]. */
+weft_status weft_solver_step(weft_solver *s, int i, weft_denoiser *const *d,
+                             float *x);
+weft_status weft_solver_invert(weft_solver *s, int i, weft_denoiser *const *d,
                                float *x);
 
 #endif

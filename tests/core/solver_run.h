@@ -35,6 +35,7 @@ static inline weft_noise_schedule read_schedule(weft_solver_kind kind,
 /* rule(net, x, k, time): k counts as torch does, over the whole image. */
 typedef struct toy {
     weft_denoiser base;
+    weft_input in;
     weft_field field;
     float (*rule)(const struct toy *t, double x, int k, double time);
     const weft_solver *solver; /* that asks */
@@ -47,10 +48,21 @@ static inline float golden_rule(const toy *t, double x, int k, double time)
     return (float)(.3 * x + .1 * sin(time / 100 + k));
 }
 
-static inline weft_status toy_predict(weft_denoiser *d, const float *x,
-                                      double time, float *out)
+static inline weft_status toy_ask(weft_denoiser *d, const weft_input *in)
 {
-    toy *t = (toy *)d;
+    ((toy *)d)->in = *in;
+    return WEFT_OK;
+}
+
+static inline weft_status toy_work(weft_denoiser *d)
+{
+    ((toy *)d)->calls++;
+    return WEFT_OK;
+}
+
+static inline weft_status toy_answer(weft_denoiser *d, float *out)
+{
+    const toy *t = (const toy *)d;
     const weft_batch *b = &d->batch;
     size_t at = 0;
 
@@ -60,19 +72,20 @@ static inline weft_status toy_predict(weft_denoiser *d, const float *x,
                 for (int c = 0; c < b->c; c++, at++) {
                     const int k = (c * t->field.h + t->field.row0 + y) * b->w;
 
-                    out[at] = t->rule(t, x[at], k + col, time);
+                    out[at] = t->rule(t, t->in.x[at], k + col, t->in.time);
                 }
-    t->calls++;
     return WEFT_OK;
 }
 
-static const weft_denoiser_ops toy_ops = {"toy", toy_predict, NULL};
+static const weft_denoiser_ops toy_ops = {"toy", toy_ask, toy_work, toy_answer,
+                                          NULL};
 
 typedef struct run {
     weft_solver *s;
     weft_noise noise[3];
     float *buffer, *x;
     toy net;
+    weft_denoiser *ask; /* the net */
     size_t floats;
 } run;
 
@@ -96,17 +109,17 @@ static inline void run_open(run *r, const weft_solver_opts *o,
                    .field = f,
                    .rule = golden_rule,
                    .solver = r->s};
+    r->ask = &r->net.base;
 }
 
 static inline void run_all(run *r)
 {
-    weft_solver_start(r->s, r->x);
+    assert_int_equal(weft_solver_start(r->s, r->x), WEFT_OK);
     for (int i = 0; i < r->s->steps; i++) {
         const int calls = r->net.calls;
         const uint32_t draw = r->noise[0].draw;
 
-        assert_int_equal(weft_solver_step(r->s, i, &r->net.base, r->x),
-                         WEFT_OK);
+        assert_int_equal(weft_solver_step(r->s, i, &r->ask, r->x), WEFT_OK);
         assert_int_equal(r->net.calls - calls, weft_solver_passes(r->s, i));
         assert_int_equal(r->noise[0].draw - draw, weft_solver_draws(r->s, i));
     }

@@ -140,15 +140,16 @@ static int count(rig *r, weft_solver_kind kind)
     weft_solver_bind(s, &b, &f, &noise, buffer);
     weft_noise_init(&noise, WEFT_RNG_COUNTER, 1);
     calls = 0;
-    weft_solver_start(s, x);
+    assert_int_equal(weft_solver_start(s, x), WEFT_OK);
     for (int i = 0; i < STEPS; i++)
-        assert_int_equal(weft_solver_step(s, i, guided, x), WEFT_OK);
+        assert_int_equal(weft_solver_step(s, i, &guided, x), WEFT_OK);
     made = calls;
     free(x);
     free(buffer);
     weft_solver_destroy(s);
     weft_noise_schedule_release(&schedule);
     weft_denoiser_destroy(guided);
+    weft_denoiser_destroy(model);
     return made;
 }
 
