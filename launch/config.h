@@ -23,9 +23,9 @@
  * A PNG made by weft is a config too: its "weft" text (JSON is YAML) is an
  * identity, see weft_config_identity. Its relative paths are looked for in the
  * image's folder, then in every folder above it, then in the working directory
- * and every folder above that. An identity may not say where output goes:
- * STEM.png is written again as STEM-again.png beside it, unless overrides say
- * otherwise.
+ * and every folder above that, then in PREFIX/share/weft of the weft that runs.
+ * An identity may not say where output goes: STEM.png is written again as
+ * STEM-again.png beside it, unless overrides say otherwise.
  *
  * Everything here is *Local*: no function talks to other ranks.
  */

@@ -65,6 +65,24 @@ static char *look_upward(char *folder, const char *name)
     }
 }
 
+/* Where an installed weft has its own models: PREFIX/share/weft, beside the
+ * PREFIX/bin of the program that runs. */
+static char *look_installed(const char *name)
+{
+    char *folder = realpath("/proc/self/exe", NULL), *path = NULL;
+
+    if (folder == NULL) return NULL;
+    for (int up = 0; up < 2; up++) {
+        char *slash = strrchr(folder, '/');
+        if (slash != NULL) *slash = '\0';
+    }
+    if (asprintf(&path, "%s/share/weft/%s", folder, name) < 0) path = NULL;
+    free(folder);
+    if (path == NULL || access(path, F_OK) == 0) return path;
+    free(path);
+    return NULL;
+}
+
 static char *look_around(const char *file, const char *name)
 {
     char *near, *folder, *path = NULL;
@@ -79,7 +97,7 @@ static char *look_around(const char *file, const char *name)
     folder = getcwd(NULL, 0);
     if (folder != NULL) path = look_upward(folder, name);
     free(folder);
-    return path;
+    return path != NULL ? path : look_installed(name);
 }
 
 static char *beside(const char *file, const char *text)
@@ -109,8 +127,8 @@ weft_status weft_config_find_path(const weft_tree *t, const char *key,
         if (as_it_is || !identity) return no_memory();
         return weft_place_fail(&t->place,
                                "%s: no \"%.200s\" in the image's folder, the "
-                               "working directory, or above them; say "
-                               "%s=FOLDER",
+                               "working directory, above them, or where weft "
+                               "is installed; say %s=FOLDER",
                                key, t->text, key);
     }
     *path = found;

@@ -25,13 +25,29 @@ quietly cmake --build "$tmp/cmake"
 
 PKG_CONFIG_PATH=$tmp/moved/$libdir/pkgconfig
 export PKG_CONFIG_PATH
-# shellcheck disable=SC2046 # flags are words
+# Each header stands alone, in plain C11.
+for header in $(cd "$tmp/moved/include/weft" && find core -name '*.h'); do
+    echo "#include <$header>" >"$tmp/alone.c"
+    # shellcheck disable=SC2046 # flags are words
+    quietly "$cc" -std=c11 -Wall -Wextra -Werror -fsyntax-only \
+        $(pkg-config --cflags weft-core) "$tmp/alone.c"
+done
+# shellcheck disable=SC2046
 "$cc" -std=c11 -Wall -Wextra -Werror "$here/consumer.c" -o "$tmp/consumer" \
     $(pkg-config --cflags --libs weft-core)
 "$tmp/consumer"
 
 if [ -e "$build/weft" ]; then
-    "$tmp/moved/bin/weft" --version
-    "$tmp/moved/bin/weft" plan "$tmp/moved/share/weft/configs/demo.yaml" \
-        >/dev/null
+    weft=$tmp/moved/bin/weft share=$tmp/moved/share/weft
+    "$weft" --version
+    "$weft" plan "$share/configs/demo.yaml" >/dev/null
+    drawn=$(find "$share" -name '*.png')
+    [ -z "$drawn" ] || { echo "installed: $drawn"; exit 1; }
+
+    # An image far from the models makes itself again: weft brought them.
+    cd "$tmp"
+    quietly "$weft" sample "$share/configs/demo.yaml" sample.steps=1 \
+        sample.width=64 sample.height=64 output.image=one.png
+    quietly "$weft" sample one.png
+    cmp one.png one-again.png
 fi

@@ -218,8 +218,9 @@ static void test_search(void **state)
         WEFT_EINPUT);
     assert_string_equal(weft_fail_text(),
                         "/x.png:1: models.m.path: no \"models/m\" in the "
-                        "image's folder, the working directory, or above "
-                        "them; say models.m.path=FOLDER");
+                        "image's folder, the working directory, above "
+                        "them, or where weft is installed; say "
+                        "models.m.path=FOLDER");
     snprintf(expected, sizeof expected, "%s/configs/deep", p->root);
     assert_int_equal(chdir(expected), 0);
     parse("/x.png", lost, NULL, 0, &c);
