@@ -226,6 +226,27 @@ static weft_status finish(run *r)
     return weft_report_event(r->report, "summary", weft_summary_json(&s));
 }
 
+/* Rank 0 tells the person who waits where to look. */
+static weft_status say_where(const run *r)
+{
+    const weft_config *c = &r->job.config;
+    const char *pattern = c->output.image ? c->output.image : c->output.latents;
+    const int images = c->sample.nseeds;
+    char *first = NULL, *last = NULL;
+    weft_status st;
+
+    if (weft_comm_rank(r->world) != 0) return WEFT_OK;
+    st = weft_config_fill(c, pattern, 0, &first);
+    if (st == WEFT_OK) st = weft_config_fill(c, pattern, images - 1, &last);
+    if (st == WEFT_OK && images == 1)
+        fprintf(stderr, "wrote %s\n", first);
+    else if (st == WEFT_OK)
+        fprintf(stderr, "wrote %d images, %s to %s\n", images, first, last);
+    free(first);
+    free(last);
+    return st;
+}
+
 int weft_command_sample(const weft_cli *cli)
 {
     run r = {.cli = cli};
@@ -236,6 +257,7 @@ int weft_command_sample(const weft_cli *cli)
         /* From here on peers wait for each other: who fails ends the job. */
         st = make_images(&r);
         if (st == WEFT_OK) st = finish(&r);
+        if (st == WEFT_OK) st = say_where(&r);
         if (st != WEFT_OK) weft_comm_abort(r.world, st);
     } else if (!r.world || weft_comm_rank(r.world) == 0) {
         fprintf(stderr, "weft: %s\n", weft_fail_text());

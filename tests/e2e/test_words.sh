@@ -35,6 +35,9 @@ sed 's:../models/:../art/:' "$configs/demo.yaml" >own/configs/demo.yaml
 (cd else && ranks 2 "$WEFT" sample ../own/configs/demo-7.png 2>log.txt) ||
     fail "again"
 same_file own/configs/demo-7.png own/configs/demo-7-again.png
+grep -qx "wrote own/configs/demo-7.png" log.txt || fail "does not say where"
+grep -qx "wrote ../own/configs/demo-7-again.png" else/log.txt ||
+    fail "does not say where to again"
 cp own/configs/demo-7.png else
 refused 2 "art/demo/strong" "$WEFT" sample else/demo-7.png
 [ ! -e else/demo-7-again.png ] || fail "made without a model"
@@ -48,6 +51,13 @@ mv own/art own/configs/art
     output.image=third.png 2>log.txt) || fail "with paths"
 same_file else/demo-7.png own/configs/third.png
 mv own/configs/art own
+
+# of several images, the first and the last
+# shellcheck disable=SC2086
+ranks 2 "$WEFT" sample own/configs/demo.yaml $small sample.seeds=3-5 \
+    2>log.txt || fail "three seeds"
+grep -qx "wrote 3 images, own/configs/demo-3.png to own/configs/demo-5.png" \
+    log.txt || fail "does not say where they are"
 
 # a report grows, and its last line is the summary
 # shellcheck disable=SC2086
