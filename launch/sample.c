@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/clock.h"
+#include "core/guide/guidance.h"
 
 /* ---- making -------------------------------------------------------------- */
 
@@ -42,8 +43,9 @@ static weft_status make_denoiser(weft_sampler *s)
     s->denoiser = s->model[0];
     if (!setup->guided) return WEFT_OK;
     if (!joint) WEFT_TRY(one_model(s->job, 1, 0, n, &s->model[1]));
-    WEFT_TRY(weft_cfg_create(s->model[0], s->model[1],
-                             s->job->config.sample.guidance, &s->guide));
+    WEFT_TRY(weft_cfg_create(
+        s->model[0], s->model[1],
+        &(weft_guidance){.scale = s->job->config.sample.guidance}, &s->guide));
     s->denoiser = s->guide;
     return WEFT_OK;
 }
@@ -70,9 +72,8 @@ static weft_status make_state(weft_sampler *s)
     if (!s->noise || !s->state)
         return weft_fail(WEFT_ENOMEM, "out of memory for the latents");
     s->x = s->state;
-    weft_solver_bind(j->setup.solver, &b, &s->field, s->noise,
-                     s->state + floats);
-    return WEFT_OK;
+    return weft_solver_bind(j->setup.solver, &b, &s->field, s->noise,
+                            s->state + floats);
 }
 
 weft_status weft_sampler_create(weft_job *j, weft_sampler *s)

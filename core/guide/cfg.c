@@ -3,24 +3,31 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/guide/denoiser.h"
+#include "core/guide/guidance.h"
+
+enum { SUMS = 4 }; /* of e_c and of e: elements and their squares */
 
 typedef struct cfg {
     weft_denoiser base;
     weft_denoiser *cond, *uncond; /* uncond NULL: both in one batch */
-    float w;
-    float *x, *e; /* one batch: [rows][2 n][w][c] each; two: e is e_u, x NULL */
+    weft_guidance g;
+    int node;    /* of the question under way */
+    float *x;    /* [rows][2 n][w][c] of the joint batch; or NULL */
+    float *e;    /* joint: likewise, both predictions; else e_u */
+    double *row; /* [rows][n][SUMS], then [n][SUMS]; rescaled only */
 } cfg;
 
-/* out = e_u + w (e_c - e_u) over n floats. */
-static void guide(float w, const float *cond, const float *uncond, float *out,
-                  size_t n)
+double weft_guidance_at(const weft_guidance *g, int node)
 {
-    for (size_t k = 0; k < n; k++)
-        out[k] = uncond[k] + w * (cond[k] - uncond[k]);
+    const double first = floor(g->start * g->steps + 1e-9);
+    const double last = floor(g->stop * g->steps + 1e-9);
+
+    if (g->limited && !(node >= first && node < last)) return 1;
+    if (!g->linear || g->steps < 2) return g->scale;
+    return g->scale + (g->end - g->scale) * node / (g->steps - 1);
 }
 
-/* ---- both conditions in one batch ---------------------------------------- */
+/* ---- asking -------------------------------------------------------------- */
 
 static weft_status ask_joint(weft_denoiser *d, const weft_input *in)
 {
@@ -35,51 +42,128 @@ static weft_status ask_joint(weft_denoiser *d, const weft_input *in)
     return weft_ask(g->cond, &pairs);
 }
 
-static weft_status work_joint(weft_denoiser *d)
-{
-    return weft_work(((cfg *)d)->cond);
-}
-
-static weft_status answer_joint(weft_denoiser *d, float *out)
-{
-    cfg *g = (cfg *)d;
-    const size_t row = weft_batch_floats(&d->batch) / (size_t)d->batch.rows;
-
-    WEFT_TRY(weft_answer(g->cond, g->e));
-    for (size_t y = 0; y < (size_t)d->batch.rows; y++)
-        guide(g->w, g->e + 2 * y * row, g->e + (2 * y + 1) * row, out + y * row,
-              row);
-    d->evaluations = g->cond->evaluations;
-    return WEFT_OK;
-}
-
-/* ---- a denoiser for each ------------------------------------------------- */
-
-static weft_status ask_apart(weft_denoiser *d, const weft_input *in)
+static weft_status ask(weft_denoiser *d, const weft_input *in)
 {
     cfg *g = (cfg *)d;
 
+    g->node = in->node;
+    if (!g->uncond) return ask_joint(d, in);
     WEFT_TRY(weft_ask(g->cond, in));
     return weft_ask(g->uncond, in);
 }
 
-static weft_status work_apart(weft_denoiser *d)
+static weft_status work(weft_denoiser *d)
 {
     cfg *g = (cfg *)d;
 
     WEFT_TRY(weft_work(g->cond));
-    return weft_work(g->uncond);
+    return g->uncond ? weft_work(g->uncond) : WEFT_OK;
 }
 
-static weft_status answer_apart(weft_denoiser *d, float *out)
+/* ---- combining ----------------------------------------------------------- */
+
+/* out = e_u + w (e_c - e_u) over n floats; out may be cond. */
+static void guide(float w, const float *cond, const float *uncond, float *out,
+                  size_t n)
+{
+    if (w == 1)
+        memmove(out, cond, n * sizeof *out);
+    else
+        for (size_t k = 0; k < n; k++)
+            out[k] = uncond[k] + w * (cond[k] - uncond[k]);
+}
+
+static void add_up(const float *v, size_t n, double *sums)
+{
+    sums[0] = sums[1] = 0;
+    for (size_t k = 0; k < n; k++) {
+        sums[0] += v[k];
+        sums[1] += (double)v[k] * v[k];
+    }
+}
+
+/* One row of one sample, with its sums where they are wanted. */
+static void guide_row(const cfg *g, float w, const float *cond,
+                      const float *uncond, float *out, double *sums)
+{
+    const size_t n = (size_t)g->base.batch.w * (size_t)g->base.batch.c;
+
+    if (sums) add_up(cond, n, sums);
+    guide(w, cond, uncond, out, n);
+    if (sums) add_up(out, n, sums + 2);
+}
+
+static void guide_all(const cfg *g, float w, bool rescale, float *out)
+{
+    const weft_batch *b = &g->base.batch;
+    const size_t sample = (size_t)b->w * (size_t)b->c, n = (size_t)b->n;
+
+    for (size_t y = 0; y < (size_t)b->rows; y++)
+        for (size_t k = 0; k < n; k++) {
+            float *o = out + (y * n + k) * sample;
+            const float *pair = g->e + (2 * y * n + k) * sample;
+
+            guide_row(g, w, g->uncond ? o : pair,
+                      g->uncond ? g->e + (y * n + k) * sample
+                                : pair + n * sample,
+                      o, rescale ? g->row + (y * n + k) * SUMS : NULL);
+        }
+}
+
+/* ---- rescaling ----------------------------------------------------------- */
+
+/* Of `count` elements with these sums, but for a factor of the count, which
+ * cancels in the ratio. */
+static double deviation(const double *sums, double count)
+{
+    return sqrt(fmax(sums[1] - sums[0] * sums[0] / count, 0));
+}
+
+static void rescale_sample(const cfg *g, size_t k, float ratio, float *out)
+{
+    const weft_batch *b = &g->base.batch;
+    const size_t sample = (size_t)b->w * (size_t)b->c;
+    const float phi = (float)g->g.rescale, rest = (float)(1 - g->g.rescale);
+
+    for (size_t y = 0; y < (size_t)b->rows; y++) {
+        float *o = out + (y * (size_t)b->n + k) * sample;
+
+        for (size_t e = 0; e < sample; e++)
+            o[e] = phi * (o[e] * ratio) + rest * o[e];
+    }
+}
+
+/* A prediction without deviation has nothing to rescale. */
+static weft_status rescale_all(const cfg *g, float *out)
+{
+    const weft_batch *b = &g->base.batch;
+    const weft_total solo = weft_total_solo(b->rows);
+    const weft_total *t = g->g.total ? g->g.total : &solo;
+    double *sums = g->row + (size_t)b->rows * (size_t)b->n * SUMS;
+    const double count = (double)t->image_rows * b->w * b->c;
+
+    WEFT_TRY(weft_total_sum(t, g->row, b->n * SUMS, sums));
+    for (size_t k = 0; k < (size_t)b->n; k++, sums += SUMS) {
+        const double now = deviation(sums + 2, count);
+
+        if (now > 0)
+            rescale_sample(g, k, (float)(deviation(sums, count) / now), out);
+    }
+    return WEFT_OK;
+}
+
+static weft_status answer(weft_denoiser *d, float *out)
 {
     cfg *g = (cfg *)d;
+    const float w = (float)weft_guidance_at(&g->g, g->node);
+    const bool rescale = g->row && w != 1;
 
-    WEFT_TRY(weft_answer(g->cond, out));
-    WEFT_TRY(weft_answer(g->uncond, g->e));
-    guide(g->w, out, g->e, out, weft_batch_floats(&d->batch));
-    d->evaluations = g->cond->evaluations + g->uncond->evaluations;
-    return WEFT_OK;
+    WEFT_TRY(weft_answer(g->cond, g->uncond ? out : g->e));
+    if (g->uncond) WEFT_TRY(weft_answer(g->uncond, g->e));
+    d->evaluations =
+        g->cond->evaluations + (g->uncond ? g->uncond->evaluations : 0);
+    guide_all(g, w, rescale, out);
+    return rescale ? rescale_all(g, out) : WEFT_OK;
 }
 
 /* ---- making -------------------------------------------------------------- */
@@ -90,13 +174,11 @@ static void destroy(weft_denoiser *d)
 
     free(g->x);
     free(g->e);
+    free(g->row);
     free(g);
 }
 
-static const weft_denoiser_ops joint_ops = {"cfg", ask_joint, work_joint,
-                                            answer_joint, destroy};
-static const weft_denoiser_ops apart_ops = {"cfg", ask_apart, work_apart,
-                                            answer_apart, destroy};
+static const weft_denoiser_ops ops = {"cfg", ask, work, answer, destroy};
 
 /* Two inner denoisers must serve the same batch, one a batch of pairs. */
 static void check_batches(const weft_denoiser *cond,
@@ -111,30 +193,53 @@ static void check_batches(const weft_denoiser *cond,
         WEFT_MUST(memcmp(a, &uncond->batch, sizeof *a) == 0);
 }
 
-weft_status weft_cfg_create(weft_denoiser *cond, weft_denoiser *uncond,
-                            double w, weft_denoiser **out)
+static weft_status check_guidance(const weft_guidance *g)
 {
-    const size_t bytes = weft_batch_floats(&cond->batch) * sizeof(float);
+    if (!isfinite((float)g->scale) || !isfinite((float)g->end))
+        return weft_fail(WEFT_EINPUT, "guidance %g is not a finite number",
+                         isfinite((float)g->scale) ? g->end : g->scale);
+    if (!(g->rescale >= 0 && g->rescale <= 1))
+        return weft_fail(WEFT_EINPUT,
+                         "guidance rescale %g is not within 0 to 1",
+                         g->rescale);
+    return WEFT_OK;
+}
+
+static weft_status allocate(cfg *g)
+{
+    const size_t bytes = weft_batch_floats(&g->cond->batch) * sizeof(float);
+    const weft_batch *b = &g->base.batch;
+
+    g->e = malloc(bytes);
+    if (!g->uncond) g->x = malloc(bytes);
+    if (g->g.rescale > 0)
+        g->row = malloc(((size_t)b->rows + 1) * (size_t)b->n * SUMS *
+                        sizeof *g->row);
+    if (g->e && (g->x || g->uncond) && (g->row || !(g->g.rescale > 0)))
+        return WEFT_OK;
+    return weft_fail(WEFT_ENOMEM, "no memory for guidance (%zu bytes)", bytes);
+}
+
+weft_status weft_cfg_create(weft_denoiser *cond, weft_denoiser *uncond,
+                            const weft_guidance *guidance, weft_denoiser **out)
+{
     cfg *g;
+    weft_status st;
 
     check_batches(cond, uncond);
-    if (!isfinite((float)w))
-        return weft_fail(WEFT_EINPUT, "guidance %g is not a finite number", w);
+    WEFT_TRY(check_guidance(guidance));
     g = calloc(1, sizeof *g);
     if (!g) return weft_fail(WEFT_ENOMEM, "no memory for guidance");
-    g->base.ops = uncond ? &apart_ops : &joint_ops;
+    g->base.ops = &ops;
     g->base.batch = cond->batch;
     if (!uncond) g->base.batch.n /= 2;
-    g->w = (float)w;
-    g->e = malloc(bytes);
-    if (!uncond) g->x = malloc(bytes);
-    if (!g->e || (!uncond && !g->x)) {
-        destroy(&g->base);
-        return weft_fail(WEFT_ENOMEM, "no memory for guidance (%zu bytes)",
-                         bytes);
-    }
     g->cond = cond;
     g->uncond = uncond;
-    *out = &g->base;
-    return WEFT_OK;
+    g->g = *guidance;
+    st = allocate(g);
+    if (st == WEFT_OK)
+        *out = &g->base;
+    else
+        destroy(&g->base);
+    return st;
 }

@@ -81,13 +81,4 @@ weft_status weft_predict(weft_denoiser *d, const weft_input *in, float *out);
 
 void weft_denoiser_destroy(weft_denoiser *d); /* NULL is nothing */
 
-/* e_u + w (e_c - e_u), literally (Ho & Salimans 2022, eq. 6 in this form), in
- * float as diffusers computes it. Either one inner denoiser of batch 2 n
- * (within each row samples 0 .. n-1 are conditional, n .. 2n-1 the same
- * samples unconditional; `uncond` NULL), or two of batch n. Its evaluations
- * are those of the inner ones, which are borrowed: whoever made them destroys
- * them, later. */
-weft_status weft_cfg_create(weft_denoiser *cond, weft_denoiser *uncond,
-                            double w, weft_denoiser **out);
-
 #endif

@@ -14,5 +14,5 @@ static weft_status sum(const weft_total *t, const double *rowwise, int k,
 
 weft_total weft_total_solo(int rows)
 {
-    return (weft_total){.sum = sum, .rows = rows};
+    return (weft_total){.sum = sum, .rows = rows, .image_rows = rows};
 }

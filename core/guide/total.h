@@ -15,7 +15,8 @@ typedef struct weft_total {
      * *Collective* over the ranks that share the image. */
     weft_status (*sum)(const struct weft_total *t, const double *rowwise, int k,
                        double *total);
-    int rows; /* mine */
+    int rows;       /* mine */
+    int image_rows; /* of all ranks together */
     void *via;
 } weft_total;
 

@@ -64,19 +64,19 @@ static weft_status take(weft_solver *s, int i, int k, float *x)
     return WEFT_OK;
 }
 
-static weft_status can_invert(const weft_solver *s, int i)
+static weft_status can_invert(const weft_solver *s, int from)
 {
-    if (s->schedule->prediction != WEFT_PREDICT_SAMPLE || s->abar[i + 1] < 1)
+    if (s->schedule->prediction != WEFT_PREDICT_SAMPLE || s->abar[from] < 1)
         return WEFT_OK;
     return weft_fail(WEFT_EINPUT,
                      "step %d of %d cannot be inverted: no noise is left and "
                      "the net predicts the sample",
-                     i + 1, s->steps);
+                     from, s->steps);
 }
 
-static weft_status invert(weft_solver *s, int i, float *x)
+static weft_status invert(weft_solver *s, int from, int to, float *x)
 {
-    const double hi = s->abar[i], lo = s->abar[i + 1];
+    const double hi = s->abar[to], lo = s->abar[from];
 
     weft_blend(transfer(s->schedule->prediction, lo, hi, sqrt(1 - hi)), x,
                weft_solver_work(s, 0), weft_solver_floats(s));

@@ -26,6 +26,16 @@ static inline double weft_clip(double v, double range)
     return v < -range ? -range : v > range ? range : v;
 }
 
+/* Make `outer`, which begins with a weft_solver, look like the solver that it
+ * is made of: nodes, levels, schedule. It owns `inner` from then on. */
+static inline void weft_solver_wrap(weft_solver *outer,
+                                    const weft_solver_ops *ops,
+                                    const weft_solver *inner)
+{
+    *outer = *inner;
+    outer->ops = ops;
+}
+
 /* The question about x as it is at node i; the answer goes to `answer`. */
 static inline void weft_ask_at(const weft_solver *s, int i, const float *x,
                                float *answer, weft_question *q)
@@ -42,6 +52,8 @@ size_t weft_solver_floats(const weft_solver *s);
 void weft_blend(weft_mix c, float *x, const float *m, size_t n);
 /* out = factor x; out may be x. */
 void weft_scale(double factor, const float *x, float *out, size_t n);
+/* A fresh draw of every sample. */
+void weft_solver_draw(weft_solver *s, float *z);
 /* x += amount z for a fresh draw z of every sample, kept in `z`. */
 void weft_solver_add_noise(weft_solver *s, double amount, float *z, float *x);
 

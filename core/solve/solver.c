@@ -78,6 +78,10 @@ weft_status weft_solver_create(const weft_solver_opts *o,
 void weft_solver_destroy(weft_solver *s)
 {
     if (!s) return;
+    if (s->ops->destroy) {
+        s->ops->destroy(s);
+        return;
+    }
     free(s->time);
     free(s);
 }
@@ -87,8 +91,9 @@ size_t weft_solver_buffer_floats(const weft_solver *s, const weft_batch *b)
     return (size_t)s->buffers * weft_batch_floats(b);
 }
 
-void weft_solver_bind(weft_solver *s, const weft_batch *b, const weft_field *f,
-                      weft_noise *noise, float *buffer)
+weft_status weft_solver_bind(weft_solver *s, const weft_batch *b,
+                             const weft_field *f, weft_noise *noise,
+                             float *buffer)
 {
     WEFT_MUST(b->rows == f->rows && b->w == f->w && b->c == f->c);
     s->batch = *b;
@@ -96,6 +101,7 @@ void weft_solver_bind(weft_solver *s, const weft_batch *b, const weft_field *f,
     s->noise = noise;
     s->buffer = buffer;
     s->history = 0;
+    return s->ops->bind ? s->ops->bind(s) : WEFT_OK;
 }
 
 int weft_solver_stages(const weft_solver *s, int i)
@@ -137,7 +143,7 @@ size_t weft_solver_floats(const weft_solver *s)
     return weft_batch_floats(&s->batch);
 }
 
-static void draw_all(weft_solver *s, float *z)
+void weft_solver_draw(weft_solver *s, float *z)
 {
     const size_t sample = (size_t)s->batch.w * (size_t)s->batch.c;
 
@@ -148,7 +154,7 @@ static void draw_all(weft_solver *s, float *z)
 
 weft_status weft_solver_start(weft_solver *s, float *x)
 {
-    draw_all(s, x);
+    weft_solver_draw(s, x);
     weft_scale(s->init_sigma, x, x, weft_solver_floats(s));
     s->history = 0;
     return s->ops->start ? s->ops->start(s, x) : WEFT_OK;
@@ -158,7 +164,7 @@ void weft_solver_add_noise(weft_solver *s, double amount, float *z, float *x)
 {
     const size_t n = weft_solver_floats(s);
 
-    draw_all(s, z);
+    weft_solver_draw(s, z);
     weft_blend((weft_mix){1, amount}, x, z, n);
 }
 
@@ -235,11 +241,11 @@ weft_status weft_solver_step(weft_solver *s, int i, weft_denoiser *const *d,
     return WEFT_OK;
 }
 
-weft_status weft_solver_can_invert(const weft_solver *s, int i)
+weft_status weft_solver_can_invert(const weft_solver *s, int from)
 {
     if (!s->ops->can_invert)
         return weft_fail(WEFT_EINPUT, "solver %s has no inverse", s->ops->name);
-    return s->ops->can_invert(s, i);
+    return s->ops->can_invert(s, from);
 }
 
 weft_status weft_solver_invert(weft_solver *s, int i, weft_denoiser *const *d,
@@ -247,10 +253,10 @@ weft_status weft_solver_invert(weft_solver *s, int i, weft_denoiser *const *d,
 {
     weft_question q;
 
-    WEFT_TRY(weft_solver_can_invert(s, i));
+    WEFT_TRY(weft_solver_can_invert(s, i + 1));
     weft_solver_ask(s, i, 0, x, &q);
     WEFT_TRY(weft_question_put(&q, d));
-    WEFT_TRY(s->ops->invert(s, i, x));
+    WEFT_TRY(s->ops->invert(s, i + 1, i, x));
     return check_finite(s, "inverse of step", i, x);
 }
 

@@ -4,10 +4,11 @@
  * A solver walks nodes 0 .. steps; node i is a noise level, node `steps` the
  * end. step(i) takes x from node i to node i + 1; invert(i) takes x from node
  * i + 1 back to node i with the prediction made at (x, time of node i): DDIM's
- * exact inverse (methods 1.3), without clipping or noise. A prediction of v or
- * of the sample is read at the level where x is. Arithmetic on coefficients is
- * double, state is float; every operation is element by element on my rows, so
- * a solver never needs a peer and the bytes cannot depend on the rows held.
+ * exact inverse, without clipping or noise. A prediction of v or of the sample
+ * is read at the level where x is. Arithmetic on coefficients is double, state
+ * is float; every operation is element by element on my rows, and whole-sample
+ * sums (superpose.h) go through a total, so the bytes cannot depend on the rows
+ * held. Solvers are made of solvers too: see reflect.h and superpose.h.
  *
  * A step is a list of stages. A stage asks one or more denoisers about one x at
  * one time, then takes their answers; the solver itself calls none, so a plan
@@ -39,6 +40,7 @@
 #define WEFT_CORE_SOLVE_SOLVER_H
 
 #include "core/guide/denoiser.h"
+#include "core/guide/total.h"
 #include "core/rng.h"
 #include "core/solve/schedule.h"
 
@@ -66,13 +68,15 @@ typedef struct weft_solver_ops {
     void (*ask)(weft_solver *s, int i, int k, const float *x, weft_question *q);
     /* The answers are in: go on. The last stage leaves x at node i + 1. */
     weft_status (*take)(weft_solver *s, int i, int k, float *x);
-    /* x is the start: begin anew. NULL: nothing to do. */
-    weft_status (*start)(weft_solver *s, const float *x);
-    /* NULL: this solver has no inverse. */
-    weft_status (*can_invert)(const weft_solver *s, int i);
-    /* The answer to stage 0's question about an x at node i + 1 is in: take x
-     * to node i. */
-    weft_status (*invert)(weft_solver *s, int i, float *x);
+    /* From the level of which node; NULL: this solver has no inverse. */
+    weft_status (*can_invert)(const weft_solver *s, int from);
+    /* The answer to stage 0's question about a cleaner x is in: take x from the
+     * level of node `from` to that of `to`. */
+    weft_status (*invert)(weft_solver *s, int from, int to, float *x);
+    /* For solvers made of solvers; NULL: nothing more to do. */
+    weft_status (*bind)(weft_solver *s);
+    weft_status (*start)(weft_solver *s, const float *x); /* x: the start */
+    void (*destroy)(weft_solver *s); /* instead of freeing it */
 } weft_solver_ops;
 
 typedef struct weft_solver_opts {
@@ -103,6 +107,10 @@ struct weft_solver {
     float *buffer; /* [buffers][batch], borrowed from the plan */
     int history;   /* predictions kept so far (multistep) */
     int denoisers; /* that it asks: who is below this */
+    const weft_total *total; /* over my rows; NULL: all rows are here. Borrowed,
+                              * set before binding */
+    int models;              /* whose log-density it carries; or 0 */
+    double *log_density;     /* [n][models], owned */
 };
 
 /* Plan time; *s is owned, the schedule must outlive it. Does not allocate
@@ -114,9 +122,11 @@ weft_status weft_solver_create(const weft_solver_opts *o,
 void weft_solver_destroy(weft_solver *s); /* NULL is nothing */
 size_t weft_solver_buffer_floats(const weft_solver *s, const weft_batch *b);
 /* noise: [b->n] streams, one per sample; buffer: as many floats as said above.
- * Both borrowed until the solver is bound again or destroyed. */
-void weft_solver_bind(weft_solver *s, const weft_batch *b, const weft_field *f,
-                      weft_noise *noise, float *buffer);
+ * Both borrowed until the solver is bound again or destroyed. WEFT_ENOMEM: for
+ * sums of a superposition. */
+weft_status weft_solver_bind(weft_solver *s, const weft_batch *b,
+                             const weft_field *f, weft_noise *noise,
+                             float *buffer);
 
 int weft_solver_stages(const weft_solver *s, int i);
 /* n and who of stage k of step i; the rest of *q is left alone. */
@@ -125,8 +135,8 @@ void weft_solver_who(const weft_solver *s, int i, int k, weft_question *q);
 int weft_solver_passes(const weft_solver *s, int i);
 /* How many draws of noise step i makes, whatever their coefficient. */
 int weft_solver_draws(const weft_solver *s, int i);
-/* WEFT_EINPUT: this solver, or this step, cannot be inverted. */
-weft_status weft_solver_can_invert(const weft_solver *s, int i);
+/* WEFT_EINPUT: this solver, or its step to node `from`, cannot be inverted. */
+weft_status weft_solver_can_invert(const weft_solver *s, int from);
 
 /* Fill x with the start: the next draw (draw 0 of fresh streams) times
  * init_sigma; forget history. */

@@ -40,6 +40,7 @@ typedef struct toy {
     float (*rule)(const struct toy *t, double x, int k, double time);
     const weft_solver *solver; /* that asks */
     int calls;
+    int which; /* for rules that serve several */
 } toy;
 
 static inline float golden_rule(const toy *t, double x, int k, double time)
@@ -104,7 +105,8 @@ static inline void run_open(run *r, const weft_solver_opts *o,
     assert_non_null(r->x);
     for (int k = 0; k < n; k++)
         weft_noise_init(&r->noise[k], WEFT_RNG_TORCH_CPU, (uint64_t)(SEED + k));
-    weft_solver_bind(r->s, &b, &f, r->noise, r->buffer);
+    assert_int_equal(weft_solver_bind(r->s, &b, &f, r->noise, r->buffer),
+                     WEFT_OK);
     r->net = (toy){.base = {.ops = &toy_ops, .batch = b},
                    .field = f,
                    .rule = golden_rule,

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "core/guide/guidance.h"
 #include "core/guide/model.h"
 #include "core/layer/layer.h"
 #include "core/solve/solver.h"
@@ -131,13 +132,15 @@ static int count(rig *r, weft_solver_kind kind)
     int made;
 
     assert_int_equal(weft_model_create(&r->g, &run, NULL, &model), WEFT_OK);
-    assert_int_equal(weft_cfg_create(model, NULL, 2, &guided), WEFT_OK);
+    assert_int_equal(
+        weft_cfg_create(model, NULL, &(weft_guidance){.scale = 2}, &guided),
+        WEFT_OK);
     assert_int_equal(weft_noise_schedule_read(NULL, NULL, kind, &schedule),
                      WEFT_OK);
     assert_int_equal(weft_solver_create(&o, &schedule, &s), WEFT_OK);
     x = calloc(weft_batch_floats(&b), sizeof *x);
     buffer = calloc(weft_solver_buffer_floats(s, &b) + 1, sizeof *buffer);
-    weft_solver_bind(s, &b, &f, &noise, buffer);
+    assert_int_equal(weft_solver_bind(s, &b, &f, &noise, buffer), WEFT_OK);
     weft_noise_init(&noise, WEFT_RNG_COUNTER, 1);
     calls = 0;
     assert_int_equal(weft_solver_start(s, x), WEFT_OK);

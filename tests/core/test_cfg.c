@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "core/guide/denoiser.h"
+#include "core/guide/guidance.h"
 
 enum { ROWS = 3, N = 2, W = 4, C = 5, ROW = N * W * C, ALL = ROWS * ROW };
 
@@ -104,14 +104,19 @@ typedef struct pair {
     weft_denoiser *both, *cond, *uncond, *joint, *apart;
 } pair;
 
-static void pair_open(pair *p, double w)
+static void pair_open_as(pair *p, weft_guidance g)
 {
     p->both = linear_create(2 * N, both);
     p->cond = linear_create(N, cond);
     p->uncond = linear_create(N, uncond);
-    assert_int_equal(weft_cfg_create(p->both, NULL, w, &p->joint), WEFT_OK);
-    assert_int_equal(weft_cfg_create(p->cond, p->uncond, w, &p->apart),
+    assert_int_equal(weft_cfg_create(p->both, NULL, &g, &p->joint), WEFT_OK);
+    assert_int_equal(weft_cfg_create(p->cond, p->uncond, &g, &p->apart),
                      WEFT_OK);
+}
+
+static void pair_open(pair *p, double w)
+{
+    pair_open_as(p, (weft_guidance){.scale = w});
 }
 
 static void pair_close(pair *p)
@@ -163,7 +168,9 @@ static void test_stacks(void **state)
     (void)state;
     fill(x);
     pair_open(&p, 2);
-    assert_int_equal(weft_cfg_create(p.joint, p.uncond, .5, &outer), WEFT_OK);
+    assert_int_equal(weft_cfg_create(p.joint, p.uncond,
+                                     &(weft_guidance){.scale = .5}, &outer),
+                     WEFT_OK);
     assert_int_equal(predict(outer, x, 1, out), WEFT_OK);
     compare(x, 1, 1, out); /* half of twice the way */
     assert_int_equal(outer->evaluations, 3 * N);
@@ -190,6 +197,104 @@ static void test_asks_before_it_works(void **state)
     pair_close(&p);
 }
 
+/* As diffusers' guiders count: floor(start n) <= i < floor(stop n). */
+static void test_weights_by_step(void **state)
+{
+    const weft_guidance plain = {.scale = 7};
+    const weft_guidance line = {
+        .scale = 7, .linear = true, .end = 1, .steps = 4};
+    const weft_guidance inside = {
+        .scale = 7, .limited = true, .start = .3, .stop = .75, .steps = 10};
+    const weft_guidance latter = {.scale = 3,
+                                  .linear = true,
+                                  .end = 5,
+                                  .limited = true,
+                                  .start = .5,
+                                  .stop = 1,
+                                  .steps = 3};
+
+    (void)state;
+    for (int i = 0; i < 10; i++) {
+        assert_true(weft_guidance_at(&plain, i) == 7);
+        assert_true(weft_guidance_at(&inside, i) == (i >= 3 && i < 7 ? 7 : 1));
+    }
+    for (int i = 0; i < 4; i++)
+        assert_float_equal(weft_guidance_at(&line, i), 7 - 2 * i, 1e-12);
+    assert_float_equal(weft_guidance_at(&latter, 0), 1, 0);
+    assert_float_equal(weft_guidance_at(&latter, 1), 4, 1e-12);
+    assert_float_equal(weft_guidance_at(&latter, 2), 5, 1e-12);
+}
+
+/* Outside of its interval guidance is the conditional prediction, exactly. */
+static void test_weight_follows_the_node(void **state)
+{
+    const weft_guidance g = {
+        .scale = 3, .limited = true, .start = .5, .stop = 1, .steps = 4};
+    float x[ALL], out[ALL], want[ALL];
+    pair p;
+
+    (void)state;
+    fill(x);
+    pair_open_as(&p, g);
+    for (int node = 0; node < 4; node++)
+        for (int way = 0; way < 2; way++) {
+            weft_denoiser *d = way ? p.apart : p.joint;
+            const weft_input in = {x, .3, node};
+
+            assert_int_equal(weft_predict(d, &in, out), WEFT_OK);
+            if (node >= 2) {
+                compare(x, .3, 3, out);
+                continue;
+            }
+            assert_int_equal(weft_predict(p.cond, &in, want), WEFT_OK);
+            assert_memory_equal(out, want, sizeof want);
+        }
+    pair_close(&p);
+}
+
+/* Deviation over the sample n of [ROWS][N][W][C], from two passes. */
+static double deviation(const float *v, int n)
+{
+    const int count = ROWS * W * C;
+    double mean = 0, square = 0;
+
+    for (int k = 0; k < ALL; k++)
+        if (k / (W * C) % N == n) mean += v[k] / (double)count;
+    for (int k = 0; k < ALL; k++)
+        if (k / (W * C) % N == n) square += (v[k] - mean) * (v[k] - mean);
+    return sqrt(square / (count - 1));
+}
+
+/* rescale_noise_cfg of diffusers, from its formula. */
+static void test_rescale(void **state)
+{
+    static const double phi[] = {0, .7, 1};
+    float x[ALL], plain[ALL], ec[ALL], out[ALL];
+    pair p, r;
+
+    (void)state;
+    fill(x);
+    pair_open(&p, 4);
+    assert_int_equal(predict(p.apart, x, 2, plain), WEFT_OK);
+    assert_int_equal(predict(p.cond, x, 2, ec), WEFT_OK);
+    for (int i = 0; i < 3; i++) {
+        pair_open_as(&r, (weft_guidance){.scale = 4, .rescale = phi[i]});
+        for (int way = 0; way < 2; way++) {
+            assert_int_equal(predict(way ? r.apart : r.joint, x, 2, out),
+                             WEFT_OK);
+            for (int k = 0; k < ALL; k++) {
+                const int n = k / (W * C) % N;
+                const double ratio = deviation(ec, n) / deviation(plain, n);
+
+                assert_float_equal(
+                    out[k], plain[k] * (phi[i] * ratio + 1 - phi[i]), 3e-6);
+            }
+        }
+        pair_close(&r);
+    }
+    pair_close(&p);
+}
+
 static void test_failures_pass_through(void **state)
 {
     weft_denoiser *inner = linear_create(2 * N, both), *g = NULL;
@@ -197,10 +302,20 @@ static void test_failures_pass_through(void **state)
 
     (void)state;
     fill(x);
-    assert_int_equal(weft_cfg_create(inner, NULL, NAN, &g), WEFT_EINPUT);
-    assert_int_equal(weft_cfg_create(inner, NULL, 1e300, &g), WEFT_EINPUT);
+    assert_int_equal(
+        weft_cfg_create(inner, NULL, &(weft_guidance){.scale = NAN}, &g),
+        WEFT_EINPUT);
+    assert_int_equal(
+        weft_cfg_create(inner, NULL, &(weft_guidance){.scale = 1e300}, &g),
+        WEFT_EINPUT);
+    assert_int_equal(
+        weft_cfg_create(inner, NULL,
+                        &(weft_guidance){.scale = 2, .rescale = 1.5}, &g),
+        WEFT_EINPUT);
     assert_null(g);
-    assert_int_equal(weft_cfg_create(inner, NULL, 2, &g), WEFT_OK);
+    assert_int_equal(
+        weft_cfg_create(inner, NULL, &(weft_guidance){.scale = 2}, &g),
+        WEFT_OK);
     ((linear *)inner)->status = WEFT_ECOMM;
     assert_int_equal(predict(g, x, 0, out), WEFT_ECOMM);
     weft_denoiser_destroy(g);
@@ -215,6 +330,9 @@ int main(void)
         cmocka_unit_test(test_both_ways_are_the_same_bytes),
         cmocka_unit_test(test_stacks),
         cmocka_unit_test(test_asks_before_it_works),
+        cmocka_unit_test(test_weights_by_step),
+        cmocka_unit_test(test_weight_follows_the_node),
+        cmocka_unit_test(test_rescale),
         cmocka_unit_test(test_failures_pass_through),
     };
 
