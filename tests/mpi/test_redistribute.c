@@ -1,6 +1,7 @@
 /*
  * Rows of every role reach all who keep them, whatever the ranks, several
- * times over and with several under way, in just the messages of the plan.
+ * times over and with several under way, in just the messages of the plan; sums
+ * over the image are the same everywhere.
  */
 #include <stdarg.h>
 #include <setjmp.h>
@@ -11,6 +12,7 @@
 #include <cmocka.h>
 
 #include "mpi/redistribute.h"
+#include "mpi/total.h"
 
 enum { UNITS = 7, PER_UNIT = 40000, ROUNDS = 3, FLIGHTS = 2 };
 
@@ -144,10 +146,72 @@ static void rows_reach_all_who_keep_them(void **state)
             if (a + b >= ranks) try_roles(a, b);
 }
 
+/* ---- sums ---------------------------------------------------------------- */
+
+enum { UNIT = 3, SUMS = 4 };
+
+/* So unlike each other that any other order of adding would be seen. */
+static double part(int row, int k)
+{
+    return (row % 2 ? -1 : 1) * (1e9 / (1 + 7 * row + k) + 1e-7 * row);
+}
+
+static void expect_total(const weft_roles *roles)
+{
+    const weft_span mine = roles->state[weft_comm_rank(world)];
+    double rowwise[UNITS * UNIT * SUMS], got[SUMS];
+    weft_traffic traffic = {0};
+    weft_span have[8];
+    weft_total t;
+    const weft_total_spec s = {.group = world,
+                               .have = have,
+                               .state = roles->state,
+                               .unit = UNIT,
+                               .most = SUMS,
+                               .traffic = &traffic};
+
+    weft_roles_crossing(roles, 0, have);
+    assert_int_equal(weft_total_mpi_create(&s, &t), WEFT_OK);
+    for (int k = 1; k <= SUMS; k++) {
+        for (int y = mine.from * UNIT; y < mine.to * UNIT; y++)
+            for (int i = 0; i < k; i++)
+                rowwise[(y - mine.from * UNIT) * k + i] = part(y, i);
+        assert_int_equal(weft_total_sum(&t, rowwise, k, got), WEFT_OK);
+        for (int i = 0; i < k; i++) {
+            double want = 0;
+
+            for (int y = 0; y < UNITS * UNIT; y++) want += part(y, i);
+            assert_true(got[i] == want);
+        }
+    }
+    weft_total_mpi_destroy(&t);
+}
+
+static void everybody_has_the_total_of_one_rank(void **state)
+{
+    const int ranks = weft_comm_size(world);
+
+    (void)state;
+    for (int a = 1; a <= ranks; a++)
+        for (int b = 1; b <= ranks; b++) {
+            const weft_role_spec spec[] = {
+                {.name = "strong", .ranks = a, .work = 2, .denoises = true},
+                {.name = "weak", .ranks = b, .work = 1, .denoises = true}};
+            weft_roles roles;
+
+            if (a + b < ranks) continue;
+            assert_int_equal(
+                weft_roles_make(ranks, UNITS, spec, 2, true, &roles), WEFT_OK);
+            expect_total(&roles);
+            weft_roles_release(&roles);
+        }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rows_reach_all_who_keep_them),
+        cmocka_unit_test(everybody_has_the_total_of_one_rank),
     };
     int failed;
 
