@@ -38,6 +38,7 @@ weft_status weft_fail_within(weft_status status, const char *fmt, ...)
     n = strlen(text);
     snprintf(text + n, sizeof text - n, ": %.*s", (int)(sizeof text - n),
              inner);
+    disarm(text);
     return status;
 }
 

@@ -32,6 +32,9 @@ static void texts_cannot_steer_a_terminal(void **state)
     (void)state;
     weft_fail(WEFT_EIO, "%s", "a\x1b[2Jb\tc\x7f\nd \xc3\xa9");
     assert_string_equal(weft_fail_text(), "a?[2Jb?c?\nd \xc3\xa9");
+    weft_fail(WEFT_EIO, "y");
+    weft_fail_within(WEFT_EIO, "%s", "x\x1b[2J");
+    assert_string_equal(weft_fail_text(), "x?[2J: y");
 }
 
 static void long_texts_are_cut(void **state)
