@@ -14,6 +14,7 @@
 #include "core/clock.h"
 #include "launch/commands.h"
 #include "launch/sample.h"
+#include "launch/standard.h"
 
 typedef struct bench {
     weft_job job;
@@ -81,7 +82,7 @@ static weft_status measure(bench *b, const char *name, timed *fn)
                "\"median_s\": %.6f, \"max_s\": %.6f}\n",
                name, n, s[0], n % 2 ? s[n / 2] : (s[n / 2 - 1] + s[n / 2]) / 2,
                s[n - 1]);
-        fflush(stdout);
+        st = weft_standard_flush();
     }
     free(s);
     return st;
@@ -203,7 +204,7 @@ static weft_status by_layer(bench *b, int net, const char *what, timed *fn)
         if (sum_class(b, net, i, &seconds, &flops))
             print_class(b, what, g->node[i].ops->kind, seconds, flops, peak);
     }
-    return WEFT_OK;
+    return b->speaks ? weft_standard_flush() : WEFT_OK;
 }
 
 /* ---- the command --------------------------------------------------------- */
@@ -262,7 +263,7 @@ int weft_command_bench(const weft_cli *cli)
     if (st == WEFT_OK) st = start(&b, world, cli);
     if (st == WEFT_OK) {
         st = run_all(&b);
-        if (st != WEFT_OK) weft_comm_abort(world, st);
+        if (st != WEFT_OK) weft_comm_abort(world);
     } else if (!world || weft_comm_rank(world) == 0) {
         fprintf(stderr, "weft: %s\n", weft_fail_text());
     }

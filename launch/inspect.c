@@ -8,6 +8,7 @@
 #include "core/io/png.h"
 #include "launch/commands.h"
 #include "launch/inspect_model.h"
+#include "launch/standard.h"
 
 enum { MOST_TEXT = 4000 };
 
@@ -99,8 +100,7 @@ int weft_command_inspect(const weft_cli *cli)
 {
     weft_status s = weft_inspect(cli->path, stdout);
 
-    if (s == WEFT_OK && (fflush(stdout) != 0 || ferror(stdout)))
-        s = weft_fail(WEFT_EIO, "standard output cannot be written");
+    if (s == WEFT_OK) s = weft_standard_flush();
     if (s != WEFT_OK) fprintf(stderr, "weft: %s\n", weft_fail_text());
     return weft_exit_code(s);
 }

@@ -9,10 +9,16 @@
 #include "core/clock.h"
 #include "launch/cli.h"
 #include "launch/commands.h"
+#include "launch/standard.h"
 
 /* Handlers come before anything else: a launcher may signal a rank at once. A
- * closed pipe is an error of the write, not the end of a job that computes. */
-static void set_up_signals(void) { signal(SIGPIPE, SIG_IGN); }
+ * closed pipe and a file that grows too large are errors of the write, which
+ * names the file and removes what it began. */
+static void set_up_signals(void)
+{
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
+}
 
 /* Whether this process is the one of its job that speaks before MPI has
  * started: launchers tell ranks their number in the environment. */
@@ -37,14 +43,16 @@ static int refuse(void)
 static int show(const weft_cli *cli)
 {
     if (!speaks()) return 0;
-    if (fputs(cli->show, stdout) >= 0 && fflush(stdout) == 0) return 0;
-    fputs("weft: standard output cannot be written\n", stderr);
+    fputs(cli->show, stdout);
+    if (weft_standard_flush() == WEFT_OK) return 0;
+    fprintf(stderr, "weft: %s\n", weft_fail_text());
     return 1;
 }
 
 int main(int argc, char **argv)
 {
     set_up_signals();
+    weft_standard_reserve();
     static weft_cli cli;
 
     cli.started = weft_clock();

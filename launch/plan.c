@@ -5,6 +5,7 @@
 
 #include "launch/commands.h"
 #include "launch/setup.h"
+#include "launch/standard.h"
 #include "launch/topology.h"
 
 /* Packed weights of all nets with other kernels than the config's. */
@@ -55,7 +56,7 @@ static weft_status show(const weft_cli *cli, const weft_config *c)
         print_kernels(&s);
     }
     weft_setup_release(&s);
-    return WEFT_OK;
+    return weft_standard_flush();
 }
 
 int weft_command_plan(const weft_cli *cli)

@@ -14,9 +14,24 @@ struct weft_report {
     char *path;
 };
 
+/* O_NONBLOCK: a pipe that nobody reads is refused, not waited for. Lines then
+ * go into it as into a file. */
+static weft_status open_end(const char *path, int *fd)
+{
+    const int flags = O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY;
+
+    *fd = open(path, flags | O_NONBLOCK, 0666);
+    if (*fd < 0 && errno == ENXIO)
+        return weft_fail(WEFT_EINPUT, "%s: is a pipe that nobody reads", path);
+    if (*fd < 0) return weft_file_fail(errno, path, "open");
+    fcntl(*fd, F_SETFL, flags);
+    return WEFT_OK;
+}
+
 weft_status weft_report_open(const char *path, weft_report **r)
 {
     weft_report *made;
+    weft_status s;
 
     *r = NULL;
     if (path == NULL) return WEFT_OK;
@@ -26,16 +41,14 @@ weft_status weft_report_open(const char *path, weft_report **r)
         free(made);
         return weft_fail(WEFT_ENOMEM, "out of memory");
     }
-    made->fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-    if (made->fd < 0) {
-        const weft_status s = weft_fail(WEFT_EIO, "%s: cannot be opened: %s",
-                                        path, strerror(errno));
+    s = open_end(path, &made->fd);
+    if (s == WEFT_OK) {
+        *r = made;
+    } else {
         free(made->path);
         free(made);
-        return s;
     }
-    *r = made;
-    return WEFT_OK;
+    return s;
 }
 
 void weft_report_close(weft_report *r)

@@ -83,9 +83,9 @@ static weft_status start(run *r)
 
     WEFT_TRY(weft_job_plan(r->world, r->cli->path, r->cli->override,
                            r->cli->noverrides, j));
-    WEFT_TRY(weft_comm_agree(r->world, probe_outputs(r)));
+    WEFT_TRY(weft_comm_agree(r->world, weft_setup_status(probe_outputs(r))));
     st = weft_comm_rank(r->world) == 0 ? report_start(r) : WEFT_OK;
-    WEFT_TRY(weft_comm_agree(r->world, st));
+    WEFT_TRY(weft_comm_agree(r->world, weft_setup_status(st)));
     WEFT_TRY(weft_job_connect(j, false));
     return weft_sampler_create(j, &r->sampler);
 }
@@ -258,7 +258,7 @@ int weft_command_sample(const weft_cli *cli)
         st = make_images(&r);
         if (st == WEFT_OK) st = finish(&r);
         if (st == WEFT_OK) st = say_where(&r);
-        if (st != WEFT_OK) weft_comm_abort(r.world, st);
+        if (st != WEFT_OK) weft_comm_abort(r.world);
     } else if (!r.world || weft_comm_rank(r.world) == 0) {
         fprintf(stderr, "weft: %s\n", weft_fail_text());
     }

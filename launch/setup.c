@@ -288,6 +288,11 @@ static weft_status make(weft_setup *s, int ranks, int threads)
     return make_plan(s, ranks, threads);
 }
 
+weft_status weft_setup_status(weft_status found)
+{
+    return found == WEFT_EIO ? WEFT_EINPUT : found;
+}
+
 weft_status weft_setup_make(const weft_config *c, int ranks, int threads,
                             weft_setup *s)
 {
@@ -297,7 +302,7 @@ weft_status weft_setup_make(const weft_config *c, int ranks, int threads,
     s->config = c;
     st = make(s, ranks, threads);
     if (st != WEFT_OK) weft_setup_release(s);
-    return st;
+    return weft_setup_status(st);
 }
 
 void weft_setup_release(weft_setup *s)

@@ -29,6 +29,10 @@ typedef struct weft_setup {
     int denoise, decode; /* indices into plan.net; decode -1 without a VAE */
 } weft_setup;
 
+/* What is found bad in a file before the first step is the user's to mend,
+ * whatever the reason: WEFT_EIO becomes WEFT_EINPUT. */
+weft_status weft_setup_status(weft_status found);
+
 /* `threads`: of each rank. On failure nothing is left to release. */
 weft_status weft_setup_make(const weft_config *c, int ranks, int threads,
                             weft_setup *s);

@@ -73,7 +73,10 @@ weft_status weft_comm_share(const weft_comm *c, char **data, size_t *bytes)
         short_of = !*data;
         if (*data) (*data)[n] = 0;
     }
-    if (short_of) weft_comm_abort(c, weft_fail(WEFT_ENOMEM, "out of memory"));
+    if (short_of) {
+        weft_fail(WEFT_ENOMEM, "out of memory");
+        weft_comm_abort(c);
+    }
     return weft_mpi_check(MPI_Bcast(*data, (int)n, MPI_CHAR, 0, c->mpi),
                           "sharing");
 }

@@ -133,11 +133,11 @@ void weft_comm_free(weft_comm *c)
     free(c);
 }
 
-void weft_comm_abort(const weft_comm *c, weft_status why)
+void weft_comm_abort(const weft_comm *c)
 {
     fprintf(stderr, "weft: rank %d on %s: %s\n", c->rank, c->host,
             weft_fail_text());
     fflush(NULL);
-    if (!c->alone) MPI_Abort(MPI_COMM_WORLD, weft_exit_code(why));
-    _exit(weft_exit_code(why));
+    if (!c->alone) MPI_Abort(MPI_COMM_WORLD, EXIT_FAILURE);
+    _exit(EXIT_FAILURE);
 }

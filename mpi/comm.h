@@ -57,7 +57,7 @@ weft_status weft_comm_collect(const weft_comm *c, const double *mine, int n,
 weft_status weft_comm_barrier(const weft_comm *c);
 
 /* Local. End the whole job now: a rank that cannot go on in a step. Prints the
- * failure with rank and host first. */
-_Noreturn void weft_comm_abort(const weft_comm *c, weft_status why);
+ * failure with rank and host first. The exit code is 1, whatever failed. */
+_Noreturn void weft_comm_abort(const weft_comm *c);
 
 #endif

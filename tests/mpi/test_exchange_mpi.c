@@ -203,7 +203,7 @@ int main(void)
 
     if (weft_comm_open(&world) != WEFT_OK) return 1;
     failed = cmocka_run_group_tests(tests, NULL, NULL);
-    if (failed) weft_comm_abort(world, WEFT_ENAN);
+    if (failed) weft_comm_abort(world);
     weft_comm_close(world);
     return 0;
 }
