@@ -32,20 +32,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/cut.h"
 #include "core/status.h"
-
-/* Which rows each patch holds, in units of rows that are never divided
- * (parallel.grain latent rows): patch p holds units first[p] .. first[p + 1].
- * `first` is borrowed and must outlive every user. */
-typedef struct weft_cut {
-    int n, me;
-    const int *first; /* [n + 1], ascending, first[0] = 0 */
-} weft_cut;
-
-static inline int weft_cut_units(const weft_cut *c, int p)
-{
-    return c->first[p + 1] - c->first[p];
-}
 
 /* What a message is for: the unit of accounting, and of communicators. */
 typedef enum weft_class {

@@ -132,8 +132,7 @@ static weft_status lay_out(weft_job *j, int i, bool timed)
         net->seconds = calloc((size_t)file->graph.nnodes, sizeof(double));
         if (!net->seconds) return weft_fail(WEFT_ENOMEM, "out of memory");
     }
-    return weft_layout_make(&file->graph, p->dev, p->net[i].n,
-                            weft_cut_units(&j->cut, j->cut.me), p->units,
+    return weft_layout_make(&file->graph, p->dev, p->net[i].n, &j->cut,
                             &net->layout);
 }
 

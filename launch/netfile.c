@@ -42,12 +42,12 @@ weft_status weft_netfile_open(const char *folder, weft_netfile *f)
     return WEFT_OK;
 }
 
-weft_status weft_netfile_build(weft_netfile *f, weft_net_part part, int unit,
-                               int w)
+weft_status weft_netfile_build(weft_netfile *f, weft_net_part part,
+                               weft_cell cell)
 {
     weft_load_summary used;
 
-    WEFT_TRY(weft_net_build(f->config, &f->info, part, unit, w,
+    WEFT_TRY(weft_net_build(f->config, &f->info, part, cell,
                             weft_load_dtype(f->st), &f->graph));
     f->built = true;
     WEFT_TRY(weft_load_check(&f->graph, f->st, &used));

@@ -22,8 +22,8 @@ typedef struct weft_netfile {
 } weft_netfile;
 
 weft_status weft_netfile_open(const char *folder, weft_netfile *f);
-weft_status weft_netfile_build(weft_netfile *f, weft_net_part part, int unit,
-                               int w);
+weft_status weft_netfile_build(weft_netfile *f, weft_net_part part,
+                               weft_cell cell);
 void weft_netfile_close(weft_netfile *f);
 
 #endif

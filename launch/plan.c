@@ -11,6 +11,8 @@
 /* Packed weights of all nets with other kernels than the config's. */
 static size_t packed_with(const weft_setup *s, const char *kernels)
 {
+    const int all[] = {0, s->plan.units};
+    const weft_cut one = {.n = 1, .first = all};
     const weft_device *dev;
     size_t sum = 0;
 
@@ -18,8 +20,7 @@ static size_t packed_with(const weft_setup *s, const char *kernels)
     for (int i = 0; i < s->plan.nnets; i++) {
         weft_layout l;
 
-        if (weft_layout_make(s->plan.net[i].graph, dev, 1, 1, s->plan.units,
-                             &l) != WEFT_OK)
+        if (weft_layout_make(s->plan.net[i].graph, dev, 1, &one, &l) != WEFT_OK)
             return 0;
         sum += l.weight_bytes;
         weft_layout_release(&l);

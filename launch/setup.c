@@ -4,6 +4,12 @@
 
 enum { BATCH_PIXELS = 4096, BATCH_MOST = 8 };
 
+/* Columns of a strip at the net's coarsest level, at least: the tiles of
+ * minimal filtering are that wide, so that no cut divides one. And strips to
+ * the shorter side of the image, at most: group norm keeps a record for each.
+ */
+enum { STRIP_COLUMNS = 4, STRIPS = 4 };
+
 /* ---- models -------------------------------------------------------------- */
 
 static const weft_config_model *model_of(const weft_config *c)
@@ -116,6 +122,15 @@ static weft_status check_multiple(const weft_setup *s, const char *key, int v,
                      s->config->file, key, v, of, down, up);
 }
 
+static int strip_of(const weft_plan *p, int stride)
+{
+    const int side = p->rows < p->columns ? p->rows : p->columns;
+    const int least = STRIP_COLUMNS * stride;
+    const int times = (side + STRIPS * least - 1) / (STRIPS * least);
+
+    return times * least;
+}
+
 static weft_status set_sizes(weft_setup *s)
 {
     const weft_config *c = s->config;
@@ -140,6 +155,7 @@ static weft_status set_sizes(weft_setup *s)
     p->channels = s->net.info.in_channels;
     p->row_scale = scale;
     p->unit = grain;
+    p->strip = strip_of(p, stride);
     if (p->rows % grain)
         return weft_fail(WEFT_EINPUT,
                          "%s: %d latent rows are not a multiple of "
@@ -274,16 +290,17 @@ static weft_status make_plan(weft_setup *s, int ranks, int threads)
 
 static weft_status make(weft_setup *s, int ranks, int threads)
 {
+    weft_cell cell;
+
     WEFT_TRY(weft_device_find(s->config->run.kernels, NULL, &s->dev));
     WEFT_TRY(open_nets(s));
     WEFT_TRY(set_conditions(s));
     WEFT_TRY(set_sizes(s));
     WEFT_TRY(make_solver(s));
-    WEFT_TRY(weft_netfile_build(&s->net, WEFT_PART_NET, s->plan.unit,
-                                s->plan.columns));
+    cell = (weft_cell){s->plan.unit, s->plan.strip, s->plan.columns};
+    WEFT_TRY(weft_netfile_build(&s->net, WEFT_PART_NET, cell));
     if (s->has_vae)
-        WEFT_TRY(weft_netfile_build(&s->vae, WEFT_PART_DECODE, s->plan.unit,
-                                    s->plan.columns));
+        WEFT_TRY(weft_netfile_build(&s->vae, WEFT_PART_DECODE, cell));
     s->joint = s->guided;
     return make_plan(s, ranks, threads);
 }

@@ -77,18 +77,24 @@ static double flops_of(const weft_graph *g, int n, int units, int total)
     return sum;
 }
 
-static int widest_units(const weft_plan *p)
+/* The patch with the most rows. */
+static int busiest(const weft_plan *p)
 {
-    return p->first[p->grid.patches] - p->first[p->grid.patches - 1];
+    int most = 0;
+
+    for (int q = 1; q < p->grid.patches; q++)
+        if (p->first[q + 1] - p->first[q] > p->first[most + 1] - p->first[most])
+            most = q;
+    return most;
 }
 
 static weft_status make_net(const weft_plan *p, weft_plan_net *net)
 {
-    const weft_cut cut = {.n = p->grid.patches, .me = 0, .first = p->first};
-    const int most = widest_units(p);
+    const weft_cut cut = weft_plan_cut(p, busiest(p));
+    const int most = weft_cut_units(&cut, cut.me);
     weft_layout l;
 
-    WEFT_TRY(weft_layout_make(net->graph, p->dev, net->n, most, p->units, &l));
+    WEFT_TRY(weft_layout_make(net->graph, p->dev, net->n, &cut, &l));
     net->weight_bytes = l.weight_bytes;
     net->block_bytes = l.bytes;
     net->scratch_bytes = l.scratch;
@@ -140,7 +146,8 @@ static weft_status make(weft_plan *p)
         weft_grid_make(p->ranks, p->patches, p->units, p->images, &p->grid));
     p->first = calloc((size_t)p->grid.patches + 1, sizeof *p->first);
     if (!p->first) return weft_fail(WEFT_ENOMEM, "out of memory for a plan");
-    WEFT_TRY(weft_split_rows(p->rows, p->unit, p->grid.patches, p->first));
+    WEFT_TRY(
+        weft_split_rows(p->rows, p->unit, p->grid.patches, NULL, p->first));
     for (int i = 0; i < p->nnets; i++) WEFT_TRY(make_net(p, &p->net[i]));
     add_stream(&p->output, p, p->unit * p->row_scale, p->picture_row_bytes);
     add_stream(&p->output, p, p->unit, p->latent_row_bytes);
@@ -178,6 +185,11 @@ bool weft_plan_is_valid(const weft_plan *p)
            weft_plan_first_image(p, p->grid.groups) == p->images;
 }
 
+weft_cut weft_plan_cut(const weft_plan *p, int patch)
+{
+    return (weft_cut){.n = p->grid.patches, .me = patch, .first = p->first};
+}
+
 int weft_plan_first_image(const weft_plan *p, int group)
 {
     return weft_share_first(p->images, p->grid.groups, group);
@@ -186,15 +198,16 @@ int weft_plan_first_image(const weft_plan *p, int group)
 weft_plan_memory weft_plan_memory_of(const weft_plan *p, int patch,
                                      int ranks_on_node)
 {
-    const int units = p->first[patch + 1] - p->first[patch];
+    const weft_cut cut = weft_plan_cut(p, patch);
+    const int units = weft_cut_units(&cut, patch);
     weft_plan_memory m = {0};
 
     for (int i = 0; i < p->nnets; i++) {
         weft_layout l;
 
         m.weights_share += p->net[i].weight_bytes / (size_t)ranks_on_node;
-        if (weft_layout_make(p->net[i].graph, p->dev, p->net[i].n, units,
-                             p->units, &l) != WEFT_OK)
+        if (weft_layout_make(p->net[i].graph, p->dev, p->net[i].n, &cut, &l) !=
+            WEFT_OK)
             continue;
         /* Nets take turns in one block. */
         if (l.bytes > m.activations) m.activations = l.bytes;

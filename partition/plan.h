@@ -45,8 +45,8 @@ typedef struct weft_plan {
     int ranks, patches;          /* patches 0: auto */
     int width, height;           /* pixels */
     int rows, columns, channels; /* of the latent */
-    int unit;                    /* latent rows that are never divided */
-    int images, batch;           /* in all; at once in a group */
+    int unit, strip;   /* latent rows and columns that are never divided */
+    int images, batch; /* in all; at once in a group */
     int steps, threads;
     int row_scale;              /* rows of the picture per latent row */
     size_t picture_row_bytes;   /* sent to the writer; 0: no picture */
@@ -75,6 +75,9 @@ void weft_plan_release(weft_plan *p);
 /* Every row is owned once, every part is as the grid says. WEFT_MUST-like: a
  * failure is weft's own mistake. */
 bool weft_plan_is_valid(const weft_plan *p);
+
+/* How an image is cut; `patch` is me. Borrows from the plan. */
+weft_cut weft_plan_cut(const weft_plan *p, int patch);
 
 /* Images of group g: first .. first of g + 1, of the list of seeds. */
 int weft_plan_first_image(const weft_plan *p, int group);

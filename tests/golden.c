@@ -295,7 +295,7 @@ static void one_patch(void *arg, int patch, weft_exchange *x)
     const job *j = arg;
     const golden *g = j->g;
     const int y0 = j->first[patch], units = j->first[patch + 1] - y0;
-    const int total = j->first[x->cut.n];
+    const int total = weft_cut_total(&x->cut);
     const weft_value *in = weft_graph_at(j->graph, j->graph->input);
     const weft_value *out = weft_graph_at(j->graph, j->graph->output);
     weft_pool *pool;
@@ -304,7 +304,7 @@ static void one_patch(void *arg, int patch, weft_exchange *x)
     void *weights;
 
     must(weft_pool_create(j->threads, NULL, &pool));
-    must(weft_layout_make(j->graph, j->dev, g->n, units, total, &l));
+    must(weft_layout_make(j->graph, j->dev, g->n, &x->cut, &l));
     must(weft_pool_reserve(pool, l.scratch));
     run.pool = pool;
     run.block = aligned(l.bytes);
@@ -334,15 +334,15 @@ float *golden_run(const golden *g, const weft_device *dev, int patches,
     weft_load_summary summary;
     weft_exchange solo;
 
-    must(weft_net_build(g->config, &g->info, g->part, unit, g->w, g->wtype,
-                        &graph));
+    must(weft_net_build(g->config, &g->info, g->part,
+                        (weft_cell){unit, unit, g->w}, g->wtype, &graph));
     must(weft_load_check(&graph, g->weights, &summary));
     if (g->part == WEFT_PART_NET) assert_int_equal(summary.unused, 0);
     for (int p = 0; p <= patches; p++) first[p] = p * (g->h / unit) / patches;
     j.out = calloc(1, g->output->bytes);
     assert_non_null(j.out);
     if (patches == 1) {
-        const weft_cut cut = {1, 0, first};
+        const weft_cut cut = {.n = 1, .first = first};
         must(
             weft_exchange_init(&solo, &weft_solo, &cut, (weft_schedule){0, 0}));
         one_patch(&j, 0, &solo);

@@ -92,10 +92,13 @@ typedef struct weft_conv_args {
                             tile_rows, row1 too or the patch's last row */
 } weft_conv_args;
 
-/* Per row, sample and group the sum and the sum of squared differences from
- * that row's own mean, in double: moments[rows][n][groups][2]. */
+/* Per cell, sample and group the sum and the sum of squared differences from
+ * that cell's own mean, in double. Cells are `cell_rows` rows, which divide
+ * `rows`, by `cell_columns` columns, the last one perhaps fewer:
+ * moments[rows / cell_rows][n][w / cell_columns, rounded up][groups][2]. */
 typedef struct weft_moments_args {
     int n, w, rows, groups;
+    int cell_rows, cell_columns;
     int c[2]; /* channels of the one or two inputs, as in weft_conv */
     const float *in[2];
     double *moments;

@@ -72,7 +72,7 @@ static size_t bytes_of(const weft_graph *g, weft_val v, const weft_layout *l)
     const weft_value *x = weft_graph_at(g, v);
 
     return (size_t)x->rows_per_unit * (size_t)l->units * (size_t)l->n *
-           (size_t)x->w * (size_t)x->c * sizeof(float);
+           (size_t)weft_layout_columns(l, x) * (size_t)x->c * sizeof(float);
 }
 
 weft_status weft_model_create(const weft_graph *g, const weft_run *run,
@@ -86,7 +86,7 @@ weft_status weft_model_create(const weft_graph *g, const weft_run *run,
     m->base = (weft_denoiser){.ops = &ops,
                               .batch = {.rows = in->rows_per_unit * l->units,
                                         .n = l->n,
-                                        .w = in->w,
+                                        .w = weft_layout_columns(l, in),
                                         .c = in->c}};
     m->graph = g;
     m->in_bytes = bytes_of(g, g->input, l);

@@ -38,7 +38,8 @@ static void project(const weft_graph *g, const weft_run *run,
 }
 
 /* Where each row of the image has its keys and values; returns how many rows
- * there are. The table lies in a value of two floats per row: a pointer. */
+ * there are. The table lies in a value of two floats, a pointer, for each row
+ * and strip. */
 static int find_rows(const weft_view *all, size_t row_bytes,
                      const float **table)
 {
@@ -190,7 +191,7 @@ static bool make_values(weft_graph *g, weft_val in, int inner, int halves,
     const int rows = like.rows_per_unit;
 
     temp[KV] = weft_graph_value(g, rows, like.w, 2 * inner);
-    temp[KEY_ROWS] = weft_graph_value(g, rows, 1, 2);
+    temp[KEY_ROWS] = weft_graph_strips(g, rows, 2);
     temp[QUERY] = weft_graph_value(g, rows, like.w, inner);
     temp[QUERY + 1] =
         halves == 1 ? WEFT_NONE : weft_graph_value(g, rows, like.w, inner);

@@ -1,49 +1,91 @@
 /*
  * Group norm over an image that nobody holds.
  *
- * Every row publishes its moments: sum and squared differences from its own
- * mean, in double, for each sample and group. Everyone then combines the rows
- * of the whole image in image order, by
+ * Every cell of the cut publishes its moments: sum and squared differences
+ * from its own mean, in double, for each sample and group. Everyone then
+ * combines the cells of the whole image in image order, by
  *
  *     mean = sum of sums / N
- *     M2   = sum over rows of  M2_row + n_row (mean_row - mean)^2
+ *     M2   = sum over cells of  M2_cell + n_cell (mean_cell - mean)^2
  *
- * so the result does not depend on how the rows were divided, and nothing is
+ * so the result does not depend on how the image was divided, and nothing is
  * lost to E[x^2] - mean^2. What remains is one multiply-add per element.
  */
 #include "core/layer/parts.h"
 
 #include <math.h>
+#include <string.h>
 
-enum { IN, IN2, SCALE_SHIFT }; /* node->in */
-enum { GAMMA, BETA };          /* node->weight */
-enum { MOMENTS, MUL_ADD };     /* node->temp */
+enum { IN, IN2, SCALE_SHIFT };    /* node->in */
+enum { GAMMA, BETA };             /* node->weight */
+enum { MOMENTS, FOUND, MUL_ADD }; /* node->temp */
 
 typedef struct normal {
     double mean, rstd;
 } normal;
 
-/* A sample's group out of the rows' records, `stride` doubles apart; `count`
- * elements in each row. */
-static normal combine(const weft_view *all, size_t at, size_t stride,
-                      double count, double eps)
-{
-    double sum = 0, m2 = 0, total = 0;
+/* The cells' records, [units][n][strips][groups][2] by patch, and what a cell
+ * is. */
+typedef struct cells {
+    const weft_view *all;
+    size_t n, groups, strips;
+    weft_cell cell;
+    int size; /* channels of a group */
+} cells;
 
-    for (int p = 0; p < all->n; p++) {
-        const double *row = (const void *)all->part[p];
-        for (int y = 0; y < all->rows[p]; y++) sum += row[y * stride + at];
-        total += count * all->rows[p];
+/* Elements of a group in a cell of strip x. */
+static double count_at(const cells *c, int x)
+{
+    const int columns =
+        weft_cell_column(&c->cell, x + 1) - weft_cell_column(&c->cell, x);
+
+    return (double)c->cell.rows * columns * c->size;
+}
+
+/* One record of every group joins what was found before: first the sums; with
+ * the means, squared differences from them. */
+static void join(const double *record, size_t groups, double count,
+                 const double *mean, double *found)
+{
+    for (size_t k = 0; k < groups; k++, record += 2) {
+        const double d = mean ? record[0] / count - mean[k] : 0;
+
+        found[k] += mean ? record[1] + count * d * d : record[0];
     }
-    const double mean = sum / total;
-    for (int p = 0; p < all->n; p++) {
-        const double *row = (const void *)all->part[p];
-        for (int y = 0; y < all->rows[p]; y++) {
-            const double d = row[y * stride + at] / count - mean;
-            m2 += row[y * stride + at + 1] + count * d * d;
-        }
+}
+
+/* found[n][groups], over all cells in image order; returns the elements. */
+static double over_cells(const cells *c, const double *mean, double *found)
+{
+    double total = 0;
+
+    memset(found, 0, c->n * c->groups * sizeof *found);
+    for (int p = 0; p < c->all->n; p++) {
+        const double *record = (const void *)c->all->part[p];
+
+        for (int y = 0; y < c->all->rows[p]; y++)
+            for (size_t i = 0; i < c->n * c->strips; i++) {
+                const size_t s = i / c->strips * c->groups;
+                const double count = count_at(c, (int)(i % c->strips));
+
+                join(record, c->groups, count, mean ? mean + s : NULL,
+                     found + s);
+                record += 2 * c->groups;
+                if (s == 0) total += count;
+            }
     }
-    return (normal){mean, 1 / sqrt(m2 / total + eps)};
+    return total;
+}
+
+/* Mean and sum of squared differences of every sample and group,
+ * [2][n][groups]; returns the elements of each. */
+static double combine(const cells *c, double *found)
+{
+    const size_t n = c->n * c->groups;
+    const double total = over_cells(c, NULL, found);
+
+    for (size_t i = 0; i < n; i++) found[i] /= total;
+    return over_cells(c, found, found + n);
 }
 
 /* One group's channels from .. to of one sample, out of c. scale_shift: [2][c]
@@ -77,11 +119,14 @@ static int channels(const weft_graph *g, weft_val v)
 static void publish(const weft_graph *g, const weft_node *d,
                     const weft_run *run)
 {
+    const weft_value *in = weft_graph_at(g, d->in[IN]);
     const weft_moments_args a = {
         .n = run->layout->n,
-        .w = weft_graph_at(g, d->in[IN])->w,
+        .w = weft_run_columns(g, run, d->in[IN]),
         .rows = weft_run_rows(g, run, d->in[IN]),
         .groups = d->u.norm.groups,
+        .cell_rows = in->rows_per_unit,
+        .cell_columns = in->strip,
         .c = {channels(g, d->in[IN]), channels(g, d->in[IN2])},
         .in = {weft_run_value(run, d->in[IN]),
                weft_run_optional(run, d->in[IN2])},
@@ -91,14 +136,30 @@ static void publish(const weft_graph *g, const weft_node *d,
     run->dev->moments(&a, run->pool);
 }
 
-/* Multipliers [n][c], then addends [n][c]. */
-/* Every rank sees the same moments, so all of them find the same fault. */
+static cells cells_of(const weft_graph *g, const weft_node *d, int n,
+                      const weft_view *all)
+{
+    const weft_value *in = weft_graph_at(g, d->in[IN]);
+
+    return (cells){.all = all,
+                   .n = (size_t)n,
+                   .groups = (size_t)d->u.norm.groups,
+                   .strips = (size_t)weft_graph_at(g, d->temp[MOMENTS])->w,
+                   .cell = {in->rows_per_unit, in->strip, in->w},
+                   .size = weft_graph_at(g, d->out)->c / d->u.norm.groups};
+}
+
+/* Multipliers [n][c], then addends [n][c]. Every rank sees the same moments, so
+ * all of them find the same fault. */
 static weft_status make_terms(const weft_graph *g, const weft_node *d,
                               const weft_run *run, const weft_view *all)
 {
     const int n = run->layout->n, groups = d->u.norm.groups;
     const int c = weft_graph_at(g, d->out)->c, size = c / groups;
-    const double count = (double)weft_graph_at(g, d->in[IN])->w * size;
+    const cells of = cells_of(g, d, n, all);
+    double *mean = (void *)weft_run_value(run, d->temp[FOUND]);
+    const double *m2 = mean + (size_t)n * (size_t)groups;
+    const double total = combine(&of, mean);
     const float *scale_shift = weft_run_optional(run, d->in[SCALE_SHIFT]);
     float *mul = weft_run_value(run, d->temp[MUL_ADD]);
 
@@ -113,9 +174,8 @@ static weft_status make_terms(const weft_graph *g, const weft_node *d,
             .c = c,
         };
         for (int k = 0; k < groups; k++) {
-            const normal m =
-                combine(all, 2 * (size_t)(s * groups + k),
-                        2 * (size_t)(n * groups), count, d->u.norm.eps);
+            const size_t i = (size_t)s * (size_t)groups + (size_t)k;
+            const normal m = {mean[i], 1 / sqrt(m2[i] / total + d->u.norm.eps)};
 
             if (!isfinite(m.mean) || !isfinite(m.rstd))
                 return weft_fail(WEFT_ENAN,
@@ -133,7 +193,7 @@ static void apply(const weft_graph *g, const weft_node *d, const weft_run *run)
     const float *mul = weft_run_value(run, d->temp[MUL_ADD]);
     const weft_affine_args a = {
         .n = n,
-        .w = weft_graph_at(g, d->out)->w,
+        .w = weft_run_columns(g, run, d->out),
         .c = {channels(g, d->in[IN]), channels(g, d->in[IN2])},
         .in = {weft_run_value(run, d->in[IN]),
                weft_run_optional(run, d->in[IN2])},
@@ -196,15 +256,16 @@ static bool fits(weft_graph *g, const char *name, weft_val in, weft_val in2,
     return g->status == WEFT_OK;
 }
 
-/* The memory of the node: a record of 2 doubles per row and group, and the
+/* The memory of the node: a record of 2 doubles per cell and group, and the
  * channels' terms. */
 static bool make_values(weft_graph *g, weft_val in, int c, int groups,
-                        weft_val temp[2], weft_val *out)
+                        weft_val temp[3], weft_val *out)
 {
     const int rows = weft_graph_at(g, in)->rows_per_unit;
     const int w = weft_graph_at(g, in)->w;
 
-    temp[MOMENTS] = weft_graph_value(g, rows, groups, 4);
+    temp[MOMENTS] = weft_graph_strips(g, 1, groups * 4);
+    temp[FOUND] = weft_graph_value(g, 0, 1, 4 * groups);
     temp[MUL_ADD] = weft_graph_value(g, 0, 1, 2 * c);
     *out = weft_graph_value(g, rows, w, c);
     if (*out == WEFT_NONE) return false;
@@ -216,7 +277,7 @@ weft_val weft_add_group_norm(weft_graph *g, const char *name, weft_val in,
                              weft_val in2, int groups, float eps,
                              weft_val scale_shift, weft_act act)
 {
-    weft_val temp[2], out;
+    weft_val temp[3], out;
     weft_node *d;
     int c, gamma, beta;
 
@@ -232,8 +293,7 @@ weft_val weft_add_group_norm(weft_graph *g, const char *name, weft_val in,
     d->in[IN2] = in2;
     d->in[SCALE_SHIFT] = scale_shift;
     d->out = out;
-    d->temp[MOMENTS] = temp[MOMENTS];
-    d->temp[MUL_ADD] = temp[MUL_ADD];
+    for (int i = 0; i < 3; i++) d->temp[i] = temp[i];
     d->weight[GAMMA] = gamma;
     d->weight[BETA] = beta;
     d->u.norm.groups = groups;

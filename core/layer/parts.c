@@ -90,7 +90,7 @@ weft_conv_args weft_conv_setup(const weft_graph *g, const weft_run *run,
                                const weft_conv *v, const weft_val in[2],
                                int matrix, int bias, float *out)
 {
-    const int w = weft_graph_at(g, in[0])->w;
+    const int w = weft_run_columns(g, run, in[0]);
 
     return (weft_conv_args){
         .conv = v,

@@ -10,7 +10,7 @@ static weft_status forward(const weft_graph *g, int node, weft_run *run)
     const weft_value *in = weft_graph_at(g, d->in[0]);
     const weft_resample_args a = {
         .n = run->layout->n,
-        .w = in->w,
+        .w = weft_run_columns(g, run, d->in[0]),
         .c = in->c,
         .up = d->u.up,
         .in = weft_run_value(run, d->in[0]),

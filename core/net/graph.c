@@ -1,5 +1,6 @@
 #include "core/net/graph.h"
 
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,11 +48,12 @@ static bool grow(weft_graph *g, int which, void *list, int have, size_t size)
     return true;
 }
 
-void weft_graph_init(weft_graph *g, int unit, int w, int c)
+void weft_graph_init(weft_graph *g, weft_cell cell, int c)
 {
     memset(g, 0, sizeof *g);
+    g->cell = cell;
     g->output = WEFT_NONE;
-    g->input = weft_graph_value(g, unit, w, c);
+    g->input = weft_graph_value(g, cell.rows, cell.width, c);
 }
 
 static void release_weight(weft_weight *w)
@@ -71,20 +73,52 @@ void weft_graph_release(weft_graph *g)
     memset(g, 0, sizeof *g);
 }
 
+/* Columns that a strip of the input makes in a value that is w wide; 0: no
+ * whole number. */
+static int strip_of(const weft_cell *cell, int w)
+{
+    const long long columns = (long long)cell->columns * w;
+
+    return columns % cell->width || columns / cell->width > INT_MAX
+               ? 0
+               : (int)(columns / cell->width);
+}
+
 weft_val weft_graph_value(weft_graph *g, int rows_per_unit, int w, int c)
 {
     weft_value *v;
+    int strip;
 
     if (w < 1 || c < 1 || rows_per_unit < 0) {
         weft_graph_fail(g, "a feature map of %d columns and %d channels", w, c);
         return WEFT_NONE;
     }
+    strip = rows_per_unit ? strip_of(&g->cell, w) : w;
+    if (strip < 1) {
+        weft_graph_fail(g,
+                        "a feature map of %d columns where strips of %d of "
+                        "the input's %d stay whole",
+                        w, g->cell.columns, g->cell.width);
+        return WEFT_NONE;
+    }
     if (!grow(g, ROOM_VALUES, &g->value, g->nvalues, sizeof *v))
         return WEFT_NONE;
     v = &g->value[g->nvalues];
-    *v = (weft_value){.rows_per_unit = rows_per_unit, .w = w, .c = c};
+    *v = (weft_value){
+        .rows_per_unit = rows_per_unit, .w = w, .c = c, .strip = strip};
     v->made = v->last = -1;
     return g->nvalues++;
+}
+
+weft_val weft_graph_strips(weft_graph *g, int rows_per_unit, int c)
+{
+    const weft_cell *cell = &g->cell;
+    const weft_val v = weft_graph_value(g, rows_per_unit, cell->width, c);
+
+    if (v == WEFT_NONE) return WEFT_NONE;
+    g->value[v].w = (cell->width - 1) / cell->columns + 1;
+    g->value[v].strip = 1;
+    return v;
 }
 
 weft_value *weft_graph_at(const weft_graph *g, weft_val v)
@@ -240,6 +274,11 @@ int weft_run_rows(const weft_graph *g, const weft_run *run, weft_val v)
     const int per_unit = weft_graph_at(g, v)->rows_per_unit;
 
     return per_unit ? per_unit * run->layout->units : 1;
+}
+
+int weft_run_columns(const weft_graph *g, const weft_run *run, weft_val v)
+{
+    return weft_layout_columns(run->layout, weft_graph_at(g, v));
 }
 
 const void *weft_run_weight(const weft_run *run, int i)

@@ -4,8 +4,8 @@
  * Building a net from its config makes a graph and touches no weights, no
  * ranks and no memory for activations; so `weft plan` can lay out any net for
  * any number of ranks. A value is an activation: rows_per_unit rows for every
- * unit of the cut, w columns, c channels. A vector value (embeddings) has no
- * rows: [n][c], the same on every rank.
+ * unit of the cut, w columns in strips of `strip`, c channels. A vector value
+ * (embeddings) has no rows: [n][c], the same on every rank.
  *
  *     weft_graph_init(&g);
  *     x = weft_graph_input(&g, ...);
@@ -29,10 +29,11 @@ enum { WEFT_NONE = -1 };
 
 typedef struct weft_value {
     int rows_per_unit; /* 0: a vector */
-    int w, c;
-    int above, below; /* spare rows, the most that any consumer wants */
-    bool whole;       /* spans the image (keys and values, moments) */
-    int made, last;   /* nodes that write it first and read it last */
+    int w, c;          /* columns of the whole image; channels */
+    int strip;         /* columns that no cut divides (core/cut.h) */
+    int above, below;  /* spare rows, the most that any consumer wants */
+    bool whole;        /* spans the image (keys and values, moments) */
+    int made, last;    /* nodes that write it first and read it last */
 } weft_value;
 
 /* One packed weight: a conv's matrix, or plain float vectors. Floats without
@@ -128,6 +129,7 @@ struct weft_node {
 };
 
 struct weft_graph {
+    weft_cell cell; /* of the input */
     weft_value *value;
     weft_node *node;
     weft_weight *weight;
@@ -140,9 +142,9 @@ struct weft_graph {
     char *why;
 };
 
-/* `unit` rows of the input make one unit of the cut; the input has `w`
- * columns and `c` channels. */
-void weft_graph_init(weft_graph *g, int unit, int w, int c);
+/* `cell`: rows and columns of the input that no cut divides, and how wide it
+ * is; `c`: its channels. */
+void weft_graph_init(weft_graph *g, weft_cell cell, int c);
 void weft_graph_release(weft_graph *g);
 /* Returns the first failure of the builders, its text restored. Computes live
  * ranges; call once, when the net is complete. */
@@ -154,6 +156,8 @@ weft_status weft_graph_finish(weft_graph *g, weft_val output);
 weft_status weft_graph_fail(weft_graph *g, const char *fmt, ...)
     WEFT_PRINTF(2, 3);
 weft_val weft_graph_value(weft_graph *g, int rows_per_unit, int w, int c);
+/* A value with one column for each strip of the cut. */
+weft_val weft_graph_strips(weft_graph *g, int rows_per_unit, int c);
 weft_node *weft_graph_node(weft_graph *g, const weft_layer_ops *ops,
                            const char *name);
 int weft_graph_weight(weft_graph *g, const weft_weight *w);
@@ -168,23 +172,27 @@ char *weft_graph_name(const weft_graph *g, const char *name,
 
 /* ---- layout: where everything lies, for one rank ------------------------- */
 
-/* Memory of one evaluation of `n` samples on a patch of `units` out of
- * `total_units`: offsets in bytes into one block. Values that are never alive
- * together share memory. */
+/* Memory of one evaluation of `n` samples on one patch: offsets in bytes into
+ * one block. Values that are never alive together share memory. */
 typedef struct weft_layout {
-    int n, units, total_units;
-    size_t *offset;        /* [nvalues]: of row 0, behind its spare rows */
-    size_t bytes;          /* of the block, to be aligned to 64 */
-    size_t scratch;        /* per worker */
-    size_t *weight;        /* [nweights]: offset into the packed weights */
-    size_t weight_bytes;   /* packed */
+    int n;
+    int units, total_units;   /* of rows: mine, the image's */
+    int strip_from, strip_to; /* of columns: mine */
+    size_t *offset;           /* [nvalues]: of row 0, behind its spare rows */
+    size_t bytes;             /* of the block, to be aligned to 64 */
+    size_t scratch;           /* per worker */
+    size_t *weight;           /* [nweights]: offset into the packed weights */
+    size_t weight_bytes;      /* packed */
     size_t max_rows_held;  /* of any value that is not `whole`, in rows ... */
     size_t max_rows_image; /* ... and the rows that it has in the image */
 } weft_layout;
 
+/* For patch cut->me; the cut is not needed afterwards. */
 weft_status weft_layout_make(const weft_graph *g, const weft_device *dev, int n,
-                             int units, int total_units, weft_layout *l);
+                             const weft_cut *cut, weft_layout *l);
 void weft_layout_release(weft_layout *l);
+/* Columns of a value that the layout's patch holds. */
+int weft_layout_columns(const weft_layout *l, const weft_value *v);
 
 /* Declare every slot of the graph on a lane for batches of n, then tie them to
  * memory. Slot ids count from `first`, the lane's slots before the call. */
@@ -212,8 +220,9 @@ struct weft_run {
 
 /* Row 0 of a value (of the image, if it is `whole`). */
 float *weft_run_value(const weft_run *run, weft_val v);
-/* My rows of it; 1 for a vector. */
+/* My rows of it; 1 for a vector. My columns. */
 int weft_run_rows(const weft_graph *g, const weft_run *run, weft_val v);
+int weft_run_columns(const weft_graph *g, const weft_run *run, weft_val v);
 /* Packed weight i; NULL for NONE. */
 const void *weft_run_weight(const weft_run *run, int i);
 

@@ -30,12 +30,24 @@ static bool times(size_t *a, size_t b)
     return !__builtin_mul_overflow(*a, b, a);
 }
 
-/* Bytes of `rows` rows of value v for n samples; false on overflow. */
-static bool bytes_of(const weft_value *v, size_t rows, int n, size_t *bytes)
+int weft_layout_columns(const weft_layout *l, const weft_value *v)
 {
+    const weft_cell cell = {.columns = v->strip, .width = v->w};
+
+    if (!v->rows_per_unit) return v->w;
+    return weft_cell_column(&cell, l->strip_to) -
+           weft_cell_column(&cell, l->strip_from);
+}
+
+/* Bytes of `rows` rows of value v; false on overflow. */
+static bool bytes_of(const weft_value *v, size_t rows, const weft_layout *l,
+                     size_t *bytes)
+{
+    const int columns = v->whole ? v->w : weft_layout_columns(l, v);
+
     *bytes = sizeof(float);
-    return times(bytes, rows) && times(bytes, (size_t)n) &&
-           times(bytes, (size_t)v->w) && times(bytes, (size_t)v->c) &&
+    return times(bytes, rows) && times(bytes, (size_t)l->n) &&
+           times(bytes, (size_t)columns) && times(bytes, (size_t)v->c) &&
            *bytes < SIZE_MAX / 4;
 }
 
@@ -44,19 +56,19 @@ static size_t aligned(size_t bytes)
     return (bytes + ALIGN - 1) / ALIGN * ALIGN;
 }
 
-static weft_status measure(const weft_value *v, int n, int units,
-                           int total_units, stretch *s)
+static weft_status measure(const weft_value *v, const weft_layout *l,
+                           stretch *s)
 {
-    const size_t rows = rows_of(v, units, total_units);
+    const size_t rows = rows_of(v, l->units, l->total_units);
     size_t body, below;
 
-    if (!bytes_of(v, rows, n, &body) ||
-        !bytes_of(v, (size_t)v->above, n, &s->before) ||
-        !bytes_of(v, (size_t)v->below, n, &below))
+    if (!bytes_of(v, rows, l, &body) ||
+        !bytes_of(v, (size_t)v->above, l, &s->before) ||
+        !bytes_of(v, (size_t)v->below, l, &below))
         return weft_fail(WEFT_EINPUT,
                          "a feature map of %zu x %d x %d values for %d samples "
                          "is beyond what can be addressed",
-                         rows, v->w, v->c, n);
+                         rows, v->w, v->c, l->n);
     s->first = v->made;
     s->last = v->last;
     s->before = aligned(s->before);
@@ -179,7 +191,7 @@ static weft_status place_values(const weft_graph *g, weft_layout *l, stretch *s,
 {
     for (int v = 0; v < g->nvalues; v++) {
         home[v] = v;
-        WEFT_TRY(measure(&g->value[v], l->n, l->units, l->total_units, &s[v]));
+        WEFT_TRY(measure(&g->value[v], l, &s[v]));
     }
     for (int i = 0; i < g->nnodes; i++) {
         const int into = replaced(g, i, home);
@@ -227,11 +239,24 @@ static void count_rows(const weft_graph *g, weft_layout *l)
     }
 }
 
+static weft_layout part_of(const weft_graph *g, int n, const weft_cut *cut)
+{
+    const int across = weft_cut_across(cut), k = cut->me % across;
+
+    return (weft_layout){
+        .n = n,
+        .units = weft_cut_units(cut, cut->me),
+        .total_units = weft_cut_total(cut),
+        .strip_from = across > 1 ? cut->strip[k] : 0,
+        .strip_to = across > 1 ? cut->strip[k + 1]
+                               : (g->cell.width - 1) / g->cell.columns + 1};
+}
+
 weft_status weft_layout_make(const weft_graph *g, const weft_device *dev, int n,
-                             int units, int total_units, weft_layout *l)
+                             const weft_cut *cut, weft_layout *l)
 {
     const size_t nv = (size_t)g->nvalues;
-    weft_layout made = {.n = n, .units = units, .total_units = total_units};
+    weft_layout made = part_of(g, n, cut);
     stretch *s = calloc(nv, sizeof *s), **order = calloc(nv, sizeof *order);
     int *home = calloc(nv, sizeof *home);
     weft_status st = WEFT_OK;

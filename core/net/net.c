@@ -56,9 +56,10 @@ static weft_status build(const weft_json *c, const weft_net_info *info,
 }
 
 weft_status weft_net_build(const weft_json *c, const weft_net_info *info,
-                           weft_net_part part, int unit, int w,
-                           weft_dtype wtype, weft_graph *g)
+                           weft_net_part part, weft_cell cell, weft_dtype wtype,
+                           weft_graph *g)
 {
+    const int unit = cell.rows, w = cell.width;
     const int stride = stride_of(info, part);
     weft_status st;
 
@@ -73,7 +74,8 @@ weft_status weft_net_build(const weft_json *c, const weft_net_info *info,
                          "%s: a width of %d; the net needs multiples of %d, "
                          "at most %d",
                          weft_json_name(c), w, stride, MOST);
-    weft_graph_init(g, unit, w, input_channels(info, part));
+    WEFT_MUST(cell.columns > 0 && cell.columns % stride == 0);
+    weft_graph_init(g, cell, input_channels(info, part));
     g->wtype = wtype;
     st = build(c, info, part, g);
     if (st == WEFT_OK) return WEFT_OK;

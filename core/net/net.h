@@ -49,12 +49,12 @@ typedef enum weft_net_part {
                          then as many channels of log-variances, not clamped */
 } weft_net_part;
 
-/* `unit`: rows of the input per unit of the cut, and `w`: columns of the input:
+/* `cell`: rows and columns of the input that no cut divides, and its width: all
  * multiples of info.stride, except to decode. `wtype`: type of the weights in
  * the file (weft_load_dtype; they stay what they are, the device decides how
  * to hold them). On failure there is no graph to release. */
 weft_status weft_net_build(const weft_json *c, const weft_net_info *info,
-                           weft_net_part part, int unit, int w,
-                           weft_dtype wtype, weft_graph *g);
+                           weft_net_part part, weft_cell cell, weft_dtype wtype,
+                           weft_graph *g);
 
 #endif

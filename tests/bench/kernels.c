@@ -156,13 +156,10 @@ static void set_norm(bench *b, const char *line)
         die("norm C GROUPS N H W");
     const float *in = numbers(b, (size_t)n * h * w * c);
     const float *mul = numbers(b, 2 * (size_t)n * c);
-    b->m = (weft_moments_args){n,
-                               w,
-                               h,
-                               groups,
-                               {c, 0},
-                               {in, NULL},
-                               block(b, (size_t)h * n * groups * 16)};
+    b->m = (weft_moments_args){
+        n,      w,          h,
+        groups, 1,          w,
+        {c, 0}, {in, NULL}, block(b, (size_t)h * n * groups * 16)};
     b->f = (weft_affine_args){n,         w,
                               {c, 0},    {in, NULL},
                               mul,       mul + n * c,

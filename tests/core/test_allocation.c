@@ -56,7 +56,7 @@ static void make_net(weft_graph *g)
 {
     weft_val x, y, t;
 
-    weft_graph_init(g, UNIT, COLUMNS, CHANNELS);
+    weft_graph_init(g, (weft_cell){UNIT, COLUMNS / 2, COLUMNS}, CHANNELS);
     t = weft_add_sinusoid(g, WEFT_EMBED_TIME, 16, true, 0);
     t = weft_add_linear(g, "time", t, 32, WEFT_SILU);
     x = weft_add_conv(g, "in", g->input, 32, WEFT_CONV(.k = 3, .shift = t));
@@ -85,7 +85,9 @@ static void set_up(rig *r, const char *kernels, int n)
     r->first[0] = 0, r->first[1] = UNITS;
     make_net(&r->g);
     assert_int_equal(weft_device_find(kernels, NULL, &r->dev), WEFT_OK);
-    assert_int_equal(weft_layout_make(&r->g, r->dev, n, UNITS, UNITS, &r->l),
+    assert_int_equal(weft_layout_make(&r->g, r->dev, n,
+                                      &(weft_cut){.n = 1, .first = r->first},
+                                      &r->l),
                      WEFT_OK);
     assert_int_equal(weft_pool_create(2, NULL, &r->pool), WEFT_OK);
     assert_int_equal(weft_pool_reserve(r->pool, r->l.scratch), WEFT_OK);

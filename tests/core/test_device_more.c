@@ -160,48 +160,71 @@ static void test_attend_nan(void **unused)
 
 /* ---- norms and the rest -------------------------------------------------- */
 
-static void check_moments(const weft_moments_args *a, const double *m)
+/* Two passes over the pixels of one cell, sample and group. */
+static void cell_moments(const weft_moments_args *a, int y0, int s, int x0,
+                         int g, double want[2])
 {
     const int per = (a->c[0] + a->c[1]) / a->groups;
-    for (int r = 0; r < a->rows * a->n; r++)
-        for (int g = 0; g < a->groups; g++, m += 2) {
-            double sum = 0, square = 0;
-            for (int pass = 0; pass < 2; pass++)
-                for (int x = 0; x < a->w; x++)
-                    for (int c = g * per; c < (g + 1) * per; c++) {
-                        const int src = c >= a->c[0];
-                        const double v =
-                            a->in[src][((size_t)r * a->w + x) * a->c[src] +
-                                       (src ? c - a->c[0] : c)];
-                        const double dv = v - sum / (per * a->w);
-                        if (pass)
-                            square += dv * dv;
-                        else
-                            sum += v;
-                    }
-            assert_true(fabs(m[0] - sum) <= 1e-10 * (1 + fabs(sum)));
-            assert_true(fabs(m[1] - square) <= 1e-9 * (1e-3 + square));
-        }
+    double sum = 0, square = 0, count = 0;
+    for (int pass = 0; pass < 2; pass++)
+        for (int y = y0; y < y0 + a->cell_rows; y++)
+            for (int x = x0; x < x0 + a->cell_columns && x < a->w; x++)
+                for (int c = g * per; c < (g + 1) * per; c++) {
+                    const int src = c >= a->c[0];
+                    const size_t at = ((size_t)y * a->n + s) * a->w + x;
+                    const double v =
+                        a->in[src][at * a->c[src] + (src ? c - a->c[0] : c)];
+                    if (!pass)
+                        sum += v, count++;
+                    else
+                        square += (v - sum / count) * (v - sum / count);
+                }
+    want[0] = sum;
+    want[1] = square;
 }
 
+static void check_moments(const weft_moments_args *a, const double *m)
+{
+    for (int y = 0; y < a->rows; y += a->cell_rows)
+        for (int s = 0; s < a->n; s++)
+            for (int x = 0; x < a->w; x += a->cell_columns)
+                for (int g = 0; g < a->groups; g++, m += 2) {
+                    double want[2];
+                    cell_moments(a, y, s, x, g, want);
+                    assert_true(fabs(m[0] - want[0]) <=
+                                1e-10 * (1 + fabs(want[0])));
+                    assert_true(fabs(m[1] - want[1]) <=
+                                1e-9 * (1e-3 + want[1]));
+                }
+}
+
+/* c, c of the second input, groups, w, n, rows, rows and columns of a cell */
 static void test_moments(void **unused)
 {
     (void)unused;
-    static const int shapes[][5] = {{32, 0, 8, 5, 2},
-                                    {20, 52, 8, 7, 3},
-                                    {7, 0, 7, 1, 1},
-                                    {320, 0, 32, 16, 1}};
-    for (int i = 0; i < 4; i++) {
-        const int *s = shapes[i], rows = 3;
-        const size_t n = (size_t)rows * s[4] * s[2 + 1];
+    static const int shapes[][8] = {
+        {32, 0, 8, 5, 2, 3, 1, 5},     {20, 52, 8, 7, 3, 4, 2, 3},
+        {7, 0, 7, 1, 1, 3, 3, 1},      {320, 0, 32, 16, 1, 2, 1, 4},
+        {300, 276, 32, 6, 2, 4, 4, 4}, {16, 0, 1, 9, 1, 6, 3, 8}};
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        const int *s = shapes[i];
+        const size_t n = (size_t)s[5] * s[4] * s[3];
         float *a = array(n * s[0], 1), *b = array(n * s[1] + 1, 3);
         for (size_t k = 0; k < n * s[0]; k++) a[k] += 1000; /* far off zero */
-        const size_t out = (size_t)rows * s[4] * s[2] * 2;
+        weft_moments_args args = {.n = s[4],
+                                  .w = s[3],
+                                  .rows = s[5],
+                                  .groups = s[2],
+                                  .cell_rows = s[6],
+                                  .cell_columns = s[7],
+                                  .c = {s[0], s[1]},
+                                  .in = {a, b}};
+        const size_t strips = ((size_t)s[3] + s[7] - 1) / s[7];
+        const size_t out = (size_t)s[5] / s[6] * s[4] * strips * s[2] * 2;
         double *want = calloc(out, sizeof *want), *m = calloc(out, sizeof *m);
         assert_true(want && m);
-        weft_moments_args args = {s[4],         s[3],   rows, s[2],
-                                  {s[0], s[1]}, {a, b}, want};
         const weft_device **dev = devices("fast");
+        args.moments = want;
         (*dev)->moments(&args, pools[0]);
         check_moments(&args, want);
         args.moments = m;

@@ -31,7 +31,7 @@ static void convs_want_what_they_reach(void **state)
     for (size_t i = 0; i < sizeof is / sizeof *is; i++) {
         weft_graph g;
 
-        weft_graph_init(&g, 4, 8, 3);
+        weft_graph_init(&g, (weft_cell){4, 8, 8}, 3);
         assert_int_equal(
             weft_graph_finish(&g, weft_add_conv(&g, "a", 0, 5, is[i].o)),
             WEFT_OK);
@@ -48,7 +48,7 @@ static void weights_have_names_and_shapes(void **state)
     weft_graph g;
 
     (void)state;
-    weft_graph_init(&g, 4, 8, 4);
+    weft_graph_init(&g, (weft_cell){4, 8, 8}, 4);
     snprintf(g.prefix, sizeof g.prefix, "decoder.");
     weft_add_self_attention(&g, "at", 0, WEFT_NONE, 2, 3, false, true, 1);
     weft_add_conv(&g, "out", 0, 5, WEFT_CONV(.k = 3, .no_bias = true));
@@ -73,7 +73,7 @@ static void flops_are_honest(void **state)
     weft_graph g;
 
     (void)state;
-    weft_graph_init(&g, 4, 8, 3);
+    weft_graph_init(&g, (weft_cell){4, 8, 8}, 3);
     weft_add_conv(&g, "a", 0, 5, WEFT_CONV(.k = 3, .stride = 2));
     weft_add_self_attention(&g, "b", 0, 0, 2, 4, true, false, 1);
     d = g.node;
@@ -153,7 +153,7 @@ static void shapes_that_do_not_fit_are_refused(void **state)
         weft_graph g;
         int nodes;
 
-        weft_graph_init(&g, 3, 7, 6);
+        weft_graph_init(&g, (weft_cell){3, 7, 7}, 6);
         is[i](&g);
         assert_int_equal(g.status, WEFT_EINPUT);
         assert_non_null(g.why);

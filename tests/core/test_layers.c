@@ -208,8 +208,8 @@ static void weave_patch(void *arg, int patch, weft_exchange *x)
                     .time = l->time,
                     .label = l->label};
 
-    WEFT_MUST(!weft_layout_make(l->g, l->dev, N, weft_cut_units(&x->cut, patch),
-                                l->total, &layout));
+    (void)patch;
+    WEFT_MUST(!weft_layout_make(l->g, l->dev, N, &x->cut, &layout));
     WEFT_MUST(!weft_pool_create(l->threads, NULL, &run.pool));
     WEFT_MUST(!weft_pool_reserve(run.pool, layout.scratch));
     run.block = new_block(layout.bytes);
@@ -225,7 +225,10 @@ static void load_weights(loom *l)
 {
     weft_layout layout;
 
-    WEFT_MUST(!weft_layout_make(l->g, l->dev, N, l->total, l->total, &layout));
+    const int all[] = {0, l->total};
+    const weft_cut one = {.n = 1, .first = all};
+
+    WEFT_MUST(!weft_layout_make(l->g, l->dev, N, &one, &layout));
     l->weights = new_block(layout.weight_bytes);
     for (int i = 0; i < l->g->nweights; i++)
         pack_weight(l, &l->g->weight[i], l->weights + layout.weight[i]);
@@ -259,22 +262,22 @@ static const char *const device_name[] = {"reference", "lean", "fast"};
 typedef struct net {
     const char *name;
     weft_val (*build)(weft_graph *g);
-    int w, c;
+    int strip, w, c;
 } net;
 
 static const net nets[] = {
-    {"convolutions", convolutions, W, C},
-    {"norms", norms, W, C},
-    {"attention", attention, W, C},
-    {"resampling", resampling, W, C},
-    {"vectors", vectors, W, C},
-    {"wide", wide, 64, 3},
-    {"deep", deep, 28, 20},
+    {"convolutions", convolutions, 4, W, C},
+    {"norms", norms, 4, W, C},
+    {"attention", attention, 4, W, C},
+    {"resampling", resampling, 4, W, C},
+    {"vectors", vectors, 4, W, C},
+    {"wide", wide, 16, 64, 3},
+    {"deep", deep, 8, 28, 20},
 };
 
 static void net_init(const net *n, weft_graph *g, int unit)
 {
-    weft_graph_init(g, unit, n->w, n->c);
+    weft_graph_init(g, (weft_cell){unit, n->strip, n->w}, n->c);
     assert_int_equal(weft_graph_finish(g, n->build(g)), WEFT_OK);
 }
 
@@ -393,7 +396,7 @@ static void embeddings_of_diffusers(void **state)
             free(a.value);
             continue;
         }
-        weft_graph_init(&g, 1, 1, 1);
+        weft_graph_init(&g, (weft_cell){1, 1, 1}, 1);
         v = fourier ? weft_add_fourier(&g, "p", WEFT_EMBED_TIME, 16, p[0] != 0,
                                        p[1] != 0)
                     : weft_add_sinusoid(&g, WEFT_EMBED_TIME, (int)p[0],
@@ -412,13 +415,13 @@ static void embeddings_of_diffusers(void **state)
 static weft_status eval_alone(const weft_graph *g, weft_run *run)
 {
     const int first[] = {0, 1};
-    const weft_cut cut = {1, 0, first};
+    const weft_cut cut = {.n = 1, .first = first};
     weft_exchange x;
     weft_layout layout;
     weft_status st;
 
     assert_int_equal(weft_device_find("reference", NULL, &run->dev), WEFT_OK);
-    assert_int_equal(weft_layout_make(g, run->dev, 1, 1, 1, &layout), WEFT_OK);
+    assert_int_equal(weft_layout_make(g, run->dev, 1, &cut, &layout), WEFT_OK);
     assert_int_equal(
         weft_exchange_init(&x, &weft_solo, &cut, (weft_schedule){0, 0}),
         WEFT_OK);
@@ -441,7 +444,7 @@ static void labels_out_of_range_are_refused(void **state)
     weft_graph g;
 
     (void)state;
-    weft_graph_init(&g, 1, 1, 1);
+    weft_graph_init(&g, (weft_cell){1, 1, 1}, 1);
     assert_int_equal(weft_graph_finish(&g, weft_add_lookup(&g, "c", 5, 7)),
                      WEFT_OK);
     assert_int_equal(eval_alone(&g, &run), WEFT_EINPUT);

@@ -27,8 +27,8 @@ static void build(const golden *g, weft_graph *graph)
 {
     const int unit = g->part == WEFT_PART_DECODE ? g->h : g->info.stride;
 
-    must(weft_net_build(g->config, &g->info, g->part, unit, g->w, g->wtype,
-                        graph));
+    must(weft_net_build(g->config, &g->info, g->part,
+                        (weft_cell){unit, unit, g->w}, g->wtype, graph));
 }
 
 /* ---- other checkpoints for the same net ---------------------------------- */
@@ -215,16 +215,19 @@ static char *packed(const golden *g, const weft_graph *graph,
     return to;
 }
 
+static const int one_unit[] = {0, 1};
+
 static void one_device(const golden *g, const char *name)
 {
     static const int shares[][2] = {{1, 2}, {2, 0}, {3, 1}, {7, 2}, {64, 0}};
     const weft_device *dev = device(name);
+    const weft_cut cut = {.n = 1, .first = one_unit};
     weft_graph graph;
     weft_layout l;
     char *one, *many;
 
     build(g, &graph);
-    must(weft_layout_make(&graph, dev, g->n, 1, 1, &l));
+    must(weft_layout_make(&graph, dev, g->n, &cut, &l));
     one = packed(g, &graph, dev, &l, 1, 0);
     for (size_t i = 0; i < sizeof shares / sizeof *shares; i++) {
         many = packed(g, &graph, dev, &l, shares[i][0], shares[i][1]);
@@ -270,6 +273,7 @@ static size_t resident(const char *path)
 
 static void gives_the_pages_back(void **state)
 {
+    const weft_cut cut = {.n = 1, .first = one_unit};
     weft_graph graph;
     weft_layout l;
     golden g;
@@ -278,7 +282,7 @@ static void gives_the_pages_back(void **state)
     (void)state;
     golden_open(&g, "unet_defaults");
     build(&g, &graph);
-    must(weft_layout_make(&graph, device("reference"), 1, 1, 1, &l));
+    must(weft_layout_make(&graph, device("reference"), 1, &cut, &l));
     assert_true(weft_st_bytes(g.weights) > 2 << 20);
     to = packed(&g, &graph, device("reference"), &l, 1, 0);
     assert_true(resident(g.folder) < weft_st_bytes(g.weights) / 4);

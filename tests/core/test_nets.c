@@ -115,7 +115,8 @@ static weft_status try_config(const char *text, weft_net_part part)
                      WEFT_OK);
     st = weft_net_read_info(c, &info);
     if (st == WEFT_OK)
-        st = weft_net_build(c, &info, part, 64, 64, WEFT_F32, &g);
+        st = weft_net_build(c, &info, part, (weft_cell){64, 64, 64}, WEFT_F32,
+                            &g);
     if (st == WEFT_OK) weft_graph_release(&g);
     weft_json_free(c);
     return st;
@@ -216,16 +217,16 @@ static void refuses_sizes_between_the_strides(void **state)
                      WEFT_OK);
     assert_int_equal(weft_net_read_info(c, &info), WEFT_OK);
     assert_int_equal(info.stride, 8);
-    assert_int_equal(
-        weft_net_build(c, &info, WEFT_PART_NET, 8, 60, WEFT_F32, &g),
-        WEFT_EINPUT);
+    assert_int_equal(weft_net_build(c, &info, WEFT_PART_NET,
+                                    (weft_cell){8, 8, 60}, WEFT_F32, &g),
+                     WEFT_EINPUT);
     assert_non_null(strstr(weft_fail_text(), "multiples of 8"));
-    assert_int_equal(
-        weft_net_build(c, &info, WEFT_PART_NET, 12, 64, WEFT_F32, &g),
-        WEFT_EINPUT);
-    assert_int_equal(
-        weft_net_build(c, &info, WEFT_PART_NET, 8, 1 << 24, WEFT_F32, &g),
-        WEFT_EINPUT);
+    assert_int_equal(weft_net_build(c, &info, WEFT_PART_NET,
+                                    (weft_cell){12, 8, 64}, WEFT_F32, &g),
+                     WEFT_EINPUT);
+    assert_int_equal(weft_net_build(c, &info, WEFT_PART_NET,
+                                    (weft_cell){8, 8, 1 << 24}, WEFT_F32, &g),
+                     WEFT_EINPUT);
     weft_json_free(c);
 }
 

@@ -227,6 +227,8 @@ static void check_moments(const answer *a)
                               .w = w,
                               .rows = h,
                               .groups = (int)p[5],
+                              .cell_rows = 1,
+                              .cell_columns = w,
                               .c = {(int)p[3], (int)p[4]},
                               .moments = got};
     float *in[2];

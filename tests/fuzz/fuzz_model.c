@@ -16,8 +16,9 @@ static void build(const weft_json *json, const weft_net_info *info,
 {
     weft_graph g;
 
-    if (weft_net_build(json, info, part, info->stride, 2 * info->stride,
-                       WEFT_F32, &g) == WEFT_OK)
+    const weft_cell cell = {info->stride, info->stride, 2 * info->stride};
+
+    if (weft_net_build(json, info, part, cell, WEFT_F32, &g) == WEFT_OK)
         weft_graph_release(&g);
 }
 

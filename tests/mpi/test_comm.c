@@ -158,7 +158,7 @@ static void stream_of(int units, int piece, weft_status fail)
                           .take_arg = &s,
                           .traffic = &traffic};
 
-    assert_int_equal(weft_split_rows(units, 1, cut.n, first), WEFT_OK);
+    assert_int_equal(weft_split_rows(units, 1, cut.n, NULL, first), WEFT_OK);
     stream.buffer = malloc(2 * (size_t)piece * stream.row_bytes);
     assert_int_equal(weft_stream_run(&stream), cut.me == 0 ? fail : WEFT_OK);
     if (cut.me == 0 && fail == WEFT_OK) assert_int_equal(s.next, s.rows);

@@ -24,7 +24,7 @@ static void make_net(weft_graph *g)
 {
     weft_val x, y, z;
 
-    weft_graph_init(g, UNIT, COLUMNS, 4);
+    weft_graph_init(g, (weft_cell){UNIT, 8, COLUMNS}, 4);
     x = weft_add_conv(g, "in", g->input, 16, WEFT_CONV(.k = 3));
     y = weft_add_group_norm(g, "norm", x, WEFT_NONE, 4, 1e-5f, WEFT_NONE,
                             WEFT_SILU);
@@ -83,9 +83,7 @@ static weft_traffic evaluate(const weft_graph *g, const weft_device *dev,
     char *block, *weights;
     weft_traffic traffic;
 
-    assert_int_equal(weft_layout_make(g, dev, SAMPLES,
-                                      weft_cut_units(cut, cut->me), UNITS, &l),
-                     WEFT_OK);
+    assert_int_equal(weft_layout_make(g, dev, SAMPLES, cut, &l), WEFT_OK);
     assert_int_equal(weft_pool_create(threads, NULL, &pool), WEFT_OK);
     assert_int_equal(weft_pool_reserve(pool, l.scratch), WEFT_OK);
     block = aligned_alloc(64, (l.bytes + 63) / 64 * 64);
@@ -152,7 +150,7 @@ static void same_bytes_with(const char *kernels, int threads)
 
     make_net(&g);
     assert_int_equal(weft_device_find(kernels, NULL, &dev), WEFT_OK);
-    assert_int_equal(weft_split_rows(UNIT * UNITS, UNIT, cut.n, first),
+    assert_int_equal(weft_split_rows(UNIT * UNITS, UNIT, cut.n, NULL, first),
                      WEFT_OK);
     assert_int_equal(
         weft_exchange_mpi_create(world, &cut, (weft_schedule){0, 0}, &x),

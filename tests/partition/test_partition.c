@@ -1,3 +1,4 @@
+#include <math.h>
 #include <stdarg.h>
 #include <setjmp.h>
 #include <stddef.h>
@@ -17,7 +18,8 @@ static void every_row_is_owned_once_and_evenly(void **state)
     (void)state;
     for (int units = 1; units <= 64; units++)
         for (int n = 1; n <= units; n++) {
-            assert_int_equal(weft_split_rows(units * 4, 4, n, first), WEFT_OK);
+            assert_int_equal(weft_split_rows(units * 4, 4, n, NULL, first),
+                             WEFT_OK);
             assert_int_equal(first[0], 0);
             assert_int_equal(first[n], units);
             for (int p = 0; p < n; p++) {
@@ -33,12 +35,92 @@ static void what_cannot_be_split_is_refused_with_the_numbers(void **state)
     int first[65];
 
     (void)state;
-    assert_int_equal(weft_split_rows(32, 4, 9, first), WEFT_EINPUT);
+    assert_int_equal(weft_split_rows(32, 4, 9, NULL, first), WEFT_EINPUT);
     assert_non_null(strstr(weft_fail_text(), "use at most 8 ranks"));
-    assert_int_equal(weft_split_rows(30, 4, 2, first), WEFT_EINPUT);
+    assert_int_equal(weft_split_rows(30, 4, 2, NULL, first), WEFT_EINPUT);
     assert_non_null(strstr(weft_fail_text(), "30 latent rows"));
-    assert_int_equal(weft_split_rows(32, 0, 2, first), WEFT_EINPUT);
-    assert_int_equal(weft_split_rows(32, 4, 0, first), WEFT_EINPUT);
+    assert_int_equal(weft_split_rows(32, 0, 2, NULL, first), WEFT_EINPUT);
+    assert_int_equal(weft_split_rows(32, 4, 0, NULL, first), WEFT_EINPUT);
+}
+
+/* Nothing else is as good: no cut with a unit for everybody has a smaller
+ * greatest units / weight. Tried one by one for three patches. */
+static void heights_follow_the_weights(void **state)
+{
+    static const double weights[][3] = {
+        {1, 1, 1}, {3, 1, 1}, {1, 2.5, 1}, {0, 1, 0}, {1e-9, 1, 4}};
+    int first[4];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof weights / sizeof *weights; i++)
+        for (int units = 3; units <= 20; units++) {
+            const double *w = weights[i];
+            double best = INFINITY, got = 0;
+
+            for (int a = 1; a < units - 1; a++)
+                for (int b = 1; a + b < units; b++)
+                    best = fmin(best, fmax(fmax(a / w[0], b / w[1]),
+                                           (units - a - b) / w[2]));
+            assert_int_equal(weft_split_rows(units, 1, 3, w, first), WEFT_OK);
+            assert_int_equal(first[0], 0);
+            assert_int_equal(first[3], units);
+            for (int p = 0; p < 3; p++) {
+                assert_true(first[p + 1] > first[p]);
+                got = fmax(got, (first[p + 1] - first[p]) / w[p]);
+            }
+            assert_true(got == best);
+        }
+    assert_int_equal(weft_split_rows(64, 4, 2, (const double[]){3, 1}, first),
+                     WEFT_OK);
+    assert_int_equal(first[1], 12);
+}
+
+static void weights_that_are_none_are_refused(void **state)
+{
+    static const struct {
+        double w[2];
+        int n;
+        const char *why;
+    } bad[] = {
+        {{1}, 1, "has 1 number for 2 lines"},
+        {{1, -0.5}, 2, "-0.5 is no weight"},
+        {{NAN, 1}, 2, "nan is no weight"},
+        {{1, INFINITY}, 2, "inf is no weight"},
+        {{0, 0}, 2, "all of them are 0"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_int_equal(weft_split_check_weights(bad[i].w, bad[i].n, 2),
+                         WEFT_EINPUT);
+        assert_non_null(strstr(weft_fail_text(), bad[i].why));
+    }
+    assert_int_equal(weft_split_check_weights((const double[]){0, 2}, 2, 2),
+                     WEFT_OK);
+}
+
+/* 88 columns in strips of 32: 32, 32 and 24. */
+static void columns_are_cut_at_strips(void **state)
+{
+    const weft_cell pixels = {.rows = 16, .columns = 64, .width = 176};
+    const int lines[] = {0, 2, 3};
+    int strip[4];
+    weft_cut cut = {.n = 6, .first = lines, .across = 3, .strip = strip};
+    weft_rect r;
+
+    (void)state;
+    assert_int_equal(weft_split_columns(88, 32, 3, strip), WEFT_OK);
+    r = weft_cut_rect(&cut, &pixels, 5);
+    assert_int_equal(r.row, 32);
+    assert_int_equal(r.rows, 16);
+    assert_int_equal(r.column, 128);
+    assert_int_equal(r.columns, 48);
+    assert_int_equal(weft_cut_rect(&cut, &pixels, 1).columns, 64);
+    assert_int_equal(weft_cut_rect(&cut, &pixels, 1).rows, 32);
+    assert_int_equal(weft_split_columns(88, 32, 4, strip), WEFT_EINPUT);
+    assert_non_null(strstr(weft_fail_text(), "use at most 3"));
+    cut = (weft_cut){.n = 2, .first = lines};
+    assert_int_equal(weft_cut_rect(&cut, &pixels, 1).columns, 176);
 }
 
 static void expect_grid(int ranks, int patches, int units, int images,
@@ -76,7 +158,7 @@ static void small_net(weft_graph *g)
 {
     weft_val x, y;
 
-    weft_graph_init(g, 4, 16, 4);
+    weft_graph_init(g, (weft_cell){4, 8, 16}, 4);
     x = weft_add_conv(g, "a", g->input, 8, WEFT_CONV(.k = 3));
     y = weft_add_group_norm(g, "b", x, WEFT_NONE, 2, 1e-5f, WEFT_NONE,
                             WEFT_SILU);
@@ -97,9 +179,10 @@ static void volume_is_what_the_layers_say(void **state)
     /* one row of 2 x 16 x 4 floats each way over two edges */
     assert_int_equal(v.messages[WEFT_BORDER], 4);
     assert_int_equal(v.bytes[WEFT_BORDER], 4 * 2 * 16 * 4 * 4);
-    /* every row's two doubles for 2 groups and 2 samples to two others */
+    /* two doubles of every cell, 6 x 2, for 2 groups and 2 samples to two
+     * others */
     assert_int_equal(v.messages[WEFT_MOMENTS], 6);
-    assert_int_equal(v.bytes[WEFT_MOMENTS], 24 * 2 * 2 * 2 * 8 * 2);
+    assert_int_equal(v.bytes[WEFT_MOMENTS], 6 * 2 * 2 * 2 * 2 * 8 * 2);
     /* every row's keys and values likewise, for half of the heads at a time */
     assert_int_equal(v.messages[WEFT_KV], 2 * 6);
     assert_int_equal(v.bytes[WEFT_KV], 24 * 2 * 16 * 2 * 8 * 4 * 2);
@@ -117,6 +200,7 @@ static weft_plan asked(const weft_graph *g, int ranks)
                    .columns = 16,
                    .channels = 4,
                    .unit = 4,
+                   .strip = 8,
                    .images = 3,
                    .batch = 2,
                    .steps = 5,
@@ -213,6 +297,8 @@ static size_t bytes_of(const weft_value *v, const weft_layout *l,
  * in the very node where that one is read last. */
 static void living_values_lie_apart(void **state)
 {
+    const int first[] = {0, 4, 6};
+    const weft_cut cut = {.n = 2, .me = 1, .first = first};
     const weft_device *dev;
     weft_graph g;
     weft_layout l;
@@ -220,7 +306,7 @@ static void living_values_lie_apart(void **state)
     (void)state;
     small_net(&g);
     assert_int_equal(weft_device_find("reference", NULL, &dev), WEFT_OK);
-    assert_int_equal(weft_layout_make(&g, dev, 3, 2, 6, &l), WEFT_OK);
+    assert_int_equal(weft_layout_make(&g, dev, 3, &cut, &l), WEFT_OK);
     for (int a = 0; a < g.nvalues; a++)
         for (int b = 0; b < a; b++) {
             const weft_value *x = &g.value[a], *y = &g.value[b];
@@ -238,18 +324,19 @@ static void living_values_lie_apart(void **state)
 
 static void sizes_that_overflow_are_refused(void **state)
 {
+    const int first[] = {0, 1 << 20};
+    const weft_cut cut = {.n = 1, .first = first};
     const weft_device *dev;
     weft_graph g;
     weft_layout l;
 
     (void)state;
-    weft_graph_init(&g, 1 << 20, 1 << 30, 1 << 20);
+    weft_graph_init(&g, (weft_cell){1 << 20, 1 << 30, 1 << 30}, 1 << 20);
     assert_int_equal(
         weft_graph_finish(&g, weft_add_map(&g, g.input, 1, 0, WEFT_LINEAR)),
         WEFT_OK);
     assert_int_equal(weft_device_find("reference", NULL, &dev), WEFT_OK);
-    assert_int_equal(weft_layout_make(&g, dev, 1 << 20, 1 << 20, 1 << 20, &l),
-                     WEFT_EINPUT);
+    assert_int_equal(weft_layout_make(&g, dev, 1 << 20, &cut, &l), WEFT_EINPUT);
     weft_graph_release(&g);
 }
 
@@ -258,6 +345,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_row_is_owned_once_and_evenly),
         cmocka_unit_test(what_cannot_be_split_is_refused_with_the_numbers),
+        cmocka_unit_test(heights_follow_the_weights),
+        cmocka_unit_test(weights_that_are_none_are_refused),
+        cmocka_unit_test(columns_are_cut_at_strips),
         cmocka_unit_test(ranks_become_groups),
         cmocka_unit_test(volume_is_what_the_layers_say),
         cmocka_unit_test(a_plan_holds_for_any_count),

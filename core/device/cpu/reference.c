@@ -178,37 +178,50 @@ static const float *channel(const float *const in[2], const int c[2],
                      : in[1] + pixel * c[1] + (at - c[0]);
 }
 
-/* Sum and squared differences from `mean` over w pixels of channels
- * from .. to. */
-static void row_moments(const weft_moments_args *a, size_t pixel, int from,
-                        int to, double *moments)
-{
-    double sum = 0, m2 = 0;
+/* One cell of one sample: its first pixel, rows line * w pixels apart. */
+typedef struct cell {
+    size_t pixel, line;
+    int rows, columns;
+} cell;
 
-    for (int x = 0; x < a->w; x++)
-        for (int c = from; c < to; c++)
-            sum += *channel(a->in, a->c, pixel + x, c);
-    const double mean = sum / ((double)a->w * (to - from));
-    for (int x = 0; x < a->w; x++)
-        for (int c = from; c < to; c++) {
-            const double d = *channel(a->in, a->c, pixel + x, c) - mean;
-            m2 += d * d;
-        }
-    moments[0] = sum;
-    moments[1] = m2;
+/* The sum over channels from .. to of (value - mean) to the power of `power`,
+ * 1 or 2. */
+static double cell_sum(const weft_moments_args *a, const cell *t, int from,
+                       int to, double mean, int power)
+{
+    double sum = 0;
+
+    for (int y = 0; y < t->rows; y++)
+        for (int x = 0; x < t->columns; x++)
+            for (int c = from; c < to; c++) {
+                const size_t at = t->pixel + y * t->line + x;
+                const double d = *channel(a->in, a->c, at, c) - mean;
+                sum += power == 2 ? d * d : d;
+            }
+    return sum;
 }
 
-static void moments_row(void *arg, int y, int worker)
+/* Task: one row of cells of one sample. */
+static void moments_line(void *arg, int i, int worker)
 {
     const weft_moments_args *a = arg;
-    const int size = (a->c[0] + a->c[1]) / a->groups;
+    const int size = (a->c[0] + a->c[1]) / a->groups, strip = a->cell_columns;
+    const int strips = (a->w + strip - 1) / strip, y = i / a->n, s = i % a->n;
+    double *out = a->moments + (size_t)i * strips * a->groups * 2;
 
     (void)worker;
-    for (int s = 0; s < a->n; s++) {
-        const size_t line = (size_t)y * a->n + s;
-        for (int g = 0; g < a->groups; g++)
-            row_moments(a, line * a->w, g * size, (g + 1) * size,
-                        a->moments + (line * a->groups + g) * 2);
+    for (int k = 0; k < strips; k++) {
+        const cell t = {.pixel = ((size_t)y * a->cell_rows * a->n + s) * a->w +
+                                 k * strip,
+                        .line = (size_t)a->n * a->w,
+                        .rows = a->cell_rows,
+                        .columns = min_int(strip, a->w - k * strip)};
+        const double count = (double)t.rows * t.columns * size;
+        for (int g = 0; g < a->groups; g++, out += 2) {
+            const int from = g * size, to = from + size;
+            out[0] = cell_sum(a, &t, from, to, 0, 1);
+            out[1] = cell_sum(a, &t, from, to, out[0] / count, 2);
+        }
     }
 }
 
@@ -216,7 +229,7 @@ static void moments(const weft_moments_args *a, weft_pool *pool)
 {
     weft_moments_args copy = *a;
 
-    weft_pool_run(pool, a->rows, moments_row, &copy);
+    weft_pool_run(pool, a->rows / a->cell_rows * a->n, moments_line, &copy);
 }
 
 static void affine_row(void *arg, int i, int worker)

@@ -6,6 +6,7 @@
 /* Channels summed side by side, a cache line. Each has sums of its own, in
  * double, so that no order depends on the width of a vector. */
 enum { SIDE = 16, DL = 4, UNIT = SIDE / DL, AHEAD = 6 };
+enum { MOST = 256 }; /* channels whose sums are kept at a time */
 
 typedef double vd __attribute__((vector_size(DL * sizeof(double))));
 typedef float vs __attribute__((vector_size(DL * sizeof(float))));
@@ -17,26 +18,21 @@ INLINE vd vd_load(const float *p)
     return __builtin_convertvector(x, vd);
 }
 
-typedef struct moments_job {
-    const weft_moments_args *a;
-} moments_job;
-
-/* Sum and squares of SIDE channels at p over w pixels, relative to the first
- * pixel: deviations are small, squares do not cancel. */
-INLINE void side_sums(const float *p, int c, int w, double *sum, double *square)
+/* `w` pixels of SIDE channels at p join the sums and squares, relative to the
+ * cell's first pixel: deviations are small, squares do not cancel. */
+INLINE void side_sums(const float *p, const float *first, int c, int w,
+                      double *sum, double *square)
 {
-    vd s[UNIT], q[UNIT], first[UNIT];
-    UNROLL for (int u = 0; u < UNIT; u++)
-    {
-        first[u] = vd_load(p + u * DL);
-        s[u] = q[u] = first[u] - first[u];
-    }
-    for (int i = 1; i < w; i++) {
+    vd s[UNIT], q[UNIT], zero[UNIT];
+    memcpy(s, sum, sizeof s);
+    memcpy(q, square, sizeof q);
+    UNROLL for (int u = 0; u < UNIT; u++) zero[u] = vd_load(first + u * DL);
+    for (int i = 0; i < w; i++) {
         const float *x = p + (ptrdiff_t)i * c;
         vprefetch(x + (ptrdiff_t)AHEAD * c);
         UNROLL for (int u = 0; u < UNIT; u++)
         {
-            const vd d = vd_load(x + u * DL) - first[u];
+            const vd d = vd_load(x + u * DL) - zero[u];
             s[u] += d;
             q[u] += d * d;
         }
@@ -45,18 +41,14 @@ INLINE void side_sums(const float *p, int c, int w, double *sum, double *square)
     memcpy(square, q, sizeof q);
 }
 
-static void channel_sums(const float *p, int c, int w, double *sum,
-                         double *square)
+static void channel_sums(const float *p, const float *first, int c, int w,
+                         double *sum, double *square)
 {
-    const double first = p[0];
-    double s = 0, q = 0;
-    for (int i = 1; i < w; i++) {
-        const double d = p[(ptrdiff_t)i * c] - first;
-        s += d;
-        q += d * d;
+    for (int i = 0; i < w; i++) {
+        const double d = (double)p[(ptrdiff_t)i * c] - (double)*first;
+        *sum += d;
+        *square += d * d;
     }
-    *sum = s;
-    *square = q;
 }
 
 /* One channel's sum and squared differences from its mean join the group's
@@ -71,36 +63,95 @@ INLINE void join(double *m, double count, double w, double sum, double square)
     m[1] += square;
 }
 
-static void moments_task(void *arg, int i, int worker)
+typedef struct moments_job {
+    const weft_moments_args *a;
+    int strips, cells, parts; /* cells of all samples, times parts of groups */
+} moments_job;
+
+/* A cell of one sample, in one input. */
+typedef struct cell {
+    const float *first;
+    ptrdiff_t line; /* floats from row to row */
+    int c, rows, columns;
+} cell;
+
+static cell cell_at(const moments_job *j, int src, int i)
 {
-    const weft_moments_args *a = ((moments_job *)arg)->a;
-    const int total = a->c[0] + a->c[1], per = total / a->groups;
-    double *out = a->moments + (size_t)i * a->groups * 2;
-    double sum[SIDE], square[SIDE];
-    (void)worker;
-    memset(out, 0, (size_t)a->groups * 2 * sizeof *out);
-    for (int src = 0, at = 0; src < 2; src++) {
-        const int c = a->c[src];
-        const float *p = a->in[src] + (ptrdiff_t)i * a->w * c;
-        for (int k = 0, n; k < c; k += n) {
-            n = c - k >= SIDE ? SIDE : 1;
-            if (n == SIDE)
-                side_sums(p + k, c, a->w, sum, square);
-            else
-                channel_sums(p + k, c, a->w, sum, square);
-            for (int l = 0; l < n; l++, at++) {
-                const double w = a->w, s = sum[l];
-                join(out + at / per * 2, (double)(at % per) * w, w,
-                     s + w * (double)p[k + l], square[l] - s * s / w);
-            }
+    const weft_moments_args *a = j->a;
+    const int strip = i % j->strips, line = i / j->strips;
+    const int y = line / a->n * a->cell_rows, x = strip * a->cell_columns;
+    cell t = {.c = a->c[src], .rows = a->cell_rows};
+    t.line = (ptrdiff_t)a->n * a->w * t.c;
+    t.first =
+        a->in[src] + y * t.line + ((ptrdiff_t)(line % a->n) * a->w + x) * t.c;
+    t.columns = min_int(a->cell_columns, a->w - x);
+    return t;
+}
+
+/* Sums of n channels, k on. Row by row: what follows is in the cache. */
+static void cell_sums(const cell *t, int k, int n, double *sum, double *square)
+{
+    const float *first = t->first + k;
+    memset(sum, 0, n * sizeof *sum);
+    memset(square, 0, n * sizeof *square);
+    for (int y = 0; y < t->rows; y++) {
+        const float *p = first + y * t->line;
+        int i = 0;
+        for (; i + SIDE <= n; i += SIDE)
+            side_sums(p + i, first + i, t->c, t->columns, sum + i, square + i);
+        for (; i < n; i++)
+            channel_sums(p + i, first + i, t->c, t->columns, sum + i,
+                         square + i);
+    }
+}
+
+/* Channels k0 .. k1 of both inputs laid side by side: whole groups. */
+static void cell_groups(const moments_job *j, int i, int k0, int k1,
+                        double *out)
+{
+    const weft_moments_args *a = j->a;
+    const int per = (a->c[0] + a->c[1]) / a->groups;
+    double sum[MOST], square[MOST];
+    for (int k = k0, n; k < k1; k += n) {
+        const int src = k >= a->c[0], from = src ? k - a->c[0] : k;
+        const cell t = cell_at(j, src, i);
+        const double count = (double)t.rows * t.columns;
+        n = min_int(min_int(t.c - from, k1 - k), MOST);
+        cell_sums(&t, from, n, sum, square);
+        for (int l = 0; l < n; l++) {
+            const int at = k + l;
+            const double s = sum[l];
+            join(out + at / per * 2, at % per * count, count,
+                 s + count * (double)t.first[from + l],
+                 square[l] - s * s / count);
         }
     }
 }
 
+static void moments_task(void *arg, int task, int worker)
+{
+    const moments_job *j = arg;
+    const weft_moments_args *a = j->a;
+    const int i = task % j->cells, part = task / j->cells;
+    const int per = (a->c[0] + a->c[1]) / a->groups;
+    const int g0 = part_begin(a->groups, part, j->parts);
+    const int g1 = part_begin(a->groups, part + 1, j->parts);
+    double *out = a->moments + (size_t)i * a->groups * 2;
+    (void)worker;
+    memset(out + g0 * 2, 0, (size_t)(g1 - g0) * 2 * sizeof *out);
+    cell_groups(j, i, g0 * per, g1 * per, out);
+}
+
 void ISA(moments)(const weft_moments_args *a, weft_pool *pool)
 {
-    moments_job j = {a};
-    weft_pool_run(pool, a->rows * a->n, moments_task, &j);
+    moments_job j = {.a = a, .strips = ceil_div(a->w, a->cell_columns)};
+    j.cells = a->rows / a->cell_rows * a->n * j.strips;
+    if (j.cells <= 0) return;
+    j.parts = weft_pool_size(pool) > 1
+                  ? ceil_div(4 * weft_pool_size(pool), j.cells)
+                  : 1;
+    j.parts = min_int(j.parts, a->groups);
+    weft_pool_run(pool, j.cells * j.parts, moments_task, &j);
 }
 
 /* ---- affine -------------------------------------------------------------- */
