@@ -10,9 +10,9 @@
  * of k rows is one contiguous span whatever the batch, and so is a patch.
  *
  * Exactness. Every output element is computed by a sum whose order depends on
- * the descriptor alone: never on row0, row1, n, the number of threads, or the
- * instruction set. So any cut of the rows gives the same bytes. `reference`,
- * `lean` and `fast` differ from each other in the last bits.
+ * the descriptor alone: never on row0, row1, n, w, the number of threads, or
+ * the instruction set. So any cut of the image gives the same bytes.
+ * `reference`, `lean` and `fast` differ from each other in the last bits.
  *
  * Weights are packed once, at load, into memory that the caller provides
  * (shared by the ranks of a node): packed bytes depend on descriptor and
@@ -54,9 +54,11 @@ typedef enum weft_act {
  * pad_left]
  *
  * over the input after nearest upsampling by `up` (1 or 2; only with stride
- * 1). Columns outside the image are zero; rows outside are whatever lies in the
- * spare rows (the neighbour's, or zeros at the edge of the image). The input
- * may be two tensors side by side along c (a skip connection): channels
+ * 1). Columns outside the patch are those of `side`, or zero; rows outside are
+ * whatever lies in the spare rows (the neighbour's, or zeros at the edge of the
+ * image). `w` and `wout` are multiples of 4 but for the image's last columns,
+ * so that tiles of minimal filtering lie where they would in one patch. The
+ * input may be two tensors side by side along c (a skip connection): channels
  * cin[0] of the first, then cin[1] of the second; cin[1] = 0 for one.
  */
 typedef struct weft_conv {
@@ -90,6 +92,11 @@ typedef struct weft_conv_args {
     const float *res;    /* [rows][n][wout][cout] or NULL; may be `out` */
     int row0, row1;      /* output rows to compute; row0 a multiple of
                             tile_rows, row1 too or the patch's last row */
+    /* Of each input the columns left of column 0 and right of the last, where
+     * the image goes on there: row 0 of [rows][n][beside[]][cin], with the same
+     * spare rows as `in`. NULL: zeros. */
+    const float *side[2][2];
+    int beside[2]; /* how many columns: left, right */
 } weft_conv_args;
 
 /* Per cell, sample and group the sum and the sum of squared differences from
@@ -118,16 +125,17 @@ typedef struct weft_affine_args {
 /*
  * Softmax(q k' scale) v for every head, online over blocks of `block` keys
  * counted from key 0 of the image, in order; no matrix of scores is stored.
- * kv[y] is row y of the whole image's keys and values: [n][w][2 c], keys
- * first, c = heads * dim. Query, output: [rows][n][w][c].
+ * The keys and values of the whole image lie in strips of `strip` columns, the
+ * last one perhaps narrower: kv[y][sample][i] is strip i of row y, [columns][2
+ * c], keys first, c = heads * dim. Query, output: [rows][n][w][c].
  */
 typedef struct weft_attend_args {
     int n, w, heads, dim;
-    int rows;     /* query rows: my patch's */
-    int key_rows; /* rows of the whole image */
+    int rows;                   /* query rows and columns (w): my patch's */
+    int key_rows, key_w, strip; /* of the whole image */
     float scale;
     const float *q;
-    const float *const *kv; /* [key_rows] */
+    const float *const *kv; /* [key_rows][n][key_w / strip, rounded up] */
     float *out;             /* may be q */
 } weft_attend_args;
 

@@ -16,7 +16,7 @@
 #include <stdio.h>
 
 enum { IN, RES };              /* node->in */
-enum { KV, KEY_ROWS, QUERY };  /* node->temp; a query for each half */
+enum { KV, STRIPS, QUERY };    /* node->temp; a query for each half */
 enum { W_OUT, B_OUT, W_HALF }; /* node->weight; then for each half: */
 enum { W_KV, B_KV, W_Q, B_Q, HALF };
 
@@ -37,35 +37,39 @@ static void project(const weft_graph *g, const weft_run *run,
     run->dev->conv(&a, run->pool);
 }
 
-/* Where each row of the image has its keys and values; returns how many rows
- * there are. The table lies in a value of two floats, a pointer, for each row
- * and strip. */
-static int find_rows(const weft_view *all, size_t row_bytes,
-                     const float **table)
+/* Where each strip of each row and sample of the image has its keys and values.
+ * The table lies in a value of two floats each: a pointer. Returns the rows. */
+static int find_strips(const weft_view *all, const weft_value *kv, int n,
+                       const float **table)
 {
-    int n = 0;
+    int rows = 0;
 
-    for (int p = 0; p < all->n; p++)
-        for (int y = 0; y < all->rows[p]; y++)
-            table[n++] = (const void *)(all->part[p] + (size_t)y * row_bytes);
-    return n;
+    for (int p = 0; p < all->n; p++) {
+        const float *line = (const void *)all->part[p];
+
+        for (int y = 0; y < all->rows[p] * n; y++, line += kv->w * kv->c)
+            for (int x = 0; x < kv->w; x += kv->strip)
+                *table++ = line + (size_t)x * (size_t)kv->c;
+        rows += all->rows[p];
+    }
+    return rows;
 }
 
 static void look(const weft_graph *g, const weft_node *d, const weft_run *run,
                  int half, const weft_view *all)
 {
     const weft_value *kv = weft_graph_at(g, d->temp[KV]);
-    const float **table = (void *)weft_run_value(run, d->temp[KEY_ROWS]);
+    const float **table = (void *)weft_run_value(run, d->temp[STRIPS]);
     float *q = weft_run_value(run, d->temp[QUERY + half]);
-    const size_t row_bytes =
-        (size_t)run->layout->n * (size_t)kv->w * (size_t)kv->c * sizeof *q;
     const weft_attend_args a = {
         .n = run->layout->n,
-        .w = kv->w,
+        .w = weft_run_columns(g, run, d->in[IN]),
         .heads = d->u.attend.heads / d->u.attend.halves,
         .dim = d->u.attend.dim,
         .rows = weft_run_rows(g, run, d->in[IN]),
-        .key_rows = find_rows(all, row_bytes, table),
+        .key_rows = find_strips(all, kv, run->layout->n, table),
+        .key_w = kv->w,
+        .strip = kv->strip,
         .scale = (float)(1 / sqrt(d->u.attend.dim)),
         .q = q,
         .kv = table,
@@ -191,14 +195,14 @@ static bool make_values(weft_graph *g, weft_val in, int inner, int halves,
     const int rows = like.rows_per_unit;
 
     temp[KV] = weft_graph_value(g, rows, like.w, 2 * inner);
-    temp[KEY_ROWS] = weft_graph_strips(g, rows, 2);
+    temp[STRIPS] = weft_graph_strips(g, rows, 2);
     temp[QUERY] = weft_graph_value(g, rows, like.w, inner);
     temp[QUERY + 1] =
         halves == 1 ? WEFT_NONE : weft_graph_value(g, rows, like.w, inner);
     *out = weft_graph_value(g, rows, like.w, like.c);
     if (*out == WEFT_NONE) return false;
     weft_graph_at(g, temp[KV])->whole = true;
-    weft_graph_at(g, temp[KEY_ROWS])->whole = true;
+    weft_graph_at(g, temp[STRIPS])->whole = true;
     return true;
 }
 

@@ -132,12 +132,13 @@ static void set_attend(bench *b, const char *line)
         die("attend HEADS DIM N H W");
     const size_t row = (size_t)n * w * heads * dim;
     const float *kv = numbers(b, 2 * row * h);
-    const float **rows = block(b, h * sizeof *rows);
-    for (int y = 0; y < h; y++) rows[y] = kv + 2 * row * y;
+    const float **rows = block(b, (size_t)h * n * sizeof *rows);
+    for (int y = 0; y < h * n; y++) rows[y] = kv + 2 * row / n * y;
     must(weft_pool_reserve(b->pool, b->dev->attend_scratch(w, heads, dim)));
     b->a = (weft_attend_args){n,      w,
                               heads,  dim,
                               h,      h,
+                              w,      w,
                               0.125f, numbers(b, row * h),
                               rows,   numbers(b, row * h)};
     b->run = run_attend;

@@ -27,8 +27,8 @@ static const attend_case attend_cases[] = {
 typedef struct attend_data {
     const attend_case *k;
     int c;
-    float *q, *kv;
-    const float **rows;
+    float *q, *kv; /* keys and values as one patch: [rows][n][w][2 c] */
+    const float **strips;
     size_t outputs;
 } attend_data;
 
@@ -39,15 +39,14 @@ static attend_data make_attend(const attend_case *k)
     d.outputs = line * k->rows;
     d.q = array(d.outputs, 2);
     d.kv = array(2 * line * k->key_rows, 1);
-    d.rows = malloc((size_t)k->key_rows * sizeof *d.rows);
-    assert_non_null(d.rows);
-    for (int y = 0; y < k->key_rows; y++) d.rows[y] = d.kv + 2 * line * y;
+    d.strips = malloc((size_t)k->key_rows * k->n * k->w * sizeof *d.strips);
+    assert_non_null(d.strips);
     return d;
 }
 
 static void free_attend(attend_data *d)
 {
-    free(d->q), free(d->kv), free(d->rows);
+    free(d->q), free(d->kv), free(d->strips);
 }
 
 static float attend_scale(const attend_case *k)
@@ -63,9 +62,9 @@ static void attend_one(const attend_data *d, int s, int h, size_t query,
     double sum = 0;
     memset(out, 0, (size_t)k->dim * sizeof *out);
     for (int t = 0; t < k->key_rows * k->w; t++) {
-        const float *key = d->rows[t / k->w] +
-                           ((size_t)s * k->w + t % k->w) * 2 * d->c +
-                           (size_t)h * k->dim;
+        const size_t line = (size_t)(t / k->w) * k->n + s;
+        const float *key =
+            d->kv + (line * k->w + t % k->w) * 2 * d->c + (size_t)h * k->dim;
         double x = 0;
         for (int i = 0; i < k->dim; i++) x += (double)q[i] * key[i];
         x = exp(x * attend_scale(k));
@@ -92,11 +91,15 @@ static double *attend_answer(const attend_data *d)
     return out;
 }
 
-/* A few rows of queries at a time, in place. */
+/* A few rows of queries at a time, in place; keys in strips of step columns. */
 static void call_attend(const weft_device *dev, const attend_data *d,
                         weft_pool *pool, int step, float *out)
 {
     const attend_case *k = d->k;
+    const float **strip = d->strips;
+    for (int y = 0; y < k->key_rows * k->n; y++)
+        for (int x = 0; x < k->w; x += step)
+            *strip++ = d->kv + ((size_t)y * k->w + x) * 2 * d->c;
     const size_t line = (size_t)k->n * k->w * d->c;
     const size_t scratch = dev->attend_scratch(k->w, k->heads, k->dim);
     assert_int_equal(weft_pool_reserve(pool, scratch), 0);
@@ -108,9 +111,11 @@ static void call_attend(const weft_device *dev, const attend_data *d,
                                     k->dim,
                                     y + step < k->rows ? step : k->rows - y,
                                     k->key_rows,
+                                    k->w,
+                                    step,
                                     attend_scale(k),
                                     out + y * line,
-                                    d->rows,
+                                    d->strips,
                                     out + y * line};
         dev->attend(&a, pool);
     }

@@ -195,17 +195,24 @@ static void check_attend(const answer *a)
     const int c = (int)(p[3] * p[4]);
     float *q = fill_new("q", (size_t)a->count, 2);
     float **kv = new_kv(n, h, w, c);
+    const float *table[64];
     weft_attend_args args = {.n = n,
                              .w = w,
                              .heads = (int)p[3],
                              .dim = (int)p[4],
                              .rows = 2,
                              .key_rows = h,
+                             .key_w = w,
+                             .strip = w,
                              .scale = (float)p[5],
                              .q = q,
-                             .kv = (const float *const *)kv,
+                             .kv = table,
                              .out = q};
 
+    assert_true(n * h <= 64);
+    for (int y = 0; y < h; y++)
+        for (int s = 0; s < n; s++)
+            table[y * n + s] = kv[y] + (ptrdiff_t)s * w * 2 * c;
     dev->attend(&args, pool); /* two calls in place: two patches */
     args.q = args.out = q + (ptrdiff_t)2 * n * w * c;
     args.rows = h - 2;

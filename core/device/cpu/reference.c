@@ -84,6 +84,19 @@ static void weight_pack(const weft_conv *v, const weft_source *src, int nsrc,
 
 /* ---- convolution -------------------------------------------------------- */
 
+/* A pixel of input `i` in a column left or right of the patch: the neighbour's,
+ * or NULL. */
+static const float *side_pixel(const weft_conv_args *a, int i, int row, int col,
+                               int sample)
+{
+    const int right = col >= a->w, columns = a->beside[right];
+    const int at = right ? col - a->w : col + columns;
+
+    if (!a->side[i][right] || at < 0 || at >= columns) return NULL;
+    return a->side[i][right] +
+           (((ptrdiff_t)row * a->n + sample) * columns + at) * a->conv->cin[i];
+}
+
 /* The pixel of input `i` that tap (ky, kx) of output (y, x) sees, or NULL
  * where that is a column outside of the image. */
 static const float *conv_pixel(const weft_conv_args *a, int i, int y, int x,
@@ -94,7 +107,7 @@ static const float *conv_pixel(const weft_conv_args *a, int i, int y, int x,
     const int row = floor_div(y * v->stride + ky - v->pad_top, up);
     const int col = floor_div(x * v->stride + kx - v->pad_left, up);
 
-    if (col < 0 || col >= a->w) return NULL;
+    if (col < 0 || col >= a->w) return side_pixel(a, i, row, col, sample);
     return a->in[i] +
            (((ptrdiff_t)row * a->n + sample) * a->w + col) * v->cin[i];
 }
@@ -282,9 +295,12 @@ static const float *key_at(const weft_attend_args *a, int sample, int head,
                            int j)
 {
     const size_t c = (size_t)a->heads * a->dim;
-    const size_t pixel = (size_t)sample * a->w + j % a->w;
+    const int strips = (a->key_w + a->strip - 1) / a->strip;
+    const size_t line = (size_t)(j / a->key_w) * a->n + sample;
+    const int x = j % a->key_w;
 
-    return a->kv[j / a->w] + pixel * 2 * c + (size_t)head * a->dim;
+    return a->kv[line * strips + x / a->strip] + x % a->strip * 2 * c +
+           (size_t)head * a->dim;
 }
 
 static void softmax_block(const weft_attend_args *a, const float *q, int sample,
@@ -313,7 +329,7 @@ static void softmax_block(const weft_attend_args *a, const float *q, int sample,
 static void attend_query(const weft_attend_args *a, const float *q, int sample,
                          int head, double *acc, float *out)
 {
-    const int keys = a->key_rows * a->w;
+    const int keys = a->key_rows * a->key_w;
     softmax s = {.top = -HUGE_VAL, .acc = acc, .dim = a->dim};
 
     memset(acc, 0, a->dim * sizeof *acc);

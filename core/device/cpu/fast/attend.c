@@ -81,12 +81,17 @@ typedef struct block {
 static void find_keys(const weft_attend_args *a, int s, int head, int t0,
                       block *b)
 {
-    const int c = a->heads * a->dim, keys = a->key_rows * a->w;
+    const ptrdiff_t step = (ptrdiff_t)2 * a->heads * a->dim;
+    const int keys = a->key_rows * a->key_w;
+    const int strips = ceil_div(a->key_w, a->strip);
     b->n = min_int(BLOCK, keys - t0);
-    for (int i = 0; i < b->n; i++) {
-        const int y = (t0 + i) / a->w, x = (t0 + i) % a->w;
-        b->key[i] =
-            a->kv[y] + ((size_t)s * a->w + x) * 2 * c + (size_t)head * a->dim;
+    for (int i = 0, run; i < b->n; i += run) {
+        const int y = (t0 + i) / a->key_w, x = (t0 + i) % a->key_w;
+        const int k = x / a->strip, end = min_int((k + 1) * a->strip, a->key_w);
+        const float *key = a->kv[((ptrdiff_t)y * a->n + s) * strips + k] +
+                           x % a->strip * step + head * a->dim;
+        run = min_int(b->n - i, end - x);
+        for (int q = 0; q < run; q++, key += step) b->key[i + q] = key;
     }
 }
 
@@ -240,7 +245,7 @@ static void attend_task(void *arg, int i, int worker)
     const job *j = arg;
     const weft_attend_args *a = j->a;
     const int part = i % j->chunks, head = i / j->chunks % a->heads;
-    const int s = i / j->chunks / a->heads, keys = a->key_rows * a->w;
+    const int s = i / j->chunks / a->heads, keys = a->key_rows * a->key_w;
     const int t0 = part_begin(j->queries, part, j->chunks);
     const int n = part_begin(j->queries, part + 1, j->chunks) - t0;
     room r;

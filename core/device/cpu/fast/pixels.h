@@ -3,7 +3,7 @@
  *
  * Nothing is padded, copied or concatenated: for every tap and input there is
  * a table of pointers to pixels. Upsampling and strides are in the pointers;
- * columns outside the image point to a line of zeros.
+ * columns outside the patch are in its side columns, or a line of zeros.
  */
 #ifndef WEFT_CPU_FAST_PIXELS_H
 #define WEFT_CPU_FAST_PIXELS_H
@@ -18,16 +18,28 @@ static inline size_t zero_line(const weft_conv *c)
     return (size_t)round_up(max_int(c->cin[0], c->cin[1]), 16) + 16;
 }
 
+/* Pixel (y, x) as it is stored, of the columns left or right of the patch, or
+ * `zero`. */
+static inline const float *side_pixel(const weft_conv_args *a, int src, int y,
+                                      int s, int x, const float *zero)
+{
+    const int right = x >= a->w, columns = a->beside[right];
+    const int at = right ? x - a->w : x + columns;
+    if (!a->side[src][right] || at < 0 || at >= columns) return zero;
+    return a->side[src][right] +
+           (((ptrdiff_t)y * a->n + s) * columns + at) * a->conv->cin[src];
+}
+
 /* Pixel (y, x) of sample s in the input number `src` after upsampling, or
- * `zero` outside the columns. */
+ * `zero` where there is none. */
 INLINE const float *pixel(const weft_conv_args *a, int src, int y, int s, int x,
                           const float *zero)
 {
     const int half = a->conv->up == 2;
-    if (x < 0 || x >> half >= a->w) return zero;
+    y >>= half, x >>= half;
+    if (x < 0 || x >= a->w) return side_pixel(a, src, y, s, x, zero);
     return a->in[src] +
-           (((ptrdiff_t)(y >> half) * a->n + s) * a->w + (x >> half)) *
-               a->conv->cin[src];
+           (((ptrdiff_t)y * a->n + s) * a->w + x) * a->conv->cin[src];
 }
 
 /* For `m` output pixels from flat index p0 on (index of [row][n][wout]):
