@@ -4,12 +4,10 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 #include "core/clock.h"
-#include "core/io/file.h"
 #include "launch/commands.h"
+#include "launch/places.h"
 #include "launch/report.h"
 #include "launch/sample.h"
 
@@ -22,18 +20,6 @@ typedef struct run {
 } run;
 
 /* ---- before step 0 ------------------------------------------------------- */
-
-static weft_status probe(const weft_config *c, const char *pattern, int image)
-{
-    char *path;
-    weft_status st;
-
-    if (!pattern) return WEFT_OK;
-    WEFT_TRY(weft_config_fill(c, pattern, image, &path));
-    st = weft_file_probe(path);
-    free(path);
-    return st;
-}
 
 static weft_status check_outputs(const weft_config *c)
 {
@@ -53,11 +39,7 @@ static weft_status probe_outputs(const run *r)
 
     WEFT_TRY(check_outputs(&j->config));
     if (j->cut.me != 0) return WEFT_OK;
-    for (int i = from; i < to; i++) {
-        WEFT_TRY(probe(&j->config, j->config.output.image, i));
-        WEFT_TRY(probe(&j->config, j->config.output.latents, i));
-    }
-    return WEFT_OK;
+    return weft_places_try(&j->config, from, to);
 }
 
 static weft_status report_start(run *r)

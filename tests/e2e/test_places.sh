@@ -62,6 +62,45 @@ wait
 grep -q '"event": "summary"' piped.jsonl || fail "no summary in the pipe"
 rm -f picture.png
 
+# outputs on inputs and on each other, by whatever name
+cp -r "$WEFT_SOURCE_DIR/models/demo" own
+chmod -R u+w own
+sed 's:\.\./models/demo/:own/:' "$configs/demo.yaml" >own.yaml
+cp own.yaml own.before
+ln -s picture.png link.png
+ln -s "$PWD" here
+touch picture.png
+# falls TEXT KEY=VALUE...
+falls() {
+    text=$1
+    shift
+    for launcher in env "$MPIEXEC -n 3"; do
+        # shellcheck disable=SC2086
+        refused 2 "$text" $launcher "$WEFT" sample own.yaml sample.steps=1 \
+            sample.width=64 sample.height=64 "$picture" "$@"
+    done
+}
+falls "here/own.yaml is the config" output.image=here/own.yaml
+falls "own.yaml is the config" output.report=./own.yaml
+falls "config.json is a file of a model" \
+    output.latents=own/strong/config.json
+falls "model.safetensors is a file of a model" \
+    output.latents=own/vae/../vae/diffusion_pytorch_model.safetensors
+falls "_config.json is a file of a model" \
+    output.report=own/scheduler/scheduler_config.json
+falls "output.latents: here/picture.png is output.image" \
+    output.latents=here/picture.png
+falls "output.latents: link.png is output.image" output.latents=link.png
+falls "output.image: picture.png is output.report" output.report=here/picture.png
+falls "output.latents: new/b is output.report" output.report=new/b \
+    output.latents=new/b
+same_file own.yaml own.before
+for file in $(cd own && find . -name '*.json' -o -name '*.safetensors'); do
+    same_file "own/$file" "$WEFT_SOURCE_DIR/models/demo/$file"
+done
+if [ -s picture.png ]; then fail "written although refused"; fi
+rm picture.png
+
 # in a step: exit 1 whatever it is, and no temporary file stays
 code=0
 # shellcheck disable=SC2086
