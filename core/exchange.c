@@ -1,9 +1,20 @@
+/*
+ * The exchange in a step: who may look at what, and how old it is.
+ *
+ * In step, at evaluation t:      displaced by lag L:
+ *   open, put   send t             open, put   send t
+ *   put         receive t          get         show t - L
+ *   get         show t             done        receive t, where t - L was
+ *
+ * Place k of a slot's ring holds the evaluations t with t % depth == k, and
+ * remembers which one it is, so that no other age can ever be shown.
+ */
 #include "core/exchange.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/clock.h"
+#include "core/mail.h"
 
 const char *const weft_class_name[WEFT_CLASSES] = {
     [WEFT_BORDER] = "border",
@@ -15,110 +26,113 @@ const char *const weft_class_name[WEFT_CLASSES] = {
     [WEFT_CONTROL] = "control",
 };
 
-weft_status weft_exchange_init(weft_exchange *x, const weft_transport *via,
-                               const weft_cut *cut, weft_schedule sched)
+int weft_lag(const weft_schedule *s, int t)
 {
-    if (sched.lag != 0)
-        return weft_fail(WEFT_EINPUT,
-                         "the %s exchange keeps no past: lag %d is not "
-                         "supported by this version",
-                         via->name, sched.lag);
-    memset(x, 0, sizeof *x);
-    x->via = via;
-    x->cut = *cut;
-    x->sched = sched;
+    return t < s->warmup ? 0 : s->lag;
+}
+
+/* Of the evaluation under way; the slot may be always in step. */
+static int age_of(const weft_exchange *x, const weft_slot *s)
+{
+    return s->spec.old == WEFT_OLD_REFUSED ? 0 : x->lag;
+}
+
+static bool is_absent(const weft_exchange *x, const weft_slot *s)
+{
+    return x->lag > 0 && s->spec.old == WEFT_OLD_ABSENT;
+}
+
+/* ---- messages ------------------------------------------------------------ */
+
+static weft_status start(weft_exchange *x, weft_mail *m)
+{
+    WEFT_MUST(!m->under_way);
+    if (!m->n) return WEFT_OK;
+    m->started = weft_clock();
+    WEFT_TRY(x->via->start(x, m));
+    m->under_way = true;
+    if (!m->out) return WEFT_OK;
+    x->traffic.messages[m->class] += (uint64_t)m->n;
+    for (int i = 0; i < m->n; i++)
+        x->traffic.bytes[m->class] += m->parcel[i].bytes;
+    return WEFT_OK;
+}
+
+/* All of it; NULL or a mail that nobody started is here. */
+static weft_status finish(weft_exchange *x, weft_mail *m)
+{
+    const double asked = weft_clock();
+    double waited;
+
+    if (!m || !m->under_way) return WEFT_OK;
+    for (int i = 0; i < m->n; i++) WEFT_TRY(x->via->wait(x, m, i));
+    m->under_way = false;
+    waited = weft_clock() - asked;
+    x->traffic.exposed_s += waited;
+    if (x->sched.lag && x->t >= x->sched.warmup)
+        x->traffic.exposed_async_s += waited;
+    return WEFT_OK;
+}
+
+/* Of evaluation t, into its place. What came there before is here by now, or
+ * will not be looked at. */
+static weft_status receive(weft_exchange *x, weft_slot *s)
+{
+    const int k = x->t % s->depth;
+
+    WEFT_TRY(finish(x, s->in_last[k]));
+    WEFT_TRY(start(x, &s->in[k]));
+    s->in_last[k] = &s->in[k];
+    s->in_t[k] = x->t;
+    return WEFT_OK;
+}
+
+static weft_status send(weft_exchange *x, weft_slot *s)
+{
+    const int k = x->t % s->mine_depth;
+
+    WEFT_TRY(start(x, &s->out[k]));
+    s->out_last[k] = &s->out[k];
+    return WEFT_OK;
+}
+
+/* What I sent from here has left. */
+static weft_status vacate(weft_exchange *x, weft_slot *s)
+{
+    return finish(x, s->out_last[x->t % s->mine_depth]);
+}
+
+/* ---- evaluations --------------------------------------------------------- */
+
+static weft_status drain(weft_exchange *x, weft_slot *s)
+{
+    for (int k = 0; k < s->depth; k++) {
+        WEFT_TRY(finish(x, s->in_last[k]));
+        s->in_t[k] = -1;
+    }
+    for (int k = 0; k < s->mine_depth; k++)
+        WEFT_TRY(finish(x, s->out_last[k]));
+    s->opened_at = s->put_at = s->got_at = s->done_at = -1;
+    return WEFT_OK;
+}
+
+weft_status weft_exchange_restart(weft_exchange *x)
+{
+    for (int i = 0; i < x->settled; i++) WEFT_TRY(drain(x, &x->slot[i]));
     x->t = -1;
     return WEFT_OK;
 }
 
-void weft_exchange_release(weft_exchange *x)
+weft_status weft_exchange_next(weft_exchange *x)
 {
-    if (x->via && x->via->release) x->via->release(x);
-    for (int i = 0; i < x->nslots; i++) {
-        free(x->slot[i].part);
-        free(x->slot[i].rows);
-    }
-    free(x->slot);
-    memset(x, 0, sizeof *x);
-}
-
-int weft_slot_rows(const weft_exchange *x, const weft_slot *s, int patch)
-{
-    return weft_cut_units(&x->cut, patch) * s->spec.rows_per_unit;
-}
-
-void *weft_slot_part(const weft_exchange *x, const weft_slot *s, int patch)
-{
-    return s->base + (size_t)x->cut.first[patch] *
-                         (size_t)s->spec.rows_per_unit * s->spec.row_bytes;
-}
-
-static weft_status grow(weft_exchange *x)
-{
-    const int room = x->room ? 2 * x->room : 64;
-    weft_slot *more;
-
-    if (x->nslots < x->room) return WEFT_OK;
-    more = realloc(x->slot, (size_t)room * sizeof *more);
-    if (!more) return weft_fail(WEFT_ENOMEM, "out of memory for slots");
-    x->slot = more;
-    x->room = room;
+    WEFT_MUST(x->settled == x->nslots);
+    for (int i = 0; i < x->nslots; i++) WEFT_TRY(weft_exchange_done(x, i));
+    x->t++;
+    x->lag = weft_lag(&x->sched, x->t);
     return WEFT_OK;
 }
 
-/* A border comes from the neighbour alone, so the neighbour must hold it. */
-static weft_status check_border(const weft_exchange *x, const weft_slot *s)
-{
-    const int most =
-        s->spec.above > s->spec.below ? s->spec.above : s->spec.below;
-
-    for (int p = 0; p < x->cut.n && x->cut.n > 1; p++)
-        if (weft_slot_rows(x, s, p) < most)
-            return weft_fail(WEFT_EINPUT,
-                             "%s needs %d rows of its neighbours, patch %d of "
-                             "%d has %d: use fewer ranks",
-                             s->spec.layer, most, p, x->cut.n,
-                             weft_slot_rows(x, s, p));
-    return WEFT_OK;
-}
-
-weft_status weft_exchange_declare(weft_exchange *x, const weft_slot_spec *spec,
-                                  int *slot)
-{
-    const size_t n = (size_t)x->cut.n;
-    weft_slot s = {.spec = *spec, .put_at = -1, .got_at = -1};
-
-    WEFT_TRY(grow(x));
-    if (spec->reach == WEFT_REACH_BORDER) {
-        WEFT_TRY(check_border(x, &s));
-    } else {
-        s.part = calloc(n, sizeof *s.part);
-        s.rows = calloc(n, sizeof *s.rows);
-        if (!s.part || !s.rows) {
-            free(s.part);
-            free(s.rows);
-            return weft_fail(WEFT_ENOMEM, "out of memory for slots");
-        }
-    }
-    s.id = x->nslots;
-    x->slot[x->nslots] = s;
-    *slot = x->nslots++;
-    return WEFT_OK;
-}
-
-weft_status weft_exchange_bind(weft_exchange *x, int slot, void *base)
-{
-    weft_slot *s = &x->slot[slot];
-
-    s->base = base;
-    for (int p = 0; p < x->cut.n && s->part; p++) {
-        s->part[p] = weft_slot_part(x, s, p);
-        s->rows[p] = weft_slot_rows(x, s, p);
-    }
-    return x->via->bind(x, s);
-}
-
-void weft_exchange_next(weft_exchange *x) { x->t++; }
+/* ---- put ----------------------------------------------------------------- */
 
 /* Beyond the edge of the image there are zeros. */
 static void clear_edges(const weft_exchange *x, const weft_slot *s)
@@ -132,34 +146,127 @@ static void clear_edges(const weft_exchange *x, const weft_slot *s)
         memset(s->base + (size_t)weft_slot_rows(x, s, me) * row, 0, below);
 }
 
+/* My edge rows to where they are sent from: the activation will be gone. */
+static void keep_border(const weft_exchange *x, const weft_slot *s)
+{
+    const size_t row = s->spec.row_bytes;
+    const char *end =
+        s->base + (size_t)weft_slot_rows(x, s, x->cut.me) * row;
+    char *const *at = s->out_at + x->t % s->mine_depth * s->nlinks;
+
+    for (int l = 0; l < s->nlinks; l++)
+        memcpy(at[l],
+               s->link[l].peer < x->cut.me ? s->base : end - s->link[l].out,
+               s->link[l].out);
+}
+
+/* The rows that are shown to the spare rows. */
+static void show_border(const weft_exchange *x, const weft_slot *s, int t)
+{
+    const size_t row = s->spec.row_bytes;
+    char *end = s->base + (size_t)weft_slot_rows(x, s, x->cut.me) * row;
+    char *const *at = s->in_at + t % s->depth * s->nlinks;
+
+    for (int l = 0; l < s->nlinks; l++)
+        memcpy(s->link[l].peer < x->cut.me ? s->base - s->link[l].in : end,
+               at[l], s->link[l].in);
+}
+
+weft_status weft_exchange_open(weft_exchange *x, int slot, void **mine)
+{
+    weft_slot *s = &x->slot[slot];
+
+    WEFT_MUST(slot < x->settled && s->spec.reach == WEFT_REACH_ALL);
+    WEFT_MUST(x->t >= 0 && s->put_at < x->t);
+    WEFT_TRY(vacate(x, s));
+    s->opened_at = x->t;
+    *mine = s->mine_at[x->t % s->mine_depth];
+    return WEFT_OK;
+}
+
 weft_status weft_exchange_put(weft_exchange *x, int slot)
 {
     weft_slot *s = &x->slot[slot];
 
-    WEFT_MUST(slot < x->nslots && s->base && s->put_at < x->t);
-    if (s->spec.reach == WEFT_REACH_BORDER) clear_edges(x, s);
+    WEFT_MUST(slot < x->settled && x->t >= 0 && s->put_at < x->t);
+    if (s->spec.reach == WEFT_REACH_BORDER) {
+        WEFT_TRY(vacate(x, s));
+        clear_edges(x, s);
+        if (s->kept) keep_border(x, s);
+    } else {
+        WEFT_MUST(s->opened_at == x->t);
+    }
     s->put_at = x->t;
-    s->posted = weft_clock();
-    return x->via->post(x, s);
+    if (is_absent(x, s)) return WEFT_OK;
+    if (age_of(x, s) == 0) WEFT_TRY(receive(x, s));
+    return send(x, s);
+}
+
+/* ---- get ----------------------------------------------------------------- */
+
+/* What this evaluation shows, on its way or here. */
+static weft_mail *shown(const weft_exchange *x, const weft_slot *s)
+{
+    const int t = x->t - age_of(x, s), k = t % s->depth;
+
+    if (is_absent(x, s)) return NULL;
+    WEFT_MUST(t >= 0 && s->in_t[k] == t);
+    return s->in_last[k];
+}
+
+static void point_at(const weft_exchange *x, weft_slot *s, weft_view *v)
+{
+    const int age = age_of(x, s), then = x->t - age;
+
+    for (int l = 0; l < s->nlinks; l++) {
+        const int p = s->link[l].peer;
+
+        s->part[p] = s->then[p] = s->in_at[then % s->depth * s->nlinks + l];
+    }
+    s->part[x->cut.me] = s->mine_at[x->t % s->mine_depth];
+    s->then[x->cut.me] = s->mine_at[then % s->mine_depth];
+    v->n = x->cut.n;
+    v->me = x->cut.me;
+    v->part = s->part;
+    v->rows = is_absent(x, s) ? s->rows_alone : s->rows;
+    if (age && s->spec.old == WEFT_OLD_PAIRED) v->then = s->then;
+}
+
+static void look(weft_exchange *x, weft_slot *s, weft_view *v)
+{
+    *v = (weft_view){.age = is_absent(x, s) ? 0 : age_of(x, s)};
+    if (s->spec.reach == WEFT_REACH_ALL)
+        point_at(x, s, v);
+    else if (s->kept)
+        show_border(x, s, x->t - v->age);
+    if (v->age > x->traffic.max_age) x->traffic.max_age = v->age;
 }
 
 weft_status weft_exchange_get(weft_exchange *x, int slot, weft_view *seen)
 {
     weft_slot *s = &x->slot[slot];
-    const double asked = weft_clock();
+    weft_mail *m;
 
-    WEFT_MUST(slot < x->nslots && s->put_at == x->t && s->got_at < x->t);
-    WEFT_TRY(x->via->wait(x, s));
+    WEFT_MUST(slot < x->settled && s->put_at == x->t && s->got_at < x->t);
+    m = shown(x, s);
+    if (m && m->n && age_of(x, s) == 0)
+        x->traffic.hidden_s += weft_clock() - m->started;
+    WEFT_TRY(finish(x, m));
+    /* In place, rows that leave lie in memory that is about to change. */
+    if (!s->kept) WEFT_TRY(vacate(x, s));
     s->got_at = x->t;
-    if (x->cut.n > 1) {
-        x->traffic.exposed_s += weft_clock() - asked;
-        x->traffic.hidden_s += asked - s->posted;
-    }
-    *seen = (weft_view){.n = s->part ? x->cut.n : 0,
-                        .age = weft_lag(x->sched, x->t),
-                        .part = s->part,
-                        .rows = s->rows};
+    look(x, s, seen);
     return WEFT_OK;
+}
+
+weft_status weft_exchange_done(weft_exchange *x, int slot)
+{
+    weft_slot *s = &x->slot[slot];
+
+    if (s->got_at < 0 || s->done_at == s->got_at) return WEFT_OK;
+    s->done_at = s->got_at;
+    if (is_absent(x, s) || age_of(x, s) == 0) return WEFT_OK;
+    return receive(x, s);
 }
 
 void weft_exchange_poll(weft_exchange *x)
@@ -175,11 +282,42 @@ bool weft_exchange_awaits(const weft_exchange *x, int slot, bool above)
     return spec->below > 0 && x->cut.me < x->cut.n - 1;
 }
 
-static weft_status nothing(weft_exchange *x, weft_slot *s)
+bool weft_exchange_ready(weft_exchange *x, int slot)
 {
-    (void)x, (void)s;
+    weft_slot *s = &x->slot[slot];
+    weft_mail *m = shown(x, s);
+    bool here = true;
+
+    if (!m || !m->under_way) return true;
+    for (int i = 0; i < m->n && here; i++) here = x->via->arrived(x, m, i);
+    return here;
+}
+
+/* ---- alone --------------------------------------------------------------- */
+
+static weft_status nothing(weft_exchange *x, weft_mail *m)
+{
+    (void)x, (void)m;
     return WEFT_OK;
 }
 
-const weft_transport weft_solo = {
-    .name = "solo", .bind = nothing, .post = nothing, .wait = nothing};
+static weft_status no_wait(weft_exchange *x, weft_mail *m, int i)
+{
+    (void)x, (void)m, (void)i;
+    return WEFT_OK;
+}
+
+static bool always(weft_exchange *x, weft_mail *m, int i)
+{
+    (void)x, (void)m, (void)i;
+    return true;
+}
+
+static void nought(weft_exchange *x, weft_mail *m) { (void)x, (void)m; }
+
+const weft_transport weft_solo = {.name = "solo",
+                                  .prepare = nothing,
+                                  .start = nothing,
+                                  .wait = no_wait,
+                                  .arrived = always,
+                                  .forget = nought};

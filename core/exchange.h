@@ -2,28 +2,38 @@
  * exchange.h - how a layer sees beyond its own patch.
  *
  * A layer knows only its rows of the image. What else it needs it asks of an
- * exchange, in two moves:
+ * exchange:
  *
- *     put(slot)    publish what peers will want from me; never waits for them
+ *     open(slot)   ALL: where my rows go in this evaluation
+ *     put(slot)    publish them: what peers will want from me
  *     ...          compute whatever needs only my own rows
  *     get(slot)    now the peers' rows are here
+ *     done(slot)   they will not be looked at again
  *
  * There are two reaches. BORDER: the `above` last rows of the upper neighbour
- * and the `below` first rows of the lower one, received in place, into the
- * spare rows that an activation keeps above its first and below its last row;
- * beyond the edge of the image they are filled with zeros. ALL: every patch's
- * rows of a buffer that spans the whole image, each written by its owner.
+ * and the `below` first rows of the lower one, shown in the spare rows that an
+ * activation keeps above its first and below its last row; beyond the edge of
+ * the image they are filled with zeros. ALL: every patch's rows.
  *
  * Whether there are peers, how bytes reach them and how old they are is the
  * exchange's business. One rank is an exchange without peers (`weft_solo`).
+ *
  * Age is exact: at evaluation t a layer sees its peers as they were at
- * t - lag(t), never "whatever has arrived". In-step is lag 0.
+ * t - lag(t), never "whatever has arrived", and itself as it is. In step is lag
+ * 0. A displaced evaluation (DistriFusion, arXiv 2402.19481, section 4) is one
+ * of lag 1 or more: what travels in it is looked at in a later one, so nobody
+ * waits for the network. The rows of the past lie in memory that the exchange
+ * owns: for lag L it keeps L copies of the peers' parts, and L of mine that are
+ * on their way (L + 1 where my own past is shown too).
  *
  * One exchange serves one lane: one model asked the same question each
  * evaluation (a model and its conditions, and a stage of the solver's step).
  *
- * Slots are declared and bound to memory in the plan, in the same order by
- * every peer; a step allocates nothing.
+ * Slots are declared, bound to memory and settled in the plan, in the same
+ * order by every peer; a step allocates nothing. In an evaluation every slot is
+ * put once, by all peers in the same order. put() and open() wait for nobody
+ * but for my own rows of `lag` evaluations ago to have left; so no rank is more
+ * than that ahead of another, and memory is bounded.
  */
 #ifndef WEFT_CORE_EXCHANGE_H
 #define WEFT_CORE_EXCHANGE_H
@@ -51,6 +61,14 @@ extern const char *const weft_class_name[WEFT_CLASSES];
 
 typedef enum weft_reach { WEFT_REACH_BORDER, WEFT_REACH_ALL } weft_reach;
 
+/* What a displaced evaluation shows of a slot. */
+typedef enum weft_old {
+    WEFT_OLD_SHOWN,   /* peers as they were */
+    WEFT_OLD_PAIRED,  /* the same, and my own part of then */
+    WEFT_OLD_REFUSED, /* peers as they are: this slot is always in step */
+    WEFT_OLD_ABSENT,  /* my own part alone; nothing is sent */
+} weft_old;
+
 typedef struct weft_slot_spec {
     weft_reach reach;
     weft_class class;
@@ -58,100 +76,100 @@ typedef struct weft_slot_spec {
     int above, below; /* REACH_BORDER: rows wanted of each neighbour */
     size_t row_bytes;
     const char *layer; /* borrowed; names the layer in messages */
+    weft_old old;
 } weft_slot_spec;
 
 /* How old peers may be: in step for `warmup` evaluations, then `lag` behind. */
 typedef struct weft_schedule {
-    int warmup, lag;
+    int warmup, lag; /* warmup at least lag */
+    weft_old moments; /* what displaced evaluations show of class MOMENTS */
 } weft_schedule;
 
-static inline int weft_lag(weft_schedule s, int t)
-{
-    return t < s.warmup ? 0 : s.lag;
-}
+#define WEFT_IN_STEP ((weft_schedule){.lag = 0})
+
+/* The lag of evaluation t. */
+int weft_lag(const weft_schedule *s, int t);
 
 /* What get() shows of an ALL slot: part[p] holds patch p's rows. Of a BORDER
  * slot only `age` is set: the rows are in the spare rows of the buffer. Valid
- * until the next put() on the same slot. */
+ * until done(). */
 typedef struct weft_view {
-    int n;
+    int n, me;
     int age; /* of every part but my own */
     const char **part;
-    const int *rows; /* rows of each part */
+    const int *rows;   /* rows of each part; 0: absent */
+    const char **then; /* OLD_PAIRED and age > 0: the same parts, my own too as
+                          old as theirs; else NULL */
 } weft_view;
 
 /* Counted since creation. Bytes are payload, counted once, at the sender. */
 typedef struct weft_traffic {
     uint64_t bytes[WEFT_CLASSES], messages[WEFT_CLASSES];
-    double exposed_s; /* time spent waiting in get() */
-    double hidden_s;  /* between put() and get(), with messages under way */
+    double exposed_s;       /* time spent waiting for messages */
+    double exposed_async_s; /* that of evaluations after the warm-up */
+    double hidden_s;        /* between put() and get() in step */
+    int max_age;            /* ever shown */
 } weft_traffic;
 
 typedef struct weft_exchange weft_exchange;
 typedef struct weft_slot weft_slot;
-
-/* A transport moves the bytes; policy and bookkeeping live in the base.
- *   bind  the slot's memory is known: set up requests        (plan)
- *   post  start sending mine and receiving theirs; no wait   (step)
- *   wait  theirs are here, and mine may be overwritten       (step)
- *   poll  make progress with whatever is under way           (step)   */
-typedef struct weft_transport {
-    const char *name;
-    weft_status (*bind)(weft_exchange *x, weft_slot *s);
-    weft_status (*post)(weft_exchange *x, weft_slot *s);
-    weft_status (*wait)(weft_exchange *x, weft_slot *s);
-    void (*poll)(weft_exchange *x);
-    void (*release)(weft_exchange *x);
-} weft_transport;
-
-struct weft_slot {
-    weft_slot_spec spec;
-    int id;
-    char *base;         /* BORDER: my row 0; ALL: row 0 of the image */
-    const char **part;  /* ALL: [n] */
-    int *rows;          /* ALL: [n] */
-    int put_at, got_at; /* evaluations, to catch a get without a put */
-    double posted;      /* when, seconds */
-    void *via;          /* the transport's own */
-};
+typedef struct weft_transport weft_transport;
 
 /* First member of every exchange. */
 struct weft_exchange {
-    const weft_transport *via;
+    const weft_transport *via; /* core/mail.h */
     weft_cut cut;
     weft_schedule sched;
-    int t; /* evaluation now under way; -1 before the first */
-    int nslots, room;
+    int t;   /* evaluation now under way; -1 before the first */
+    int lag; /* of this evaluation */
+    int nslots, room, settled;
     weft_slot *slot;
+    char **past; /* the memory of each call of settle() */
+    int npasts;
     weft_traffic traffic;
 };
 
-/* Local. Lag above 0 is refused here until a transport keeps a past. */
+/* Local. WEFT_EINPUT: a warm-up shorter than the lag. A cut of one patch has
+ * nobody to lag behind: its lag is 0. */
 weft_status weft_exchange_init(weft_exchange *x, const weft_transport *via,
                                const weft_cut *cut, weft_schedule sched);
+/* Collective where messages are under way: they are waited for. */
 void weft_exchange_release(weft_exchange *x);
 
-/* Plan time. Every peer declares the same slots in the same order. A patch
- * with fewer rows than a neighbour's border wants is refused. */
+/* ---- plan time ----------------------------------------------------------- */
+
+/* Every peer declares the same slots in the same order. A patch with fewer
+ * rows than a neighbour's border wants is refused. */
 weft_status weft_exchange_declare(weft_exchange *x, const weft_slot_spec *spec,
                                   int *slot);
 /* `base`: BORDER: row 0 of my patch, with the spare rows around it;
- * ALL: row 0 of the whole image. The memory stays the caller's. */
-weft_status weft_exchange_bind(weft_exchange *x, int slot, void *base);
+ * ALL: row 0 of the whole image, used while the exchange keeps no past of the
+ * slot. The memory stays the caller's. */
+void weft_exchange_bind(weft_exchange *x, int slot, void *base);
+/* All slots declared since the last call are bound: make memory and messages.
+ * Collective over the peers. */
+weft_status weft_exchange_settle(weft_exchange *x);
+/* Bytes of the past that the slots declared so far need on my patch. */
+size_t weft_exchange_past_bytes(const weft_exchange *x);
 
-/* Run time. */
-void weft_exchange_next(weft_exchange *x); /* a new evaluation begins */
+/* ---- run time ------------------------------------------------------------ */
+
+/* A new image begins: what is under way is waited for, and nothing of the past
+ * will be seen. Collective over the peers. */
+weft_status weft_exchange_restart(weft_exchange *x);
+/* A new evaluation begins. */
+weft_status weft_exchange_next(weft_exchange *x);
+weft_status weft_exchange_open(weft_exchange *x, int slot, void **mine);
 weft_status weft_exchange_put(weft_exchange *x, int slot);
 weft_status weft_exchange_get(weft_exchange *x, int slot, weft_view *seen);
+weft_status weft_exchange_done(weft_exchange *x, int slot);
 void weft_exchange_poll(weft_exchange *x);
-/* After put() on a BORDER slot: will rows of a neighbour come above (or below)
- * mine? At the edge of the image none will; its zeros are there already. */
+/* After put() on a BORDER slot: must rows of the neighbour above (or below) be
+ * waited for? Not at the edge of the image, where the zeros are there already.
+ */
 bool weft_exchange_awaits(const weft_exchange *x, int slot, bool above);
-
-/* For layers and transports. */
-int weft_slot_rows(const weft_exchange *x, const weft_slot *s, int patch);
-/* ALL: where the rows of `patch` begin. */
-void *weft_slot_part(const weft_exchange *x, const weft_slot *s, int patch);
+/* After put(): get() will not wait. */
+bool weft_exchange_ready(weft_exchange *x, int slot);
 
 /* No peers: a cut of one. */
 extern const weft_transport weft_solo;

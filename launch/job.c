@@ -146,7 +146,7 @@ static weft_status open_lanes(weft_job *j, int i)
 
     for (int k = 0; k < (split ? 2 : 1); k++) {
         WEFT_TRY(weft_exchange_mpi_create(
-            j->patches, &j->cut, (weft_schedule){0, 0}, &net->lane[k]));
+            j->patches, &j->cut, WEFT_IN_STEP, &net->lane[k]));
         net->lanes = k + 1;
         WEFT_TRY(
             weft_graph_declare(&net->file->graph, planned->n, net->lane[k]));

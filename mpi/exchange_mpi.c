@@ -3,27 +3,26 @@
 #include <limits.h>
 #include <stdlib.h>
 
+#include "core/mail.h"
 #include "mpi/internal.h"
 
-/* The requests of one slot: receives first, then sends. */
-typedef struct slot_requests {
-    int n;
-    bool done; /* completed by polling, before anybody asked */
-    uint64_t bytes;
-    int messages; /* sent in one evaluation */
+/* The requests of one mail, a parcel each. */
+typedef struct requests {
+    int n, under_way; /* index into exchange_mpi.under_way, or -1 */
     MPI_Request request[];
-} slot_requests;
+} requests;
 
 typedef struct exchange_mpi {
     weft_exchange base;
-    MPI_Comm comm[WEFT_CLASSES]; /* made when a class first has a slot */
+    MPI_Comm comm[WEFT_CLASSES]; /* made when a class first has a mail */
     const weft_comm *patches;
-    slot_requests *under_way; /* posted last and not yet complete, or NULL */
+    requests **under_way; /* started and not known to be complete */
+    int nunder_way, room, next;
 } exchange_mpi;
 
 /* ---- plan: requests ------------------------------------------------------ */
 
-/* Collective: every patch binds the same slots in the same order. */
+/* Collective: every patch prepares the same mails in the same order. */
 static weft_status open_class(exchange_mpi *m, weft_class class)
 {
     if (m->comm[class] != MPI_COMM_NULL) return WEFT_OK;
@@ -34,149 +33,150 @@ static weft_status open_class(exchange_mpi *m, weft_class class)
         "MPI_Comm_set_errhandler");
 }
 
-/* A persistent message of `rows` rows of slot s to or from `peer`. Rows are
- * the unit of counting where bytes do not fit MPI's int. */
-static weft_status add(exchange_mpi *m, weft_slot *s, bool send, int peer,
-                       void *at, int rows)
+/* Units are counted where bytes do not fit MPI's int. */
+static weft_status add(exchange_mpi *m, const weft_mail *mail,
+                       const weft_parcel *p, MPI_Request *r)
 {
-    slot_requests *q = s->via;
-    MPI_Request *r = &q->request[q->n];
-    const size_t bytes = (size_t)rows * s->spec.row_bytes;
-    const MPI_Comm comm = m->comm[s->spec.class];
+    const MPI_Comm comm = m->comm[mail->class];
     MPI_Datatype type = MPI_BYTE;
-    int count = (int)bytes, code;
+    size_t count = p->bytes;
+    int code;
 
-    if (rows == 0) return WEFT_OK;
-    if (s->spec.row_bytes > INT_MAX)
-        return weft_fail(WEFT_EINPUT, "%s: rows of %zu bytes are too long",
-                         s->spec.layer, s->spec.row_bytes);
-    if (bytes > INT_MAX) {
-        count = rows;
-        MPI_Type_contiguous((int)s->spec.row_bytes, MPI_BYTE, &type);
+    if (count > INT_MAX) {
+        count = p->bytes / p->unit;
+        if (p->unit > INT_MAX || count > INT_MAX)
+            return weft_fail(WEFT_EINPUT, "%s: rows of %zu bytes are too long",
+                             mail->layer, p->unit);
+        MPI_Type_contiguous((int)p->unit, MPI_BYTE, &type);
         MPI_Type_commit(&type);
     }
-    code = send ? MPI_Send_init(at, count, type, peer, s->id, comm, r)
-                : MPI_Recv_init(at, count, type, peer, s->id, comm, r);
+    code = mail->out ? MPI_Send_init(p->at, (int)count, type, p->peer,
+                                     mail->tag, comm, r)
+                     : MPI_Recv_init(p->at, (int)count, type, p->peer,
+                                     mail->tag, comm, r);
     if (type != MPI_BYTE) MPI_Type_free(&type);
-    WEFT_TRY(weft_mpi_check(code, send ? "MPI_Send_init" : "MPI_Recv_init"));
-    q->n++;
-    if (send) q->messages++, q->bytes += bytes;
-    return WEFT_OK;
+    return weft_mpi_check(code, mail->out ? "MPI_Send_init" : "MPI_Recv_init");
 }
 
-static weft_status bind_border(exchange_mpi *m, weft_slot *s)
+/* So that no start needs memory. */
+static weft_status make_room(exchange_mpi *m)
 {
-    const weft_exchange *x = &m->base;
-    const int me = x->cut.me, up = me - 1, down = me + 1;
-    const int above = s->spec.above, below = s->spec.below;
-    const int rows = weft_slot_rows(x, s, me);
-    const size_t row = s->spec.row_bytes;
-    char *top = s->base, *end = s->base + (size_t)rows * row;
+    requests **more = realloc(m->under_way, (size_t)(m->room + 1) * sizeof *more);
 
-    if (up >= 0) {
-        WEFT_TRY(add(m, s, false, up, top - (size_t)above * row, above));
-        WEFT_TRY(add(m, s, true, up, top, below));
-    }
-    if (down < x->cut.n) {
-        WEFT_TRY(add(m, s, false, down, end, below));
-        WEFT_TRY(add(m, s, true, down, end - (size_t)above * row, above));
-    }
+    if (!more) return weft_fail(WEFT_ENOMEM, "out of memory for requests");
+    m->under_way = more;
+    m->room++;
     return WEFT_OK;
 }
 
-/* Peers in the order of distance, so that not everybody sends to patch 0
- * first. */
-static weft_status bind_all(exchange_mpi *m, weft_slot *s)
-{
-    const weft_exchange *x = &m->base;
-    const int me = x->cut.me, n = x->cut.n;
-
-    for (int d = 1; d < n; d++) {
-        const int from = (me - d + n) % n;
-
-        WEFT_TRY(add(m, s, false, from, weft_slot_part(x, s, from),
-                     weft_slot_rows(x, s, from)));
-    }
-    for (int d = 1; d < n; d++)
-        WEFT_TRY(add(m, s, true, (me + d) % n, weft_slot_part(x, s, me),
-                     weft_slot_rows(x, s, me)));
-    return WEFT_OK;
-}
-
-static weft_status bind(weft_exchange *x, weft_slot *s)
+static weft_status prepare(weft_exchange *x, weft_mail *mail)
 {
     exchange_mpi *m = (exchange_mpi *)x;
-    const int most =
-        s->spec.reach == WEFT_REACH_BORDER ? 4 : 2 * (x->cut.n - 1);
+    requests *q;
 
-    WEFT_TRY(open_class(m, s->spec.class));
-    s->via =
-        calloc(1, sizeof(slot_requests) + (size_t)most * sizeof(MPI_Request));
-    if (!s->via) return weft_fail(WEFT_ENOMEM, "out of memory for requests");
-    return s->spec.reach == WEFT_REACH_BORDER ? bind_border(m, s)
-                                              : bind_all(m, s);
+    WEFT_TRY(open_class(m, mail->class));
+    WEFT_TRY(make_room(m));
+    q = calloc(1, sizeof *q + (size_t)mail->n * sizeof(MPI_Request));
+    if (!q) return weft_fail(WEFT_ENOMEM, "out of memory for requests");
+    mail->via = q;
+    q->under_way = -1;
+    for (; q->n < mail->n; q->n++)
+        WEFT_TRY(add(m, mail, &mail->parcel[q->n], &q->request[q->n]));
+    return WEFT_OK;
+}
+
+static void forget(weft_exchange *x, weft_mail *mail)
+{
+    requests *q = mail->via;
+
+    (void)x;
+    for (int i = 0; q && i < q->n; i++) MPI_Request_free(&q->request[i]);
+    free(q);
+    mail->via = NULL;
 }
 
 /* ---- run ----------------------------------------------------------------- */
 
-static weft_status post(weft_exchange *x, weft_slot *s)
+static void enter(exchange_mpi *m, requests *q)
 {
-    exchange_mpi *m = (exchange_mpi *)x;
-    slot_requests *q = s->via;
-
-    if (!q->n) return WEFT_OK;
-    q->done = false;
-    m->under_way = q;
-    x->traffic.bytes[s->spec.class] += q->bytes;
-    x->traffic.messages[s->spec.class] += (uint64_t)q->messages;
-    return weft_mpi_check(MPI_Startall(q->n, q->request), s->spec.layer);
+    if (q->under_way >= 0) return;
+    q->under_way = m->nunder_way;
+    m->under_way[m->nunder_way++] = q;
 }
 
-static weft_status wait(weft_exchange *x, weft_slot *s)
+static void leave(exchange_mpi *m, requests *q)
 {
-    exchange_mpi *m = (exchange_mpi *)x;
-    slot_requests *q = s->via;
+    const int i = q->under_way;
 
-    if (m->under_way == q) m->under_way = NULL;
-    if (!q->n || q->done) return WEFT_OK;
-    return weft_mpi_check(MPI_Waitall(q->n, q->request, MPI_STATUSES_IGNORE),
-                          s->spec.layer);
+    if (i < 0) return;
+    m->under_way[i] = m->under_way[--m->nunder_way];
+    m->under_way[i]->under_way = i;
+    q->under_way = -1;
 }
 
-/* Testing one set of requests lets MPI progress all of them. */
+static weft_status start(weft_exchange *x, weft_mail *mail)
+{
+    exchange_mpi *m = (exchange_mpi *)x;
+    requests *q = mail->via;
+
+    enter(m, q);
+    return weft_mpi_check(MPI_Startall(q->n, q->request), mail->layer);
+}
+
+/* A persistent request that is complete is inactive: waiting for it again
+ * returns at once. */
+static weft_status wait(weft_exchange *x, weft_mail *mail, int i)
+{
+    requests *q = mail->via;
+
+    if (i == q->n - 1) leave((exchange_mpi *)x, q);
+    return weft_mpi_check(MPI_Wait(&q->request[i], MPI_STATUS_IGNORE),
+                          mail->layer);
+}
+
+static bool arrived(weft_exchange *x, weft_mail *mail, int i)
+{
+    requests *q = mail->via;
+    int here = 0;
+
+    (void)x;
+    return MPI_Test(&q->request[i], &here, MPI_STATUS_IGNORE) == MPI_SUCCESS &&
+           here;
+}
+
+/* A test lets MPI move everything, of all lanes; they take turns in being
+ * tested, so that each is known to be complete before long. */
 static void poll(weft_exchange *x)
 {
     exchange_mpi *m = (exchange_mpi *)x;
-    int done = 0;
+    requests *q;
+    int here = 0;
 
-    if (!m->under_way) return;
-    if (MPI_Testall(m->under_way->n, m->under_way->request, &done,
-                    MPI_STATUSES_IGNORE) == MPI_SUCCESS &&
-        done) {
-        m->under_way->done = true;
-        m->under_way = NULL;
-    }
+    if (!m->nunder_way) return;
+    m->next = (m->next + 1) % m->nunder_way;
+    q = m->under_way[m->next];
+    if (MPI_Testall(q->n, q->request, &here, MPI_STATUSES_IGNORE) ==
+            MPI_SUCCESS &&
+        here)
+        leave(m, q);
 }
 
 static void release(weft_exchange *x)
 {
     exchange_mpi *m = (exchange_mpi *)x;
 
-    for (int i = 0; i < x->nslots; i++) {
-        slot_requests *q = x->slot[i].via;
-
-        for (int k = 0; q && k < q->n; k++) MPI_Request_free(&q->request[k]);
-        free(q);
-    }
+    free(m->under_way);
     for (int c = 0; c < WEFT_CLASSES; c++)
         if (m->comm[c] != MPI_COMM_NULL) MPI_Comm_free(&m->comm[c]);
 }
 
 static const weft_transport transport = {.name = "mpi",
-                                         .bind = bind,
-                                         .post = post,
+                                         .prepare = prepare,
+                                         .start = start,
                                          .wait = wait,
+                                         .arrived = arrived,
                                          .poll = poll,
+                                         .forget = forget,
                                          .release = release};
 
 weft_status weft_exchange_mpi_create(const weft_comm *patches,

@@ -344,12 +344,12 @@ float *golden_run(const golden *g, const weft_device *dev, int patches,
     if (patches == 1) {
         const weft_cut cut = {.n = 1, .first = first};
         must(
-            weft_exchange_init(&solo, &weft_solo, &cut, (weft_schedule){0, 0}));
+            weft_exchange_init(&solo, &weft_solo, &cut, WEFT_IN_STEP));
         one_patch(&j, 0, &solo);
         weft_exchange_release(&solo);
     } else {
         weft_team team;
-        weft_team_init(&team, patches, first);
+        weft_team_init(&team, patches, first, WEFT_IN_STEP);
         weft_team_run(&team, one_patch, &j);
         weft_team_release(&team);
     }

@@ -5,94 +5,126 @@
 
 typedef weft_member member;
 
-static bool is_peer(const weft_exchange *x, const weft_slot *s, int p)
+/* One end of a message: parcel i of a mail of patch `me`. */
+typedef struct weft_letter {
+    const weft_mail *mail;
+    const weft_parcel *parcel;
+    int me;
+    bool *moved;
+    struct weft_letter *next; /* started later */
+} letter;
+
+/* The transport's own part of a mail. */
+typedef struct ends {
+    bool *moved; /* [n] */
+    letter *letter;
+} ends;
+
+static weft_status prepare(weft_exchange *x, weft_mail *m)
 {
-    const int d = p - x->cut.me;
+    ends *e = calloc(1, sizeof *e);
 
-    if (d == 0) return false;
-    if (s->spec.reach == WEFT_REACH_ALL) return true;
-    return (d == -1 && s->spec.above > 0) || (d == 1 && s->spec.below > 0);
-}
-
-/* Does patch p want my rows of this slot? */
-static bool wants_mine(const weft_exchange *x, const weft_slot *s, int p)
-{
-    const int d = p - x->cut.me;
-
-    if (d == 0) return false;
-    if (s->spec.reach == WEFT_REACH_ALL) return true;
-    return (d == -1 && s->spec.below > 0) || (d == 1 && s->spec.above > 0);
-}
-
-static void copy_border(weft_exchange *x, weft_slot *s, const member *o, int p)
-{
-    const weft_slot *theirs = &o->base.slot[s->id];
-    const size_t row = s->spec.row_bytes;
-    const size_t above = (size_t)s->spec.above * row;
-
-    if (p < x->cut.me)
-        memcpy(s->base - above,
-               theirs->base +
-                   (size_t)weft_slot_rows(&o->base, theirs, p) * row - above,
-               above);
-    else
-        memcpy(s->base + (size_t)weft_slot_rows(x, s, x->cut.me) * row,
-               theirs->base, (size_t)s->spec.below * row);
-}
-
-static void copy_part(weft_exchange *x, weft_slot *s, const member *o, int p)
-{
-    memcpy(weft_slot_part(x, s, p),
-           weft_slot_part(&o->base, &o->base.slot[s->id], p),
-           (size_t)weft_slot_rows(x, s, p) * s->spec.row_bytes);
-}
-
-static weft_status bind(weft_exchange *x, weft_slot *s)
-{
     (void)x;
-    WEFT_MUST(s->id < WEFT_TEAM_SLOTS);
+    m->via = e;
+    if (!e) return weft_fail(WEFT_ENOMEM, "out of memory for a team");
+    e->moved = calloc((size_t)m->n + 1, sizeof *e->moved);
+    e->letter = calloc((size_t)m->n + 1, sizeof *e->letter);
+    if (!e->moved || !e->letter)
+        return weft_fail(WEFT_ENOMEM, "out of memory for a team");
     return WEFT_OK;
 }
 
-static weft_status post(weft_exchange *x, weft_slot *s)
+static void forget(weft_exchange *x, weft_mail *m)
 {
-    member *m = (member *)x;
+    ends *e = m->via;
 
-    pthread_mutex_lock(&m->team->lock);
-    m->posted[s->id] = x->t + 1;
-    pthread_cond_broadcast(&m->team->moved);
-    pthread_mutex_unlock(&m->team->lock);
-    return WEFT_OK;
+    (void)x;
+    if (!e) return;
+    free(e->moved);
+    free(e->letter);
+    free(e);
 }
 
-static weft_status wait(weft_exchange *x, weft_slot *s)
+static bool match(const letter *a, const letter *b)
 {
-    member *m = (member *)x;
-    weft_team *team = m->team;
+    return a->mail->out != b->mail->out && a->mail->class == b->mail->class &&
+           a->mail->tag == b->mail->tag && a->parcel->peer == b->me &&
+           b->parcel->peer == a->me;
+}
+
+static void copy(const letter *a, const letter *b)
+{
+    const letter *to = a->mail->out ? b : a, *from = a->mail->out ? a : b;
+
+    WEFT_MUST(to->parcel->bytes == from->parcel->bytes);
+    memcpy(to->parcel->at, from->parcel->at, to->parcel->bytes);
+    *a->moved = *b->moved = true;
+}
+
+/* To the first started letter that fits, or to the end of the line. */
+static void meet(weft_team *team, letter *l)
+{
+    letter **at = &team->letter;
+
+    for (; *at; at = &(*at)->next) {
+        if (!match(*at, l)) continue;
+        copy(*at, l);
+        *at = (*at)->next;
+        return;
+    }
+    l->next = NULL;
+    *at = l;
+}
+
+static weft_status start(weft_exchange *x, weft_mail *m)
+{
+    weft_team *team = ((member *)x)->team;
+    ends *e = m->via;
 
     pthread_mutex_lock(&team->lock);
-    for (int p = 0; p < team->n; p++) {
-        const member *o = &team->member[p];
-
-        if (!is_peer(x, s, p)) continue;
-        while (o->posted[s->id] <= x->t)
-            pthread_cond_wait(&team->moved, &team->lock);
-        (s->spec.reach == WEFT_REACH_BORDER ? copy_border : copy_part)(x, s, o,
-                                                                       p);
+    for (int i = 0; i < m->n; i++) {
+        e->moved[i] = false;
+        e->letter[i] = (letter){m, &m->parcel[i], x->cut.me, &e->moved[i],
+                                NULL};
+        meet(team, &e->letter[i]);
     }
-    m->taken[s->id] = x->t + 1;
     pthread_cond_broadcast(&team->moved);
-    for (int p = 0; p < team->n; p++)
-        while (wants_mine(x, s, p) && team->member[p].taken[s->id] <= x->t)
-            pthread_cond_wait(&team->moved, &team->lock);
     pthread_mutex_unlock(&team->lock);
     return WEFT_OK;
 }
 
-static const weft_transport transport = {
-    .name = "team", .bind = bind, .post = post, .wait = wait};
+static weft_status wait(weft_exchange *x, weft_mail *m, int i)
+{
+    weft_team *team = ((member *)x)->team;
+    const ends *e = m->via;
 
-void weft_team_init(weft_team *team, int n, const int *first)
+    pthread_mutex_lock(&team->lock);
+    while (!e->moved[i]) pthread_cond_wait(&team->moved, &team->lock);
+    pthread_mutex_unlock(&team->lock);
+    return WEFT_OK;
+}
+
+static bool arrived(weft_exchange *x, weft_mail *m, int i)
+{
+    weft_team *team = ((member *)x)->team;
+    const ends *e = m->via;
+    bool here;
+
+    pthread_mutex_lock(&team->lock);
+    here = e->moved[i];
+    pthread_mutex_unlock(&team->lock);
+    return here;
+}
+
+static const weft_transport transport = {.name = "team",
+                                         .prepare = prepare,
+                                         .start = start,
+                                         .wait = wait,
+                                         .arrived = arrived,
+                                         .forget = forget};
+
+void weft_team_init(weft_team *team, int n, const int *first,
+                    weft_schedule sched)
 {
     WEFT_MUST(n <= WEFT_TEAM_MOST);
     memset(team, 0, sizeof *team);
@@ -103,7 +135,7 @@ void weft_team_init(weft_team *team, int n, const int *first)
         const weft_cut cut = {.n = n, .me = p, .first = first};
 
         WEFT_MUST(weft_exchange_init(&team->member[p].base, &transport, &cut,
-                                     (weft_schedule){0, 0}) == WEFT_OK);
+                                     sched) == WEFT_OK);
         team->member[p].team = team;
     }
 }

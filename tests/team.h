@@ -1,35 +1,36 @@
 /*
  * team.h - an exchange between threads: ranks without MPI, for tests.
  *
- * Each patch is a thread with an exchange of its own; get() copies straight
- * out of the peers' memory and does not return before they copied from mine.
+ * Each patch is a thread with an exchange of its own. A message is copied when
+ * both of its ends are started, by whoever comes last.
  */
 #ifndef WEFT_TESTS_TEAM_H
 #define WEFT_TESTS_TEAM_H
 
 #include <pthread.h>
 
-#include "core/exchange.h"
+#include "core/mail.h"
 
-enum { WEFT_TEAM_MOST = 16, WEFT_TEAM_SLOTS = 1024 };
+enum { WEFT_TEAM_MOST = 16 };
 
 typedef struct weft_team weft_team;
 
 typedef struct weft_member {
     weft_exchange base;
     weft_team *team;
-    int posted[WEFT_TEAM_SLOTS], taken[WEFT_TEAM_SLOTS]; /* evaluations */
 } weft_member;
 
 struct weft_team {
     pthread_mutex_t lock;
     pthread_cond_t moved;
     int n;
+    struct weft_letter *letter; /* started at one end, in order */
     weft_member member[WEFT_TEAM_MOST];
 };
 
 /* `first` [n + 1] is borrowed. */
-void weft_team_init(weft_team *team, int n, const int *first);
+void weft_team_init(weft_team *team, int n, const int *first,
+                    weft_schedule sched);
 void weft_team_release(weft_team *team);
 
 /* Run fn(arg, patch, exchange) on a thread for each patch; returns when all

@@ -85,9 +85,11 @@ static weft_status one_half(const weft_graph *g, const weft_node *d,
     const weft_val in[2] = {d->in[IN], WEFT_NONE};
     const int *weight = d->weight + W_HALF + half * HALF;
     weft_view all;
+    void *mine;
 
+    WEFT_TRY(weft_exchange_open(run->x, run->slot + half, &mine));
     project(g, run, &d->u.attend.kv, in, weight[W_KV], weight[B_KV], NULL,
-            weft_run_my_part(run));
+            mine);
     WEFT_TRY(weft_exchange_put(run->x, run->slot + half));
     project(g, run, &d->u.attend.q, in, weight[W_Q], weight[B_Q], NULL,
             weft_run_value(run, d->temp[QUERY + half]));

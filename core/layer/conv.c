@@ -95,6 +95,16 @@ static span rows_inside(const weft_graph *g, const weft_node *d,
                   asks && weft_exchange_awaits(run->x, run->slot, false));
 }
 
+/* Nothing to wait for: one call for all rows is quicker. */
+static bool all_ready(const weft_node *d, const weft_run *run)
+{
+    bool ready = true;
+
+    for (int i = 0; i < d->nwants && ready; i++)
+        ready = weft_exchange_ready(run->x, run->slot + i);
+    return ready;
+}
+
 static weft_status forward(const weft_graph *g, int node, weft_run *run)
 {
     const weft_node *d = &g->node[node];
@@ -110,7 +120,8 @@ static weft_status forward(const weft_graph *g, int node, weft_run *run)
     for (int i = 0; i < d->nwants; i++)
         WEFT_TRY(weft_exchange_put(run->x, run->slot + i));
     in = rows_inside(g, d, run);
-    if (!worthwhile(a.conv, in, a.n, a.wout)) in = (span){0, 0};
+    if (all_ready(d, run) || !worthwhile(a.conv, in, a.n, a.wout))
+        in = (span){0, 0};
     compute(run, a, in.from, in.to);
     for (int i = 0; i < d->nwants; i++)
         WEFT_TRY(weft_exchange_get(run->x, run->slot + i, &seen));

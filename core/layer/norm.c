@@ -10,6 +10,21 @@
  *
  * so the result does not depend on how the image was divided, and nothing is
  * lost to E[x^2] - mean^2. What remains is one multiply-add per element.
+ *
+ * Where the peers' moments are old, my own of then may come with them. Then the
+ * whole image's mean and mean square of then are moved by as much as my own
+ * moved since (DistriFusion, arXiv 2402.19481, eq. 2: with weight 1, what moved
+ * here being taken to have moved everywhere):
+ *
+ *     M = M_then + (m - m_then)        Q = Q_then + (q - q_then)
+ *
+ * m and q are mean and mean square of my cells, M and Q of all. In moments
+ * about the mean, v = q - m^2, with no difference of squares,
+ *
+ *     Q - M^2 = V_then + (v - v_then) + 2 (m - m_then) (m_then - M_then)
+ *
+ * and where that is negative, for this sample and group, the variance is v.
+ * Patches weigh by their elements, since cells do.
  */
 #include "core/layer/parts.h"
 
@@ -21,13 +36,15 @@ enum { GAMMA, BETA };             /* node->weight */
 enum { MOMENTS, FOUND, MUL_ADD }; /* node->temp */
 
 typedef struct normal {
-    double mean, rstd;
+    double mean, var;
 } normal;
 
-/* The cells' records, [units][n][strips][groups][2] by patch, and what a cell
- * is. */
+/* The cells' records, [units][n][strips][groups][2] in each part, and what a
+ * cell is. */
 typedef struct cells {
-    const weft_view *all;
+    const char *const *part;
+    const int *rows; /* of each part */
+    int parts;
     size_t n, groups, strips;
     weft_cell cell;
     int size; /* channels of a group */
@@ -60,10 +77,10 @@ static double over_cells(const cells *c, const double *mean, double *found)
     double total = 0;
 
     memset(found, 0, c->n * c->groups * sizeof *found);
-    for (int p = 0; p < c->all->n; p++) {
-        const double *record = (const void *)c->all->part[p];
+    for (int p = 0; p < c->parts; p++) {
+        const double *record = (const void *)c->part[p];
 
-        for (int y = 0; y < c->all->rows[p]; y++)
+        for (int y = 0; y < c->rows[p]; y++)
             for (size_t i = 0; i < c->n * c->strips; i++) {
                 const size_t s = i / c->strips * c->groups;
                 const double count = count_at(c, (int)(i % c->strips));
@@ -77,15 +94,49 @@ static double over_cells(const cells *c, const double *mean, double *found)
     return total;
 }
 
-/* Mean and sum of squared differences of every sample and group,
- * [2][n][groups]; returns the elements of each. */
-static double combine(const cells *c, double *found)
+/* Mean and variance of every sample and group, found[2][n][groups]. */
+static void combine(const cells *c, double *found)
 {
     const size_t n = c->n * c->groups;
     const double total = over_cells(c, NULL, found);
 
     for (size_t i = 0; i < n; i++) found[i] /= total;
-    return over_cells(c, found, found + n);
+    over_cells(c, found, found + n);
+    for (size_t i = n; i < 2 * n; i++) found[i] /= total;
+}
+
+static normal correct(normal then, normal mine_then, normal mine)
+{
+    const double moved = mine.mean - mine_then.mean;
+    const double var = then.var + (mine.var - mine_then.var) +
+                       2 * moved * (mine_then.mean - then.mean);
+
+    return (normal){then.mean + moved, var < 0 ? mine.var : var};
+}
+
+/* The same of all cells as they were, moved by what moved in mine; room for
+ * three in `found`. */
+static void combine_corrected(cells c, const weft_view *v, double *found)
+{
+    const size_t n = c.n * c.groups;
+    double *mine_then = found + 2 * n, *mine = found + 4 * n;
+
+    c.part = v->then;
+    combine(&c, found);
+    c.parts = 1;
+    c.rows += v->me;
+    c.part = &v->then[v->me];
+    combine(&c, mine_then);
+    c.part = &v->part[v->me];
+    combine(&c, mine);
+    for (size_t i = 0; i < n; i++) {
+        const normal m = correct((normal){found[i], found[n + i]},
+                                 (normal){mine_then[i], mine_then[n + i]},
+                                 (normal){mine[i], mine[n + i]});
+
+        found[i] = m.mean;
+        found[n + i] = m.var;
+    }
 }
 
 /* One group's channels from .. to of one sample, out of c. scale_shift: [2][c]
@@ -96,10 +147,13 @@ typedef struct terms {
     int c;
 } terms;
 
-static void channel_terms(const terms *t, normal m, int from, int to)
+static void channel_terms(const terms *t, normal m, double eps, int from,
+                          int to)
 {
+    const double rstd = 1 / sqrt(m.var + eps);
+
     for (int k = from; k < to; k++) {
-        double mul = m.rstd * t->gamma[k], add = t->beta[k] - m.mean * mul;
+        double mul = rstd * t->gamma[k], add = t->beta[k] - m.mean * mul;
 
         if (t->scale_shift) {
             mul *= 1 + (double)t->scale_shift[k];
@@ -117,7 +171,7 @@ static int channels(const weft_graph *g, weft_val v)
 }
 
 static void publish(const weft_graph *g, const weft_node *d,
-                    const weft_run *run)
+                    const weft_run *run, double *mine)
 {
     const weft_value *in = weft_graph_at(g, d->in[IN]);
     const weft_moments_args a = {
@@ -130,7 +184,7 @@ static void publish(const weft_graph *g, const weft_node *d,
         .c = {channels(g, d->in[IN]), channels(g, d->in[IN2])},
         .in = {weft_run_value(run, d->in[IN]),
                weft_run_optional(run, d->in[IN2])},
-        .moments = weft_run_my_part(run),
+        .moments = mine,
     };
 
     run->dev->moments(&a, run->pool);
@@ -141,7 +195,9 @@ static cells cells_of(const weft_graph *g, const weft_node *d, int n,
 {
     const weft_value *in = weft_graph_at(g, d->in[IN]);
 
-    return (cells){.all = all,
+    return (cells){.part = all->part,
+                   .rows = all->rows,
+                   .parts = all->n,
                    .n = (size_t)n,
                    .groups = (size_t)d->u.norm.groups,
                    .strips = (size_t)weft_graph_at(g, d->temp[MOMENTS])->w,
@@ -149,20 +205,30 @@ static cells cells_of(const weft_graph *g, const weft_node *d, int n,
                    .size = weft_graph_at(g, d->out)->c / d->u.norm.groups};
 }
 
-/* Multipliers [n][c], then addends [n][c]. Every rank sees the same moments, so
- * all of them find the same fault. */
+static void find(const weft_graph *g, const weft_node *d, int n,
+                 const weft_view *all, double *found)
+{
+    const cells c = cells_of(g, d, n, all);
+
+    if (all->then)
+        combine_corrected(c, all, found);
+    else
+        combine(&c, found);
+}
+
+/* Multipliers [n][c], then addends [n][c]. In step every rank sees the same
+ * moments, so all of them find the same fault. */
 static weft_status make_terms(const weft_graph *g, const weft_node *d,
                               const weft_run *run, const weft_view *all)
 {
     const int n = run->layout->n, groups = d->u.norm.groups;
     const int c = weft_graph_at(g, d->out)->c, size = c / groups;
-    const cells of = cells_of(g, d, n, all);
     double *mean = (void *)weft_run_value(run, d->temp[FOUND]);
-    const double *m2 = mean + (size_t)n * (size_t)groups;
-    const double total = combine(&of, mean);
+    const double *var = mean + (size_t)n * (size_t)groups;
     const float *scale_shift = weft_run_optional(run, d->in[SCALE_SHIFT]);
     float *mul = weft_run_value(run, d->temp[MUL_ADD]);
 
+    find(g, d, n, all, mean);
     for (int s = 0; s < n; s++) {
         const size_t first = (size_t)s * (size_t)c;
         const terms t = {
@@ -175,13 +241,13 @@ static weft_status make_terms(const weft_graph *g, const weft_node *d,
         };
         for (int k = 0; k < groups; k++) {
             const size_t i = (size_t)s * (size_t)groups + (size_t)k;
-            const normal m = {mean[i], 1 / sqrt(m2[i] / total + d->u.norm.eps)};
+            const normal m = {mean[i], var[i]};
 
-            if (!isfinite(m.mean) || !isfinite(m.rstd))
+            if (!isfinite(m.mean) || !isfinite(m.var))
                 return weft_fail(WEFT_ENAN,
                                  "what %s is given is not a number any more",
                                  d->name);
-            channel_terms(&t, m, k * size, (k + 1) * size);
+            channel_terms(&t, m, d->u.norm.eps, k * size, (k + 1) * size);
         }
     }
     return WEFT_OK;
@@ -212,8 +278,10 @@ static weft_status forward(const weft_graph *g, int node, weft_run *run)
 {
     const weft_node *d = &g->node[node];
     weft_view all;
+    void *mine;
 
-    publish(g, d, run);
+    WEFT_TRY(weft_exchange_open(run->x, run->slot, &mine));
+    publish(g, d, run, mine);
     WEFT_TRY(weft_exchange_put(run->x, run->slot));
     WEFT_TRY(weft_exchange_get(run->x, run->slot, &all));
     WEFT_TRY(make_terms(g, d, run, &all));
@@ -265,7 +333,7 @@ static bool make_values(weft_graph *g, weft_val in, int c, int groups,
     const int w = weft_graph_at(g, in)->w;
 
     temp[MOMENTS] = weft_graph_strips(g, 1, groups * 4);
-    temp[FOUND] = weft_graph_value(g, 0, 1, 4 * groups);
+    temp[FOUND] = weft_graph_value(g, 0, 1, 12 * groups);
     temp[MUL_ADD] = weft_graph_value(g, 0, 1, 2 * c);
     *out = weft_graph_value(g, rows, w, c);
     if (*out == WEFT_NONE) return false;

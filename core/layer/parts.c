@@ -108,10 +108,3 @@ void weft_node_wants_all(weft_node *d, weft_class class, weft_val whole)
 {
     d->want[d->nwants++] = (weft_want){WEFT_REACH_ALL, class, whole, 0, 0};
 }
-
-void *weft_run_my_part(const weft_run *run)
-{
-    const weft_exchange *x = run->x;
-
-    return weft_slot_part(x, &x->slot[run->slot], x->cut.me);
-}

@@ -41,7 +41,5 @@ const float *weft_run_optional(const weft_run *run, weft_val v);
 
 /* A slot of all patches' rows of a value that spans the image. */
 void weft_node_wants_all(weft_node *d, weft_class class, weft_val whole);
-/* Where my rows of the node's first slot begin in the whole value. */
-void *weft_run_my_part(const weft_run *run);
 
 #endif

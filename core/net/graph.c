@@ -244,6 +244,8 @@ weft_status weft_graph_declare(const weft_graph *g, int n, weft_exchange *x)
                 .below = want->below,
                 .row_bytes = (size_t)n * v->w * v->c * sizeof(float),
                 .layer = g->node[i].name,
+                .old = want->class == WEFT_MOMENTS ? x->sched.moments
+                                                   : WEFT_OLD_SHOWN,
             };
             int slot;
 
@@ -259,9 +261,9 @@ weft_status weft_graph_bind(const weft_graph *g, const weft_layout *l,
 
     for (int i = 0; i < g->nnodes; i++)
         for (int k = 0; k < g->node[i].nwants; k++)
-            WEFT_TRY(weft_exchange_bind(
-                x, slot++, block + l->offset[g->node[i].want[k].val]));
-    return WEFT_OK;
+            weft_exchange_bind(x, slot++,
+                               block + l->offset[g->node[i].want[k].val]);
+    return weft_exchange_settle(x);
 }
 
 float *weft_run_value(const weft_run *run, weft_val v)
@@ -288,14 +290,15 @@ const void *weft_run_weight(const weft_run *run, int i)
 
 weft_status weft_graph_eval(const weft_graph *g, weft_run *run)
 {
-    weft_exchange_next(run->x);
+    WEFT_TRY(weft_exchange_next(run->x));
     run->slot = run->first_slot;
     for (int i = 0; i < g->nnodes; i++) {
         const double start = run->seconds ? weft_clock() : 0;
 
         run->node = i;
         WEFT_TRY(g->node[i].ops->forward(g, i, run));
-        run->slot += g->node[i].nwants;
+        for (int k = 0; k < g->node[i].nwants; k++)
+            WEFT_TRY(weft_exchange_done(run->x, run->slot++));
         if (run->seconds) run->seconds[i] += weft_clock() - start;
     }
     return WEFT_OK;

@@ -97,7 +97,7 @@ static void set_up(rig *r, const char *kernels, int n)
     assert_int_equal(
         weft_exchange_init(&r->x, &weft_solo,
                            &(weft_cut){.n = 1, .me = 0, .first = r->first},
-                           (weft_schedule){0, 0}),
+                           WEFT_IN_STEP),
         WEFT_OK);
     assert_int_equal(weft_graph_declare(&r->g, n, &r->x), WEFT_OK);
     assert_int_equal(weft_graph_bind(&r->g, &r->l, r->block, &r->x, 0),

@@ -247,7 +247,7 @@ static float *weave(loom *l, int patches, const int *first, int threads)
     l->failed = 0;
     l->image = calloc((size_t)(rows * N * out->w * out->c), sizeof(float));
     assert_non_null(l->image);
-    weft_team_init(&team, patches, first);
+    weft_team_init(&team, patches, first, WEFT_IN_STEP);
     weft_team_run(&team, weave_patch, l);
     weft_team_release(&team);
     assert_int_equal(l->failed, 0);
@@ -423,7 +423,7 @@ static weft_status eval_alone(const weft_graph *g, weft_run *run)
     assert_int_equal(weft_device_find("reference", NULL, &run->dev), WEFT_OK);
     assert_int_equal(weft_layout_make(g, run->dev, 1, &cut, &layout), WEFT_OK);
     assert_int_equal(
-        weft_exchange_init(&x, &weft_solo, &cut, (weft_schedule){0, 0}),
+        weft_exchange_init(&x, &weft_solo, &cut, WEFT_IN_STEP),
         WEFT_OK);
     run->x = &x;
     run->layout = &layout;

@@ -153,11 +153,11 @@ static void same_bytes_with(const char *kernels, int threads)
     assert_int_equal(weft_split_rows(UNIT * UNITS, UNIT, cut.n, NULL, first),
                      WEFT_OK);
     assert_int_equal(
-        weft_exchange_mpi_create(world, &cut, (weft_schedule){0, 0}, &x),
+        weft_exchange_mpi_create(world, &cut, WEFT_IN_STEP, &x),
         WEFT_OK);
     traffic = evaluate(&g, dev, threads, &cut, x, mine);
     assert_int_equal(
-        weft_exchange_init(&solo, &weft_solo, &one, (weft_schedule){0, 0}),
+        weft_exchange_init(&solo, &weft_solo, &one, WEFT_IN_STEP),
         WEFT_OK);
     evaluate(&g, dev, 1, &one, &solo, whole);
     assert_memory_equal(mine, whole + (size_t)(UNIT * first[cut.me]) * line,

@@ -1,0 +1,92 @@
+/*
+ * mail.h - between the exchange and its transports.
+ *
+ * The exchange decides what travels, when, and where it lies; a transport moves
+ * bytes. Its unit is a mail: messages that begin together, all of them outgoing
+ * or all incoming, with at most one to or from each peer. Whatever a slot sends
+ * in one evaluation is one mail; what it receives another. A slot that keeps a
+ * past has a mail for each place in it.
+ *
+ * Messages match by class, tag and pair of patches; those that agree in all
+ * three, in the order in which they are started at either end.
+ */
+#ifndef WEFT_CORE_MAIL_H
+#define WEFT_CORE_MAIL_H
+
+#include "core/exchange.h"
+
+typedef struct weft_parcel {
+    int peer;
+    char *at;
+    size_t bytes; /* a multiple of `unit`; never 0 */
+    size_t unit;
+} weft_parcel;
+
+typedef struct weft_mail {
+    weft_class class;
+    int tag;
+    bool out;
+    bool under_way;
+    int n;
+    weft_parcel *parcel;
+    const char *layer; /* borrowed; for messages */
+    double started;    /* when, seconds */
+    void *via;         /* the transport's own */
+} weft_mail;
+
+/* One of weft's five seams.
+ *   prepare  the mail's memory is known: set up requests          (plan)
+ *   start    begin to move it; no wait. It is not under way       (step)
+ *   wait     parcel i of it has arrived (or left: its memory may be
+ *            overwritten); may be asked again                     (step)
+ *   arrived  the same without waiting                             (step)
+ *   poll     make progress with whatever is under way             (step)
+ *   forget   undo prepare; the mail is not under way              (end)
+ *   release  undo the rest; may be NULL                           (end) */
+struct weft_transport {
+    const char *name;
+    weft_status (*prepare)(weft_exchange *x, weft_mail *m);
+    weft_status (*start)(weft_exchange *x, weft_mail *m);
+    weft_status (*wait)(weft_exchange *x, weft_mail *m, int i);
+    bool (*arrived)(weft_exchange *x, weft_mail *m, int i);
+    void (*poll)(weft_exchange *x);
+    void (*forget)(weft_exchange *x, weft_mail *m);
+    void (*release)(weft_exchange *x);
+};
+
+/* A peer of a slot: what comes from it and goes to it in an evaluation. */
+typedef struct weft_link {
+    int peer;
+    size_t in, out; /* bytes; 0: nothing that way */
+} weft_link;
+
+/* Place k of a ring belongs to the evaluations t with t % depth == k. `at` and
+ * `in`, `out` of a slot that keeps no past point into the caller's memory. */
+struct weft_slot {
+    weft_slot_spec spec;
+    int id;
+    char *base;
+    bool kept; /* the exchange owns the memory */
+    int nlinks;
+    weft_link *link;
+    /* received: [depth] */
+    int depth;
+    char **in_at;        /* [depth][nlinks] */
+    weft_mail *in;       /* of this slot alone */
+    weft_mail **in_last; /* what was started last into each place, or NULL */
+    int *in_t;           /* of which evaluation */
+    /* mine: [mine_depth] */
+    int mine_depth;
+    char **out_at;   /* [mine_depth][nlinks] */
+    char **mine_at;  /* ALL: [mine_depth] */
+    weft_mail *out;
+    weft_mail **out_last;
+    /* view */
+    const char **part, **then;   /* ALL: [n] */
+    int *rows, *rows_alone;      /* ALL: [n] */
+    int opened_at, put_at, got_at, done_at; /* evaluations */
+};
+
+int weft_slot_rows(const weft_exchange *x, const weft_slot *s, int patch);
+
+#endif

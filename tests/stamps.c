@@ -1,0 +1,229 @@
+#include "tests/stamps.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { LEN = 4, SPARE = 2, SLOTS = 7, PER_UNIT = 2 };
+
+/* What is published, and what displaced evaluations are to show of it. */
+static const struct {
+    weft_reach reach;
+    int above, below;
+    weft_old old;
+} kind[SLOTS] = {
+    {WEFT_REACH_BORDER, 2, 1, WEFT_OLD_SHOWN},
+    {WEFT_REACH_ALL, 0, 0, WEFT_OLD_SHOWN},
+    {WEFT_REACH_BORDER, 0, 1, WEFT_OLD_SHOWN},
+    {WEFT_REACH_ALL, 0, 0, WEFT_OLD_PAIRED},
+    {WEFT_REACH_ALL, 0, 0, WEFT_OLD_REFUSED},
+    {WEFT_REACH_ALL, 0, 0, WEFT_OLD_ABSENT},
+    {WEFT_REACH_BORDER, 1, 1, WEFT_OLD_REFUSED},
+};
+
+typedef struct rig {
+    weft_exchange *x;
+    int slot[SLOTS];
+    float *memory[SLOTS]; /* as an activation block would: used anew */
+    int lane, image, t;   /* the one under way; t of this lane */
+    int wrong;
+} rig;
+
+static int rows_of(const rig *r, int p)
+{
+    return PER_UNIT * weft_cut_units(&r->x->cut, p);
+}
+
+static int first_row(const rig *r, int p)
+{
+    return PER_UNIT * r->x->cut.first[p];
+}
+
+/* ---- stamps -------------------------------------------------------------- */
+
+static void stamp(const rig *r, float *to, int t, int row, int patch)
+{
+    to[0] = (float)(1000 * r->image + 100 * r->lane + t);
+    to[1] = (float)row;
+    to[2] = (float)patch;
+    to[3] = -1;
+}
+
+static void stamp_mine(const rig *r, float *to)
+{
+    const int me = r->x->cut.me;
+
+    for (int y = 0; y < rows_of(r, me); y++)
+        stamp(r, to + y * LEN, r->t, first_row(r, me) + y, me);
+}
+
+/* Rows from .. to of patch p, as of evaluation t? */
+static void ask(rig *r, const float *at, int t, int p, int from, int to)
+{
+    float want[LEN];
+
+    for (int y = from; y < to; y++, at += LEN) {
+        stamp(r, want, t, first_row(r, p) + y, p);
+        if (memcmp(at, want, sizeof want)) r->wrong++;
+    }
+}
+
+static void ask_zero(rig *r, const float *at, int rows)
+{
+    for (int i = 0; i < rows * LEN; i++)
+        if (at[i] != 0) r->wrong++;
+}
+
+static void expect(rig *r, bool ok)
+{
+    if (!ok) r->wrong++;
+}
+
+/* ---- what should be seen ------------------------------------------------- */
+
+static int age_wanted(const rig *r, int k)
+{
+    const weft_schedule *s = &r->x->sched;
+
+    if (r->x->cut.n == 1 || kind[k].old == WEFT_OLD_REFUSED) return 0;
+    return r->t < s->warmup ? 0 : s->lag;
+}
+
+static void ask_border(rig *r, int k)
+{
+    const int me = r->x->cut.me, rows = rows_of(r, me);
+    const int then = r->t - age_wanted(r, k);
+    const float *mine = r->memory[k] + SPARE * LEN;
+    const float *up = mine - kind[k].above * LEN, *down = mine + rows * LEN;
+
+    ask(r, mine, r->t, me, 0, rows);
+    if (me == 0)
+        ask_zero(r, up, kind[k].above);
+    else
+        ask(r, up, then, me - 1, rows_of(r, me - 1) - kind[k].above,
+            rows_of(r, me - 1));
+    if (me == r->x->cut.n - 1)
+        ask_zero(r, down, kind[k].below);
+    else
+        ask(r, down, then, me + 1, 0, kind[k].below);
+}
+
+static void ask_all(rig *r, int k, const weft_view *v)
+{
+    const int me = r->x->cut.me, age = age_wanted(r, k);
+    const bool absent = age > 0 && kind[k].old == WEFT_OLD_ABSENT;
+
+    expect(r, v->n == r->x->cut.n && v->me == me);
+    expect(r, v->age == (absent ? 0 : age));
+    expect(r, (v->then != NULL) ==
+                  (age > 0 && kind[k].old == WEFT_OLD_PAIRED));
+    for (int p = 0; p < v->n; p++) {
+        const bool gone = absent && p != me;
+
+        expect(r, v->rows[p] == (gone ? 0 : rows_of(r, p)));
+        if (gone) continue;
+        ask(r, (const void *)v->part[p], p == me ? r->t : r->t - age, p, 0,
+            rows_of(r, p));
+        if (v->then)
+            ask(r, (const void *)v->then[p], r->t - age, p, 0, rows_of(r, p));
+    }
+}
+
+/* ---- use ----------------------------------------------------------------- */
+
+static void declare(rig *r)
+{
+    const int mine = rows_of(r, r->x->cut.me);
+
+    for (int k = 0; k < SLOTS; k++) {
+        const bool all = kind[k].reach == WEFT_REACH_ALL;
+        const int rows =
+            all ? PER_UNIT * WEFT_STAMP_ROWS : mine + 2 * SPARE;
+        const weft_slot_spec spec = {.reach = kind[k].reach,
+                                     .class = all ? WEFT_KV : WEFT_BORDER,
+                                     .rows_per_unit = PER_UNIT,
+                                     .above = kind[k].above,
+                                     .below = kind[k].below,
+                                     .row_bytes = LEN * sizeof(float),
+                                     .layer = "stamps",
+                                     .old = kind[k].old};
+
+        r->memory[k] = calloc((size_t)(rows * LEN), sizeof(float));
+        expect(r, weft_exchange_declare(r->x, &spec, &r->slot[k]) == WEFT_OK);
+        weft_exchange_bind(r->x, r->slot[k],
+                           r->memory[k] + (all ? 0 : SPARE * LEN));
+    }
+    expect(r, weft_exchange_settle(r->x) == WEFT_OK);
+}
+
+static void publish(rig *r, int k)
+{
+    void *mine = r->memory[k] + SPARE * LEN;
+
+    if (kind[k].reach == WEFT_REACH_ALL)
+        expect(r, weft_exchange_open(r->x, r->slot[k], &mine) == WEFT_OK);
+    stamp_mine(r, mine);
+    expect(r, weft_exchange_put(r->x, r->slot[k]) == WEFT_OK);
+}
+
+static void look(rig *r, int k)
+{
+    weft_view v;
+
+    expect(r, weft_exchange_get(r->x, r->slot[k], &v) == WEFT_OK);
+    expect(r, weft_exchange_ready(r->x, r->slot[k]));
+    if (kind[k].reach == WEFT_REACH_ALL)
+        ask_all(r, k, &v);
+    else
+        ask_border(r, k);
+}
+
+/* Memory of the caller is gone between evaluations. */
+static void scribble(rig *r)
+{
+    const int mine = rows_of(r, r->x->cut.me);
+
+    for (int k = 0; k < SLOTS; k++)
+        memset(r->memory[k], 0xff,
+               (size_t)(kind[k].reach == WEFT_REACH_ALL
+                            ? PER_UNIT * WEFT_STAMP_ROWS
+                            : mine + 2 * SPARE) *
+                   LEN * sizeof(float));
+}
+
+/* Two slots at a time are under way. */
+static void evaluate(rig *r)
+{
+    expect(r, weft_exchange_next(r->x) == WEFT_OK);
+    publish(r, 0);
+    for (int k = 0; k < SLOTS; k++) {
+        if (k + 1 < SLOTS) publish(r, k + 1);
+        weft_exchange_poll(r->x);
+        look(r, k);
+        expect(r, weft_exchange_done(r->x, r->slot[k]) == WEFT_OK);
+    }
+    scribble(r);
+}
+
+int weft_stamps_ask(weft_exchange *x, const weft_stamps *how)
+{
+    rig r = {.x = x};
+
+    declare(&r);
+    for (r.image = 0; r.image < how->images; r.image++) {
+        expect(&r, weft_exchange_restart(x) == WEFT_OK);
+        for (int i = 0; i < how->evaluations; i++) {
+            r.lane = how->shared ? i % 2 : 0;
+            r.t = how->shared ? i / 2 : i;
+            evaluate(&r);
+        }
+    }
+    expect(&r, weft_exchange_restart(x) == WEFT_OK);
+    for (int k = 0; k < SLOTS; k++) free(r.memory[k]);
+    return r.wrong;
+}
+
+void weft_stamps_cut(int n, int *first)
+{
+    for (int p = 0; p <= n; p++)
+        first[p] = p == n ? WEFT_STAMP_ROWS : p * (p + 9) / 3;
+}

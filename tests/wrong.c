@@ -1,0 +1,168 @@
+#include "tests/wrong.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Stands before another transport. What leaves goes by way of a copy. */
+typedef struct wrapper {
+    weft_transport base;
+    const weft_transport *inner;
+    weft_wrong how;
+    unsigned seed;
+} wrapper;
+
+typedef struct shadow {
+    weft_mail mail; /* the inner transport's */
+    char **given;   /* [n]: what was given the time before */
+} shadow;
+
+static wrapper *of(const weft_exchange *x) { return (wrapper *)(void *)x->via; }
+
+static void dawdle(wrapper *w)
+{
+    if (w->how != WEFT_SLOW) return;
+    w->seed = w->seed * 1103515245u + 12345u;
+    if (w->seed >> 30 == 0) usleep(w->seed >> 16 & 0x3ff);
+}
+
+bool weft_wrong_needs_lag(weft_wrong how) { return how == WEFT_WRONG_MINE; }
+
+/* ---- plan ---------------------------------------------------------------- */
+
+static weft_status prepare(weft_exchange *x, weft_mail *m)
+{
+    const wrapper *w = of(x);
+    shadow *s = calloc(1, sizeof *s);
+
+    if (!s) return weft_fail(WEFT_ENOMEM, "out of memory for a test");
+    s->mail = *m;
+    m->via = s;
+    s->given = calloc((size_t)m->n + 1, sizeof *s->given);
+    s->mail.parcel = calloc((size_t)m->n + 1, sizeof *m->parcel);
+    if (!s->given || !s->mail.parcel)
+        return weft_fail(WEFT_ENOMEM, "out of memory for a test");
+    for (int i = 0; i < m->n; i++) {
+        s->mail.parcel[i] = m->parcel[i];
+        if (m->out && w->how != WEFT_SLOW)
+            s->mail.parcel[i].at = calloc(1, m->parcel[i].bytes);
+        s->given[i] = calloc(1, m->parcel[i].bytes);
+    }
+    return w->inner->prepare(x, &s->mail);
+}
+
+static void forget(weft_exchange *x, weft_mail *m)
+{
+    const wrapper *w = of(x);
+    shadow *s = m->via;
+
+    if (!s) return;
+    w->inner->forget(x, &s->mail);
+    for (int i = 0; i < m->n; i++) {
+        if (m->out && w->how != WEFT_SLOW) free(s->mail.parcel[i].at);
+        free(s->given[i]);
+    }
+    free(s->mail.parcel);
+    free(s->given);
+    free(s);
+}
+
+static void release(weft_exchange *x)
+{
+    wrapper *w = of(x);
+
+    if (w->inner->release) w->inner->release(x);
+    free(w);
+}
+
+/* ---- run ----------------------------------------------------------------- */
+
+static void send_parcel(const wrapper *w, const weft_mail *m, shadow *s, int i)
+{
+    const weft_parcel *p = &m->parcel[i];
+    const bool border = m->class == WEFT_BORDER;
+    char *out = s->mail.parcel[i].at;
+
+    memcpy(out, p->at, p->bytes);
+    if (w->how == WEFT_WRONG_LATE) memcpy(out, s->given[i], p->bytes);
+    if (w->how == WEFT_WRONG_SHIFTED && border)
+        memcpy(out, p->at + p->unit, p->bytes);
+    if (w->how == WEFT_WRONG_MINE && !border && i == m->n - 1) {
+        memcpy(out, p->at, p->bytes);
+        memcpy(p->at, s->given[i], p->bytes);
+        memcpy(s->given[i], out, p->bytes);
+        return;
+    }
+    memcpy(s->given[i], p->at, p->bytes);
+}
+
+static weft_status start(weft_exchange *x, weft_mail *m)
+{
+    wrapper *w = of(x);
+    shadow *s = m->via;
+
+    dawdle(w);
+    for (int i = 0; i < m->n && m->out && w->how != WEFT_SLOW; i++)
+        send_parcel(w, m, s, i);
+    return w->inner->start(x, &s->mail);
+}
+
+static void swap_bytes(const weft_mail *m)
+{
+    const weft_parcel *a = &m->parcel[0], *b = &m->parcel[1];
+    const size_t n = a->bytes < b->bytes ? a->bytes : b->bytes;
+
+    for (size_t i = 0; i < n; i++) {
+        const char c = a->at[i];
+
+        a->at[i] = b->at[i];
+        b->at[i] = c;
+    }
+}
+
+static weft_status wait(weft_exchange *x, weft_mail *m, int i)
+{
+    wrapper *w = of(x);
+    shadow *s = m->via;
+
+    dawdle(w);
+    WEFT_TRY(w->inner->wait(x, &s->mail, i));
+    if (w->how == WEFT_WRONG_SWAPPED && m->class == WEFT_BORDER && !m->out &&
+        m->n == 2 && i == 1)
+        swap_bytes(m);
+    return WEFT_OK;
+}
+
+static bool arrived(weft_exchange *x, weft_mail *m, int i)
+{
+    wrapper *w = of(x);
+    shadow *s = m->via;
+
+    return w->inner->arrived(x, &s->mail, i);
+}
+
+static void poll(weft_exchange *x)
+{
+    const wrapper *w = of(x);
+
+    if (w->inner->poll) w->inner->poll(x);
+}
+
+void weft_wrong_wrap(weft_exchange *x, weft_wrong how)
+{
+    wrapper *w = calloc(1, sizeof *w);
+
+    WEFT_MUST(w && x->settled == 0);
+    *w = (wrapper){.base = {.name = "wrong",
+                            .prepare = prepare,
+                            .start = start,
+                            .wait = wait,
+                            .arrived = arrived,
+                            .poll = poll,
+                            .forget = forget,
+                            .release = release},
+                   .inner = x->via,
+                   .how = how,
+                   .seed = 1u + 7919u * (unsigned)x->cut.me};
+    x->via = &w->base;
+}
