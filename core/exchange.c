@@ -110,8 +110,7 @@ static weft_status drain(weft_exchange *x, weft_slot *s)
         WEFT_TRY(finish(x, s->in_last[k]));
         s->in_t[k] = -1;
     }
-    for (int k = 0; k < s->mine_depth; k++)
-        WEFT_TRY(finish(x, s->out_last[k]));
+    for (int k = 0; k < s->mine_depth; k++) WEFT_TRY(finish(x, s->out_last[k]));
     s->opened_at = s->put_at = s->got_at = s->done_at = -1;
     return WEFT_OK;
 }
@@ -150,8 +149,7 @@ static void clear_edges(const weft_exchange *x, const weft_slot *s)
 static void keep_border(const weft_exchange *x, const weft_slot *s)
 {
     const size_t row = s->spec.row_bytes;
-    const char *end =
-        s->base + (size_t)weft_slot_rows(x, s, x->cut.me) * row;
+    const char *end = s->base + (size_t)weft_slot_rows(x, s, x->cut.me) * row;
     char *const *at = s->out_at + x->t % s->mine_depth * s->nlinks;
 
     for (int l = 0; l < s->nlinks; l++)

@@ -81,7 +81,7 @@ typedef struct weft_slot_spec {
 
 /* How old peers may be: in step for `warmup` evaluations, then `lag` behind. */
 typedef struct weft_schedule {
-    int warmup, lag; /* warmup at least lag */
+    int warmup, lag;  /* warmup at least lag */
     weft_old moments; /* what displaced evaluations show of class MOMENTS */
 } weft_schedule;
 

@@ -77,13 +77,13 @@ struct weft_slot {
     int *in_t;           /* of which evaluation */
     /* mine: [mine_depth] */
     int mine_depth;
-    char **out_at;   /* [mine_depth][nlinks] */
-    char **mine_at;  /* ALL: [mine_depth] */
+    char **out_at;  /* [mine_depth][nlinks] */
+    char **mine_at; /* ALL: [mine_depth] */
     weft_mail *out;
     weft_mail **out_last;
     /* view */
-    const char **part, **then;   /* ALL: [n] */
-    int *rows, *rows_alone;      /* ALL: [n] */
+    const char **part, **then;              /* ALL: [n] */
+    int *rows, *rows_alone;                 /* ALL: [n] */
     int opened_at, put_at, got_at, done_at; /* evaluations */
 };
 

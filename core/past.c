@@ -91,9 +91,9 @@ static bool allocate(const weft_exchange *x, weft_slot *s)
     s->then = take(n, sizeof *s->then);
     s->rows = take(n, sizeof *s->rows);
     s->rows_alone = take(n, sizeof *s->rows_alone);
-    return s->link && s->in_at && s->in && s->in_last && s->in_t &&
-           s->out_at && s->mine_at && s->out && s->out_last && s->part &&
-           s->then && s->rows && s->rows_alone;
+    return s->link && s->in_at && s->in && s->in_last && s->in_t && s->out_at &&
+           s->mine_at && s->out && s->out_last && s->part && s->then &&
+           s->rows && s->rows_alone;
 }
 
 static void free_slot(weft_slot *s)
@@ -249,8 +249,7 @@ static weft_status make_mail(weft_exchange *x, const weft_slot *s, bool out,
                      .out = out,
                      .layer = s->spec.layer,
                      .parcel = take((size_t)s->nlinks, sizeof *m->parcel)};
-    if (!m->parcel)
-        return weft_fail(WEFT_ENOMEM, "out of memory for messages");
+    if (!m->parcel) return weft_fail(WEFT_ENOMEM, "out of memory for messages");
     for (int l = 0; l < s->nlinks; l++) {
         const size_t bytes = out ? s->link[l].out : s->link[l].in;
 
@@ -266,11 +265,9 @@ static weft_status make_mail(weft_exchange *x, const weft_slot *s, bool out,
 static weft_status make_mails(weft_exchange *x, weft_slot *s)
 {
     for (int k = 0; k < s->depth; k++)
-        WEFT_TRY(
-            make_mail(x, s, false, s->in_at + k * s->nlinks, &s->in[k]));
+        WEFT_TRY(make_mail(x, s, false, s->in_at + k * s->nlinks, &s->in[k]));
     for (int k = 0; k < s->mine_depth; k++)
-        WEFT_TRY(
-            make_mail(x, s, true, s->out_at + k * s->nlinks, &s->out[k]));
+        WEFT_TRY(make_mail(x, s, true, s->out_at + k * s->nlinks, &s->out[k]));
     return WEFT_OK;
 }
 

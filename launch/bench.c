@@ -29,7 +29,8 @@ typedef weft_status timed(bench *b);
 
 static weft_status unet_eval(bench *b)
 {
-    const weft_input in = {b->sampler.x, b->job.setup.solver->time[0], 0};
+    const weft_input in = {.x = b->sampler.x,
+                           .time = b->job.setup.solver->time[0]};
 
     return weft_predict(b->sampler.denoiser, &in, b->out);
 }

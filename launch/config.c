@@ -7,6 +7,7 @@
 #include "core/io/file.h"
 #include "core/io/png.h"
 #include "launch/config_check.h"
+#include "launch/config_parallel.h"
 #include "launch/config_schema.h"
 #include "launch/suggest.h"
 
@@ -240,7 +241,6 @@ static void take_rest(loading *l)
 
     c->parallel.patches = raw->parallel.patches;
     c->parallel.grain = raw->parallel.grain;
-    c->parallel.warmup = raw->parallel.warmup;
     c->run.threads = raw->run.threads;
     c->run.batch = raw->run.batch;
     c->run.kernels = take(&l->raw->run.kernels);
@@ -296,6 +296,7 @@ static weft_status take_all(loading *l)
         take_folder(l, "schedule.path", &c->schedule, &c->schedule_portable));
     WEFT_TRY(take_sample(l));
     take_rest(l);
+    WEFT_TRY(weft_config_parallel(l->root, &l->raw->parallel, c));
     return take_outputs(l);
 }
 

@@ -36,6 +36,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/exchange.h"
 #include "core/rng.h"
 #include "core/solve/schedule.h"
 #include "core/status.h"
@@ -77,8 +78,9 @@ typedef struct weft_config {
     struct {
         int patches; /* 0: auto */
         int grain;   /* latent rows; 0: the net's total stride */
-        bool async;  /* false: `async` is refused so far */
-        int warmup;
+        bool async;  /* the rest only then */
+        int warmup, lag;
+        weft_old norm;
     } parallel;
     struct {
         int threads;   /* 0: auto */

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/exchange.h"
 #include "core/rng.h"
 #include "core/solve/schedule.h"
 #include "launch/config_schema.h"
@@ -31,8 +32,11 @@ static const char *const later_methods[] = {
 static const char *const rngs[] = {
     [WEFT_RNG_COUNTER] = "counter", [WEFT_RNG_TORCH_CPU] = "torch-cpu"};
 static const char *const later_rngs[] = {"torch-cuda", NULL};
-static const char *const exchanges[] = {"sync"};
-static const char *const later_exchanges[] = {"async", NULL};
+static const char *const exchanges[] = {"sync", "async"};
+static const char *const norms[] = {[WEFT_OLD_SHOWN] = "stale",
+                                    [WEFT_OLD_PAIRED] = "corrected",
+                                    [WEFT_OLD_REFUSED] = "fresh",
+                                    [WEFT_OLD_ABSENT] = "local"};
 static const char *const kernels[] = {"reference", "lean", "fast"};
 static const char *const benches[] = {"all", "unet_eval", "vae_decode", "image",
                                       "layers"};
@@ -42,7 +46,8 @@ static const choice choices[] = {
     {"sample.method", methods, COUNT(methods), later_methods},
     {"sample.solver", weft_solver_name, WEFT_SOLVERS, none},
     {"sample.rng", rngs, COUNT(rngs), later_rngs},
-    {"parallel.exchange", exchanges, COUNT(exchanges), later_exchanges},
+    {"parallel.exchange", exchanges, COUNT(exchanges), none},
+    {"parallel.norm", norms, COUNT(norms), none},
     {"run.kernels", kernels, COUNT(kernels), none},
     {"bench.what", benches, COUNT(benches), none},
 };
@@ -73,6 +78,7 @@ static const range ranges[] = {
     {"parallel.patches", 1, 65536},
     {"parallel.grain", 1, 65536},
     {"parallel.warmup", 0, 10000},
+    {"parallel.lag", 1, 1000},
     {"run.threads", 0, 1024},
     {"run.batch", 1, 1024},
     {"bench.runs", 1, 10000},

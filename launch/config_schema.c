@@ -67,8 +67,12 @@ static const cyaml_schema_field_t sample_fields[] = {
     CYAML_FIELD_END};
 
 static const cyaml_schema_field_t parallel_fields[] = {
-    AUTO(weft_raw_parallel, patches), AUTO(weft_raw_parallel, grain),
-    TEXT(weft_raw_parallel, exchange), WHOLE(weft_raw_parallel, warmup),
+    AUTO(weft_raw_parallel, patches),
+    AUTO(weft_raw_parallel, grain),
+    TEXT(weft_raw_parallel, exchange),
+    WHOLE(weft_raw_parallel, warmup),
+    WHOLE(weft_raw_parallel, lag),
+    TEXT(weft_raw_parallel, norm),
     CYAML_FIELD_END};
 
 static const cyaml_schema_field_t run_fields[] = {

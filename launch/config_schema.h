@@ -36,8 +36,8 @@ typedef struct weft_raw_sample {
 } weft_raw_sample;
 
 typedef struct weft_raw_parallel {
-    int patches, grain, warmup;
-    char *exchange;
+    int patches, grain, warmup, lag;
+    char *exchange, *norm;
 } weft_raw_parallel;
 
 typedef struct weft_raw_run {

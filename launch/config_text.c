@@ -284,6 +284,30 @@ static void write_sample(FILE *f, const weft_config *c, uint64_t seed)
     putc('}', f);
 }
 
+/* What a displaced run shows depends on who holds which rows; in step, or
+ * alone, nothing does. */
+static void write_parallel(FILE *f, const weft_config *c)
+{
+    static const char *const norm[] = {[WEFT_OLD_SHOWN] = "stale",
+                                       [WEFT_OLD_PAIRED] = "corrected",
+                                       [WEFT_OLD_REFUSED] = "fresh",
+                                       [WEFT_OLD_ABSENT] = "local"};
+    const bool async = c->parallel.async && c->parallel.patches != 1;
+
+    if (!async && !c->parallel.grain) return;
+    fputs(",\"parallel\":{", f);
+    if (c->parallel.grain)
+        fprintf(f, "\"grain\":%d%s", c->parallel.grain, async ? "," : "");
+    if (async && c->parallel.patches)
+        fprintf(f, "\"patches\":%d,", c->parallel.patches);
+    if (async)
+        fprintf(f,
+                "\"exchange\":\"async\",\"warmup\":%d,\"lag\":%d,"
+                "\"norm\":\"%s\"",
+                c->parallel.warmup, c->parallel.lag, norm[c->parallel.norm]);
+    putc('}', f);
+}
+
 weft_status weft_config_identity(const weft_config *c, uint64_t seed,
                                  char **json)
 {
@@ -298,8 +322,7 @@ weft_status weft_config_identity(const weft_config *c, uint64_t seed,
     }
     write_schedule(w.f, c);
     write_sample(w.f, c, seed);
-    if (c->parallel.grain > 0)
-        fprintf(w.f, ",\"parallel\":{\"grain\":%d}", c->parallel.grain);
+    write_parallel(w.f, c);
     fprintf(w.f, ",\"run\":{\"kernels\":\"%s\"}}", c->run.kernels);
     return end(&w, json);
 }

@@ -69,6 +69,9 @@ weft_status weft_job_plan(weft_comm *world, const char *path,
                          &j->setup);
     WEFT_TRY(weft_comm_agree(world, st));
     WEFT_TRY(weft_comm_same(world, plan->hash, "plan"));
+    /* What defines a displaced image (weft_config_identity). */
+    if (j->config.parallel.async)
+        j->config.parallel.patches = plan->grid.patches;
     j->group = weft_grid_group(&plan->grid, weft_comm_rank(world));
     WEFT_TRY(weft_comm_split(world, j->group, &j->patches));
     j->cut =
@@ -142,11 +145,12 @@ static weft_status open_lanes(weft_job *j, int i)
     const bool split =
         i == j->setup.denoise && j->setup.guided && !j->setup.joint;
     const weft_plan_net *planned = &j->setup.plan.net[i];
+    const int stages = i == j->setup.denoise ? j->setup.lanes : 1;
     weft_job_net *net = &j->net[i];
 
-    for (int k = 0; k < (split ? 2 : 1); k++) {
-        WEFT_TRY(weft_exchange_mpi_create(
-            j->patches, &j->cut, WEFT_IN_STEP, &net->lane[k]));
+    for (int k = 0; k < (split ? 2 : 1) * stages; k++) {
+        WEFT_TRY(weft_exchange_mpi_create(j->patches, &j->cut, planned->sched,
+                                          &net->lane[k]));
         net->lanes = k + 1;
         WEFT_TRY(
             weft_graph_declare(&net->file->graph, planned->n, net->lane[k]));
@@ -193,6 +197,13 @@ weft_status weft_job_load(weft_job *j, int i)
     return weft_comm_agree(j->world, weft_window_settle(net->weights));
 }
 
+weft_status weft_job_restart(weft_job *j, int i)
+{
+    for (int k = 0; k < j->net[i].lanes; k++)
+        WEFT_TRY(weft_exchange_restart(j->net[i].lane[k]));
+    return WEFT_OK;
+}
+
 weft_run weft_job_run(const weft_job *j, int i, int lane)
 {
     const weft_job_net *net = &j->net[i];
@@ -219,6 +230,8 @@ weft_traffic weft_job_traffic(const weft_job *j)
                 sum.messages[c] += t->messages[c];
             }
             sum.exposed_s += t->exposed_s;
+            sum.exposed_async_s += t->exposed_async_s;
+            if (t->max_age > sum.max_age) sum.max_age = t->max_age;
             sum.hidden_s += t->hidden_s;
         }
     return sum;

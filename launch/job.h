@@ -14,10 +14,10 @@
 #include "mpi/exchange_mpi.h"
 #include "mpi/window.h"
 
-enum { WEFT_LANES = 2 };
+enum { WEFT_LANES = WEFT_PLAN_LANES };
 
-/* One net on its lanes: the conditional one, and the unconditional one where
- * the two are not evaluated together. */
+/* One net on its lanes: setup.lanes for the conditional one, and as many for
+ * the unconditional one where the two are not evaluated together. */
 typedef struct weft_job_net {
     const weft_netfile *file;
     weft_layout layout;
@@ -51,6 +51,8 @@ weft_status weft_job_connect(weft_job *j, bool timed);
 /* Collective over the job: the packed weights of plan net `i`, shared by the
  * ranks of a node. A second call does nothing. */
 weft_status weft_job_load(weft_job *j, int i);
+/* Collective over the patches: a new image begins on all lanes of net `i`. */
+weft_status weft_job_restart(weft_job *j, int i);
 /* Local: what an evaluation of plan net `i` on lane `lane` needs. The net must
  * be loaded. */
 weft_run weft_job_run(const weft_job *j, int i, int lane);

@@ -143,8 +143,8 @@ static weft_status make_images(run *r)
 
 /* ---- the end ------------------------------------------------------------- */
 
-enum { EXPOSED = 2 * WEFT_CLASSES, HIDDEN, EVALUATIONS, SUMS };
-enum { PEAK, SAMPLING, DECODE, MOSTS };
+enum { EXPOSED = 2 * WEFT_CLASSES, EXPOSED_ASYNC, HIDDEN, EVALUATIONS, SUMS };
+enum { PEAK, SAMPLING, DECODE, AGE, MOSTS };
 
 static void add_traffic(const weft_traffic *t, double *sum)
 {
@@ -153,6 +153,7 @@ static void add_traffic(const weft_traffic *t, double *sum)
         sum[WEFT_CLASSES + c] += (double)t->messages[c];
     }
     sum[EXPOSED] += t->exposed_s;
+    sum[EXPOSED_ASYNC] += t->exposed_async_s;
     sum[HIDDEN] += t->hidden_s;
 }
 
@@ -179,6 +180,8 @@ static void fill(const run *r, const double *sum, const double *most,
         .seconds_total = weft_clock() - r->cli->started,
         .peak_rss_bytes = (int64_t)most[PEAK],
         .wait_exposed_s = sum[EXPOSED] / ranks,
+        .wait_exposed_async_s = sum[EXPOSED_ASYNC] / ranks,
+        .max_age = (int)most[AGE],
         .comm_hidden_s = sum[HIDDEN] / ranks,
     };
     for (int c = 0; c < WEFT_CLASSES; c++) {
@@ -201,6 +204,7 @@ static weft_status finish(run *r)
     most[PEAK] = (double)weft_peak_rss();
     most[SAMPLING] = tally->sampling;
     most[DECODE] = tally->decode;
+    most[AGE] = lanes.max_age;
     WEFT_TRY(weft_comm_sum(r->world, sum, SUMS));
     WEFT_TRY(weft_comm_max(r->world, most, MOSTS));
     if (weft_comm_rank(r->world) != 0) return WEFT_OK;

@@ -22,13 +22,16 @@ static weft_status one_model(weft_job *j, int lane, int cond, int uncond,
                              weft_denoiser **out)
 {
     const weft_setup *s = &j->setup;
-    const weft_run run = weft_job_run(j, s->denoise, lane);
+    const weft_run run = weft_job_run(j, s->denoise, lane * s->lanes);
     float *label = s->labelled ? labels_of(s, cond, uncond) : NULL;
     weft_status st;
 
     if (s->labelled && !label) return weft_fail(WEFT_ENOMEM, "out of memory");
     st = weft_model_create(&s->net.graph, &run, label, out);
     free(label);
+    if (st == WEFT_OK && s->lanes > 1)
+        weft_model_set_lanes(*out, &j->net[s->denoise].lane[lane * s->lanes],
+                             s->lanes);
     return st;
 }
 
@@ -111,6 +114,7 @@ weft_status weft_sampler_run(weft_sampler *s, int first, int n,
     for (int i = 0; i < batch; i++)
         weft_noise_init(&s->noise[i], c->sample.rng,
                         c->sample.seed[first + (i < n ? i : n - 1)]);
+    WEFT_TRY(weft_job_restart(s->job, s->job->setup.denoise));
     WEFT_TRY(weft_solver_start(solver, s->x));
     start = weft_clock();
     if (s->tally.first_eval == 0) s->tally.first_eval = start;

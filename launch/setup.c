@@ -238,6 +238,42 @@ static int passes(const weft_solver *solver)
     return sum;
 }
 
+/* One exchange for each kind of question, where it has a past; there is nobody
+ * to lag behind on a patch of its own. */
+static weft_status set_lanes(weft_setup *s, const weft_grid *grid)
+{
+    const weft_config *c = s->config;
+    const int models = s->guided && !s->joint ? 2 : 1;
+
+    s->lanes = 1;
+    s->sched = WEFT_IN_STEP;
+    if (!c->parallel.async || grid->patches == 1) return WEFT_OK;
+    s->sched = (weft_schedule){.warmup = c->parallel.warmup,
+                               .lag = c->parallel.lag,
+                               .moments = c->parallel.norm};
+    s->lanes = weft_solver_lanes(s->solver);
+    if (models * s->lanes <= WEFT_PLAN_LANES) return WEFT_OK;
+    return weft_fail(WEFT_EINPUT,
+                     "%s: %d kinds of questions; parallel.exchange: async "
+                     "keeps apart %d at most",
+                     c->file, models * s->lanes, WEFT_PLAN_LANES);
+}
+
+/* The evaluations of each lane of the net that samples. */
+static void plan_lanes(weft_setup *s, weft_plan_net *net)
+{
+    const int models = s->guided && !s->joint ? 2 : 1;
+
+    net->sched = s->sched;
+    if (!s->sched.lag) return;
+    net->lanes = models * s->lanes;
+    for (int i = 0; i < s->solver->steps; i++)
+        for (int k = 0; k < weft_solver_stages(s->solver, i); k++)
+            for (int m = 0; m < models; m++)
+                net->in_lane[m * s->lanes +
+                             weft_solver_lane(s->solver, i, k)]++;
+}
+
 /* The state that a batch keeps: x, the solver's buffers, guidance's. */
 static size_t state_per_row(const weft_setup *s)
 {
@@ -279,9 +315,11 @@ static weft_status make_plan(weft_setup *s, int ranks, int threads)
     p->identity = s->net.fingerprint ^ (s->vae.fingerprint * 31);
     p->state_bytes_per_row = state_per_row(s);
     set_output(s);
+    WEFT_TRY(set_lanes(s, &grid));
     s->denoise = p->nnets;
     add_net(s, "denoise", &s->net, s->joint ? 2 * p->batch : p->batch,
             passes(s->solver) * (s->guided && !s->joint ? 2 : 1), false);
+    plan_lanes(s, &p->net[s->denoise]);
     s->decode = s->has_vae ? p->nnets : -1;
     if (s->decode >= 0)
         add_net(s, "decode", &s->vae, 1, c->output.image ? 1 : 0, true);

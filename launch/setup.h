@@ -22,8 +22,10 @@ typedef struct weft_setup {
     weft_solver *solver;
     weft_plan plan;
     int picture_channels;
-    bool guided; /* two conditions an evaluation */
-    bool joint;  /* ... in one batch */
+    bool guided;         /* two conditions an evaluation */
+    bool joint;          /* ... in one batch */
+    weft_schedule sched; /* of the nets that sample */
+    int lanes;           /* of each model: the solver's where displaced */
     float label, null_label;
     bool labelled;
     int denoise, decode; /* indices into plan.net; decode -1 without a VAE */

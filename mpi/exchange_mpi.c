@@ -61,7 +61,8 @@ static weft_status add(exchange_mpi *m, const weft_mail *mail,
 /* So that no start needs memory. */
 static weft_status make_room(exchange_mpi *m)
 {
-    requests **more = realloc(m->under_way, (size_t)(m->room + 1) * sizeof *more);
+    requests **more =
+        realloc(m->under_way, (size_t)(m->room + 1) * sizeof *more);
 
     if (!more) return weft_fail(WEFT_ENOMEM, "out of memory for requests");
     m->under_way = more;

@@ -44,6 +44,38 @@ weft_volume weft_plan_graph_volume(const weft_graph *g, int n,
     return v;
 }
 
+weft_volume weft_plan_graph_displaced(const weft_graph *g, int n,
+                                      const weft_cut *cut, weft_schedule sched)
+{
+    weft_volume v = weft_plan_graph_volume(g, n, cut);
+
+    if (sched.moments == WEFT_OLD_ABSENT)
+        v.bytes[WEFT_MOMENTS] = v.messages[WEFT_MOMENTS] = 0;
+    return v;
+}
+
+int weft_plan_displaced(weft_schedule sched, int evaluations)
+{
+    int n = 0;
+
+    for (int t = 0; t < evaluations; t++) n += weft_lag(&sched, t) > 0;
+    return n;
+}
+
+weft_status weft_plan_graph_past(const weft_graph *g, int n,
+                                 const weft_cut *cut, weft_schedule sched,
+                                 size_t *bytes)
+{
+    weft_exchange x;
+    weft_status st;
+
+    WEFT_TRY(weft_exchange_init(&x, &weft_solo, cut, sched));
+    st = weft_graph_declare(g, n, &x);
+    if (st == WEFT_OK) *bytes = weft_exchange_past_bytes(&x);
+    weft_exchange_release(&x);
+    return st;
+}
+
 /* Everything that is not patch 0's own goes to it in pieces. */
 static void add_stream(weft_volume *v, const weft_plan *p, int per_unit,
                        size_t row)
@@ -88,6 +120,19 @@ static int busiest(const weft_plan *p)
     return most;
 }
 
+/* Memory of the past of all lanes on a patch. */
+static weft_status past_of(const weft_plan *p, const weft_plan_net *net,
+                           int patch, size_t *bytes)
+{
+    const weft_cut cut = {.n = p->grid.patches, .me = patch, .first = p->first};
+
+    *bytes = 0;
+    if (!net->sched.lag) return WEFT_OK;
+    WEFT_TRY(weft_plan_graph_past(net->graph, net->n, &cut, net->sched, bytes));
+    *bytes *= (size_t)(net->lanes ? net->lanes : 1);
+    return WEFT_OK;
+}
+
 static weft_status make_net(const weft_plan *p, weft_plan_net *net)
 {
     const weft_cut cut = weft_plan_cut(p, busiest(p));
@@ -106,6 +151,14 @@ static weft_status make_net(const weft_plan *p, weft_plan_net *net)
                      ? flops_of(net->graph, net->n, most, p->units) / net->flops
                      : 0;
     net->volume = weft_plan_graph_volume(net->graph, net->n, &cut);
+    net->displaced =
+        weft_plan_graph_displaced(net->graph, net->n, &cut, net->sched);
+    for (int q = 0; q < cut.n; q++) {
+        size_t bytes = 0;
+
+        WEFT_TRY(past_of(p, net, q, &bytes));
+        if (bytes > net->past_bytes) net->past_bytes = bytes;
+    }
     return WEFT_OK;
 }
 
@@ -133,6 +186,10 @@ static uint64_t hash_of(const weft_plan *p)
         const weft_plan_net *net = &p->net[i];
 
         h = fold(h, &net->volume, sizeof net->volume);
+        h = fold(h, &net->displaced, sizeof net->displaced);
+        h = fold(h, &net->sched, sizeof net->sched);
+        h = fold(h, &net->lanes, sizeof net->lanes);
+        h = fold(h, net->in_lane, sizeof net->in_lane);
         h = fold(h, &net->weight_bytes, sizeof net->weight_bytes);
         h = fold(h, &net->file_bytes, sizeof net->file_bytes);
         h = fold(h, &net->n, sizeof net->n);
@@ -204,7 +261,9 @@ weft_plan_memory weft_plan_memory_of(const weft_plan *p, int patch,
 
     for (int i = 0; i < p->nnets; i++) {
         weft_layout l;
+        size_t past;
 
+        if (past_of(p, &p->net[i], patch, &past) == WEFT_OK) m.past += past;
         m.weights_share += p->net[i].weight_bytes / (size_t)ranks_on_node;
         if (weft_layout_make(p->net[i].graph, p->dev, p->net[i].n, &cut, &l) !=
             WEFT_OK)
@@ -217,8 +276,21 @@ weft_plan_memory weft_plan_memory_of(const weft_plan *p, int patch,
     m.scratch *= (size_t)p->threads;
     m.state =
         p->state_bytes_per_row * (size_t)(units * p->unit) * (size_t)p->batch;
-    m.total = m.weights_share + m.activations + m.scratch + m.state;
+    m.total = m.weights_share + m.activations + m.scratch + m.state + m.past;
     return m;
+}
+
+static void add_net(weft_volume *v, const weft_plan_net *net, int times)
+{
+    int displaced = 0;
+
+    if (!net->lanes)
+        displaced = weft_plan_displaced(net->sched, net->evaluations);
+    for (int k = 0; k < net->lanes; k++)
+        displaced += weft_plan_displaced(net->sched, net->in_lane[k]);
+    add_times(v, &net->displaced, (uint64_t)times * (uint64_t)displaced);
+    add_times(v, &net->volume,
+              (uint64_t)times * (uint64_t)(net->evaluations - displaced));
 }
 
 weft_volume weft_plan_total(const weft_plan *p)
@@ -228,9 +300,7 @@ weft_volume weft_plan_total(const weft_plan *p)
     weft_volume v = {0};
 
     for (int i = 0; i < p->nnets; i++)
-        add_times(&v, &p->net[i].volume,
-                  (uint64_t)(p->net[i].each_image ? images : batches) *
-                      (uint64_t)p->net[i].evaluations);
+        add_net(&v, &p->net[i], p->net[i].each_image ? images : batches);
     add_times(&v, &p->output, (uint64_t)images);
     return v;
 }

@@ -21,6 +21,8 @@ typedef struct weft_volume {
     uint64_t bytes[WEFT_CLASSES], messages[WEFT_CLASSES];
 } weft_volume;
 
+enum { WEFT_PLAN_NETS = 4, WEFT_PLAN_LANES = 16 };
+
 /* One net as a plan sees it. */
 typedef struct weft_plan_net {
     const char *role; /* "denoise", "decode"; borrowed */
@@ -29,16 +31,19 @@ typedef struct weft_plan_net {
     int evaluations;   /* calls per batch of images ... */
     bool each_image;   /* ... or per image */
     size_t file_bytes; /* of its weights in the checkpoint */
+    weft_schedule sched;
+    int lanes;                    /* 0 is 1 */
+    int in_lane[WEFT_PLAN_LANES]; /* the evaluations, where there are several */
     /* filled in by weft_plan_make: */
     size_t weight_bytes;               /* packed, once per node */
     size_t block_bytes, scratch_bytes; /* the largest rank's; per worker */
     size_t max_rows_held, max_rows_image;
-    double flops;       /* of one evaluation, all patches */
-    double share;       /* of the flops that the busiest patch does */
-    weft_volume volume; /* of one evaluation */
+    double flops;          /* of one evaluation, all patches */
+    double share;          /* of the flops that the busiest patch does */
+    size_t past_bytes;     /* the largest rank's, all lanes */
+    weft_volume volume;    /* of one evaluation in step ... */
+    weft_volume displaced; /* ... and of a displaced one */
 } weft_plan_net;
-
-enum { WEFT_PLAN_NETS = 4 };
 
 typedef struct weft_plan {
     /* asked */
@@ -85,7 +90,7 @@ int weft_plan_first_image(const weft_plan *p, int group);
 /* Memory of the rank that holds patch `patch`, by use. */
 typedef struct weft_plan_memory {
     size_t weights_share; /* the node's packed weights, over its ranks */
-    size_t activations, scratch, state, total;
+    size_t activations, scratch, state, past, total;
 } weft_plan_memory;
 
 /* `ranks_on_node` share one copy of the weights. */
@@ -95,9 +100,18 @@ weft_plan_memory weft_plan_memory_of(const weft_plan *p, int patch,
 /* Payload of one group's images: what a run counts. */
 weft_volume weft_plan_total(const weft_plan *p);
 
-/* The volume of one evaluation of a graph over a cut. */
+/* The volume of one evaluation of a graph over a cut, in step. */
 weft_volume weft_plan_graph_volume(const weft_graph *g, int n,
                                    const weft_cut *cut);
+/* The same of a displaced one. */
+weft_volume weft_plan_graph_displaced(const weft_graph *g, int n,
+                                      const weft_cut *cut, weft_schedule sched);
+/* Memory of the past of one lane of the graph on patch cut->me. */
+weft_status weft_plan_graph_past(const weft_graph *g, int n,
+                                 const weft_cut *cut, weft_schedule sched,
+                                 size_t *bytes);
+/* Of the first `evaluations` of a lane, those that are displaced. */
+int weft_plan_displaced(weft_schedule sched, int evaluations);
 
 void weft_plan_print(const weft_plan *p, FILE *to);
 void weft_plan_print_json(const weft_plan *p, FILE *to);

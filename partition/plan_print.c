@@ -4,6 +4,28 @@
 
 static double mib(size_t bytes) { return (double)bytes / 1048576.0; }
 
+static void print_volume(const weft_volume *v, const char *what, FILE *to)
+{
+    for (int c = 0; c < WEFT_CLASSES; c++)
+        if (v->messages[c])
+            fprintf(to, "           %-8s %8llu messages %14llu bytes%s\n",
+                    weft_class_name[c], (unsigned long long)v->messages[c],
+                    (unsigned long long)v->bytes[c], what);
+}
+
+static void print_displaced(const weft_plan_net *n, FILE *to)
+{
+    int displaced = 0;
+
+    for (int k = 0; k < n->lanes; k++)
+        displaced += weft_plan_displaced(n->sched, n->in_lane[k]);
+    fprintf(to,
+            "           %d lane%s, %d evaluations in step, %d displaced by "
+            "%d; the past takes %.1f MiB\n",
+            n->lanes, n->lanes == 1 ? "" : "s", n->evaluations - displaced,
+            displaced, n->sched.lag, mib(n->past_bytes));
+}
+
 static void print_net(const weft_plan_net *n, FILE *to)
 {
     fprintf(to,
@@ -16,12 +38,9 @@ static void print_net(const weft_plan_net *n, FILE *to)
             "           busiest patch %.1f %% of the work, holds %zu of "
             "%zu rows of the largest feature map\n",
             100 * n->share, n->max_rows_held, n->max_rows_image);
-    for (int c = 0; c < WEFT_CLASSES; c++)
-        if (n->volume.messages[c])
-            fprintf(to, "           %-8s %8llu messages %14llu bytes\n",
-                    weft_class_name[c],
-                    (unsigned long long)n->volume.messages[c],
-                    (unsigned long long)n->volume.bytes[c]);
+    if (n->sched.lag) print_displaced(n, to);
+    print_volume(&n->volume, "", to);
+    if (n->sched.lag) print_volume(&n->displaced, ", displaced", to);
 }
 
 static void print_ranks(const weft_plan *p, FILE *to)
@@ -29,17 +48,17 @@ static void print_ranks(const weft_plan *p, FILE *to)
     fprintf(to, "\n%-6s %-6s %-18s %-14s %s\n", "patch", "units", "latent rows",
             "picture rows",
             "MiB: weights + activations + "
-            "scratch + state");
+            "scratch + state + past");
     for (int q = 0; q < p->grid.patches; q++) {
         const weft_plan_memory m = weft_plan_memory_of(p, q, 1);
         const int a = p->first[q] * p->unit, b = p->first[q + 1] * p->unit;
 
         fprintf(to,
                 "%-6d %-6d %6d ..%7d   %6d ..%7d %8.1f + %.1f + %.1f + "
-                "%.1f = %.1f\n",
+                "%.1f + %.1f = %.1f\n",
                 q, p->first[q + 1] - p->first[q], a, b - 1, a * p->row_scale,
                 b * p->row_scale - 1, mib(m.weights_share), mib(m.activations),
-                mib(m.scratch), mib(m.state), mib(m.total));
+                mib(m.scratch), mib(m.state), mib(m.past), mib(m.total));
     }
     fprintf(to, "(the ranks of a node share one copy of the weights)\n");
 }
@@ -92,6 +111,11 @@ static void json_net(const weft_plan_net *n, FILE *to)
             n->file_bytes, n->weight_bytes, n->block_bytes, n->scratch_bytes,
             n->max_rows_held, n->max_rows_image);
     json_volume("per_evaluation", &n->volume, to);
+    if (n->sched.lag) {
+        fprintf(to, ",\"lanes\":%d,\"past_bytes\":%zu,", n->lanes,
+                n->past_bytes);
+        json_volume("per_displaced_evaluation", &n->displaced, to);
+    }
     fprintf(to, "}");
 }
 
@@ -102,9 +126,11 @@ static void json_patch(const weft_plan *p, int q, FILE *to)
     fprintf(to,
             "{\"patch\":%d,\"first_row\":%d,\"rows\":%d,"
             "\"weights_bytes\":%zu,\"activation_bytes\":%zu,"
-            "\"scratch_bytes\":%zu,\"state_bytes\":%zu,\"total_bytes\":%zu}",
+            "\"scratch_bytes\":%zu,\"state_bytes\":%zu,\"past_bytes\":%zu,"
+            "\"total_bytes\":%zu}",
             q, p->first[q] * p->unit, (p->first[q + 1] - p->first[q]) * p->unit,
-            m.weights_share, m.activations, m.scratch, m.state, m.total);
+            m.weights_share, m.activations, m.scratch, m.state, m.past,
+            m.total);
 }
 
 void weft_plan_print_json(const weft_plan *p, FILE *to)

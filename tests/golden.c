@@ -343,8 +343,7 @@ float *golden_run(const golden *g, const weft_device *dev, int patches,
     assert_non_null(j.out);
     if (patches == 1) {
         const weft_cut cut = {.n = 1, .first = first};
-        must(
-            weft_exchange_init(&solo, &weft_solo, &cut, WEFT_IN_STEP));
+        must(weft_exchange_init(&solo, &weft_solo, &cut, WEFT_IN_STEP));
         one_patch(&j, 0, &solo);
         weft_exchange_release(&solo);
     } else {

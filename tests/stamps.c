@@ -114,8 +114,7 @@ static void ask_all(rig *r, int k, const weft_view *v)
 
     expect(r, v->n == r->x->cut.n && v->me == me);
     expect(r, v->age == (absent ? 0 : age));
-    expect(r, (v->then != NULL) ==
-                  (age > 0 && kind[k].old == WEFT_OLD_PAIRED));
+    expect(r, (v->then != NULL) == (age > 0 && kind[k].old == WEFT_OLD_PAIRED));
     for (int p = 0; p < v->n; p++) {
         const bool gone = absent && p != me;
 
@@ -136,8 +135,7 @@ static void declare(rig *r)
 
     for (int k = 0; k < SLOTS; k++) {
         const bool all = kind[k].reach == WEFT_REACH_ALL;
-        const int rows =
-            all ? PER_UNIT * WEFT_STAMP_ROWS : mine + 2 * SPARE;
+        const int rows = all ? PER_UNIT * WEFT_STAMP_ROWS : mine + 2 * SPARE;
         const weft_slot_spec spec = {.reach = kind[k].reach,
                                      .class = all ? WEFT_KV : WEFT_BORDER,
                                      .rows_per_unit = PER_UNIT,

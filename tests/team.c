@@ -84,8 +84,8 @@ static weft_status start(weft_exchange *x, weft_mail *m)
     pthread_mutex_lock(&team->lock);
     for (int i = 0; i < m->n; i++) {
         e->moved[i] = false;
-        e->letter[i] = (letter){m, &m->parcel[i], x->cut.me, &e->moved[i],
-                                NULL};
+        e->letter[i] =
+            (letter){m, &m->parcel[i], x->cut.me, &e->moved[i], NULL};
         meet(team, &e->letter[i]);
     }
     pthread_cond_broadcast(&team->moved);

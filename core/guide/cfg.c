@@ -32,7 +32,7 @@ double weft_guidance_at(const weft_guidance *g, int node)
 static weft_status ask_joint(weft_denoiser *d, const weft_input *in)
 {
     cfg *g = (cfg *)d;
-    const weft_input pairs = {g->x, in->time, in->node};
+    const weft_input pairs = {g->x, in->time, in->node, in->lane};
     const size_t row = weft_batch_floats(&d->batch) / (size_t)d->batch.rows;
 
     for (size_t y = 0; y < (size_t)d->batch.rows; y++) {

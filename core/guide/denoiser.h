@@ -40,6 +40,7 @@ typedef struct weft_input {
                      * unchanged until the answer */
     double time;    /* the net's; fractional where the solver's nodes are */
     int node;       /* of the solver, whose time this is */
+    int lane;       /* questions of one kind, a step apart (exchange.h) */
 } weft_input;
 
 typedef struct weft_denoiser weft_denoiser;

@@ -9,6 +9,8 @@ typedef struct model {
     const weft_graph *graph;
     weft_run run;
     weft_input in;
+    weft_exchange *const *lane; /* [lanes], or NULL: run.x for all */
+    int lanes;
     size_t in_bytes, out_bytes;
     float *out;
     float *time, *label; /* [n] each */
@@ -37,6 +39,10 @@ static weft_status work(weft_denoiser *d)
 
     for (int i = 0; i < d->batch.n; i++) m->time[i] = (float)m->in.time;
     memcpy(weft_run_value(&m->run, m->graph->input), m->in.x, m->in_bytes);
+    if (m->lane) {
+        WEFT_MUST(m->in.lane < m->lanes);
+        m->run.x = m->lane[m->in.lane];
+    }
     WEFT_TRY(weft_graph_eval(m->graph, &m->run));
     memcpy(m->out, weft_run_value(&m->run, m->graph->output), m->out_bytes);
     d->evaluations += (uint64_t)d->batch.n;
@@ -111,4 +117,12 @@ void weft_model_set_labels(weft_denoiser *d, const float *label)
     model *m = (model *)d;
 
     if (m->label) memcpy(m->label, label, (size_t)d->batch.n * sizeof *label);
+}
+
+void weft_model_set_lanes(weft_denoiser *d, weft_exchange *const *lane, int n)
+{
+    model *m = (model *)d;
+
+    m->lane = lane;
+    m->lanes = n;
 }

@@ -16,6 +16,11 @@
 weft_status weft_model_create(const weft_graph *g, const weft_run *run,
                               const float *label, weft_denoiser **out);
 
+/* One exchange for each of the solver's lanes, instead of run->x for all. They
+ * have the same slots; the pointers are borrowed. */
+void weft_model_set_lanes(weft_denoiser *model, weft_exchange *const *lane,
+                          int n);
+
 /* Other labels for the next batch of images. */
 void weft_model_set_labels(weft_denoiser *model, const float *label);
 

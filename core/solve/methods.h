@@ -40,7 +40,7 @@ static inline void weft_solver_wrap(weft_solver *outer,
 static inline void weft_ask_at(const weft_solver *s, int i, const float *x,
                                float *answer, weft_question *q)
 {
-    q->in = (weft_input){x, s->time[i], i};
+    q->in = (weft_input){.x = x, .time = s->time[i], .node = i};
     q->answer[0] = answer;
 }
 

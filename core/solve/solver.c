@@ -116,6 +116,22 @@ void weft_solver_who(const weft_solver *s, int i, int k, weft_question *q)
     if (s->ops->who) s->ops->who(s, i, k, q);
 }
 
+int weft_solver_lane(const weft_solver *s, int i, int k)
+{
+    return s->ops->lane ? s->ops->lane(s, i, k) : k;
+}
+
+int weft_solver_lanes(const weft_solver *s)
+{
+    int most = 0;
+
+    for (int i = 0; i < s->steps; i++)
+        for (int k = 0; k < weft_solver_stages(s, i); k++)
+            if (weft_solver_lane(s, i, k) > most)
+                most = weft_solver_lane(s, i, k);
+    return most + 1;
+}
+
 int weft_solver_passes(const weft_solver *s, int i)
 {
     weft_question q;
@@ -207,6 +223,7 @@ void weft_solver_ask(weft_solver *s, int i, int k, const float *x,
     WEFT_MUST(i >= 0 && i < s->steps);
     weft_solver_who(s, i, k, q);
     s->ops->ask(s, i, k, x, q);
+    q->in.lane = weft_solver_lane(s, i, k);
 }
 
 weft_status weft_solver_take(weft_solver *s, int i, int k, float *x)

@@ -64,7 +64,9 @@ typedef struct weft_solver_ops {
     /* Fills n and who. NULL: denoiser 0 alone. */
     void (*who)(const weft_solver *s, int i, int k, weft_question *q);
     int (*draws)(const weft_solver *s, int i); /* NULL: none */
-    /* Fills in and answer; n and who are filled. */
+    /* Which questions are alike from step to step: 0, 1, ... NULL: k. */
+    int (*lane)(const weft_solver *s, int i, int k);
+    /* Fills in (but for its lane) and answer; n and who are filled. */
     void (*ask)(weft_solver *s, int i, int k, const float *x, weft_question *q);
     /* The answers are in: go on. The last stage leaves x at node i + 1. */
     weft_status (*take)(weft_solver *s, int i, int k, float *x);
@@ -131,6 +133,10 @@ weft_status weft_solver_bind(weft_solver *s, const weft_batch *b,
 int weft_solver_stages(const weft_solver *s, int i);
 /* n and who of stage k of step i; the rest of *q is left alone. */
 void weft_solver_who(const weft_solver *s, int i, int k, weft_question *q);
+/* The lane of stage k of step i: predictions of one lane ask the same of nets
+ * at times that are a step apart. */
+int weft_solver_lane(const weft_solver *s, int i, int k);
+int weft_solver_lanes(const weft_solver *s);
 /* Answers in step i, all stages together. */
 int weft_solver_passes(const weft_solver *s, int i);
 /* How many draws of noise step i makes, whatever their coefficient. */

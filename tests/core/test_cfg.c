@@ -81,7 +81,7 @@ static void compare(const float *x, double time, double w, const float *out)
 static weft_status predict(weft_denoiser *g, const float *x, double time,
                            float *out)
 {
-    return weft_predict(g, &(weft_input){x, time, 0}, out);
+    return weft_predict(g, &(weft_input){.x = x, .time = time}, out);
 }
 
 static void check(weft_denoiser *g, double w)
@@ -187,7 +187,8 @@ static void test_asks_before_it_works(void **state)
     (void)state;
     fill(x);
     pair_open(&p, 2);
-    assert_int_equal(weft_ask(p.apart, &(weft_input){x, 1, 0}), WEFT_OK);
+    assert_int_equal(weft_ask(p.apart, &(weft_input){.x = x, .time = 1}),
+                     WEFT_OK);
     assert_ptr_equal(((linear *)p.cond)->in.x, x);
     assert_ptr_equal(((linear *)p.uncond)->in.x, x);
     assert_int_equal(p.cond->evaluations + p.uncond->evaluations, 0);
@@ -239,7 +240,7 @@ static void test_weight_follows_the_node(void **state)
     for (int node = 0; node < 4; node++)
         for (int way = 0; way < 2; way++) {
             weft_denoiser *d = way ? p.apart : p.joint;
-            const weft_input in = {x, .3, node};
+            const weft_input in = {.x = x, .time = .3, .node = node};
 
             assert_int_equal(weft_predict(d, &in, out), WEFT_OK);
             if (node >= 2) {

@@ -23,7 +23,8 @@ static void live(void *arg, int patch, weft_exchange *x)
     wrong += weft_stamps_ask(x, arg);
 }
 
-static int ask(int n, weft_schedule sched, weft_stamps how, weft_wrong how_wrong)
+static int ask(int n, weft_schedule sched, weft_stamps how,
+               weft_wrong how_wrong)
 {
     weft_team *team = malloc(sizeof *team);
     int first[WEFT_TEAM_MOST + 1];
@@ -51,8 +52,8 @@ static void in_step_everyone_sees_every_stamp(void **state)
 static void displaced_everyone_is_seen_as_old_as_he_should_be(void **state)
 {
     const weft_schedule sched[] = {
-        {.warmup = 1, .lag = 1}, {.warmup = 4, .lag = 1},
-        {.warmup = 2, .lag = 2}, {.warmup = 5, .lag = 3},
+        {.warmup = 1, .lag = 1},   {.warmup = 4, .lag = 1},
+        {.warmup = 2, .lag = 2},   {.warmup = 5, .lag = 3},
         {.warmup = 100, .lag = 1},
     };
 
@@ -65,8 +66,8 @@ static void displaced_everyone_is_seen_as_old_as_he_should_be(void **state)
 /* The stamps' own evidence. */
 static void whoever_does_wrong_is_found_out(void **state)
 {
-    const weft_schedule sched[] = {{.lag = 0}, {.warmup = 2, .lag = 1},
-                                   {.warmup = 2, .lag = 2}};
+    const weft_schedule sched[] = {
+        {.lag = 0}, {.warmup = 2, .lag = 1}, {.warmup = 2, .lag = 2}};
 
     (void)state;
     for (size_t i = 0; i < sizeof sched / sizeof *sched; i++)
@@ -77,8 +78,7 @@ static void whoever_does_wrong_is_found_out(void **state)
 
 static void two_lanes_on_one_exchange_are_found_out(void **state)
 {
-    const weft_stamps shared = {
-        .images = 1, .evaluations = 12, .shared = true};
+    const weft_stamps shared = {.images = 1, .evaluations = 12, .shared = true};
 
     (void)state;
     assert_int_not_equal(

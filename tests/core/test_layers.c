@@ -422,9 +422,8 @@ static weft_status eval_alone(const weft_graph *g, weft_run *run)
 
     assert_int_equal(weft_device_find("reference", NULL, &run->dev), WEFT_OK);
     assert_int_equal(weft_layout_make(g, run->dev, 1, &cut, &layout), WEFT_OK);
-    assert_int_equal(
-        weft_exchange_init(&x, &weft_solo, &cut, WEFT_IN_STEP),
-        WEFT_OK);
+    assert_int_equal(weft_exchange_init(&x, &weft_solo, &cut, WEFT_IN_STEP),
+                     WEFT_OK);
     run->x = &x;
     run->layout = &layout;
     run->block = new_block(layout.bytes);

@@ -269,7 +269,8 @@ static void test_bad_overrides(void **state)
         {"word", "expected KEY=VALUE with a KEY such as sample.steps"},
         {"steps=3", "unknown key \"steps\""},
         {"sample.prompt=a cat", "sample.prompt" LATER},
-        {"parallel.exchange=async", "exchange \"async\"" LATER},
+        {"parallel.exchange=asyn",
+         "unknown exchange \"asyn\", did you mean \"async\"?"},
         {"sample.solver=eular",
          "unknown solver \"eular\", did you mean \"euler\"?"},
         {"models.a/b.path=x", "model name \"a/b\": expected at most 64 "

@@ -158,6 +158,38 @@ static void test_round_trip(void **state)
     free(third);
 }
 
+/* A displaced image depends on who held which rows, so it says so; alone
+ * nothing is displaced. */
+static void test_displaced(void **state)
+{
+    static const char yaml[] =
+        "models: {m: {path: /m}}\n"
+        "sample: {width: 8, height: 8}\n"
+        "parallel: {exchange: async, lag: 2, norm: stale, patches: 3}\n";
+    static const char *const alone[] = {"parallel.patches=1"};
+    char *json, *again;
+    weft_config c;
+
+    (void)state;
+    parse("a.yaml", yaml, NULL, 0, &c);
+    assert_int_equal(weft_config_identity(&c, 1, &json), WEFT_OK);
+    weft_config_release(&c);
+    assert_non_null(strstr(json, "\"parallel\":{\"patches\":3,\"exchange\":"
+                                 "\"async\",\"warmup\":4,\"lag\":2,\"norm\":"
+                                 "\"stale\"}"));
+    parse("b.yaml", json, NULL, 0, &c);
+    assert_int_equal(weft_config_identity(&c, 1, &again), WEFT_OK);
+    assert_string_equal(json, again);
+    weft_config_release(&c);
+    free(again);
+    parse("a.yaml", yaml, alone, 1, &c);
+    assert_int_equal(weft_config_identity(&c, 1, &again), WEFT_OK);
+    assert_null(strstr(again, "parallel"));
+    weft_config_release(&c);
+    free(again);
+    free(json);
+}
+
 /* Numbers come back as they were, to the last bit. */
 static void test_digits(void **state)
 {
@@ -316,10 +348,11 @@ static void test_parameters(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_exact),  cmocka_unit_test(test_round_trip),
-        cmocka_unit_test(test_digits), cmocka_unit_test(test_portable),
-        cmocka_unit_test(test_search), cmocka_unit_test(test_again),
-        cmocka_unit_test(test_png),    cmocka_unit_test(test_parameters),
+        cmocka_unit_test(test_exact),      cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_displaced),  cmocka_unit_test(test_digits),
+        cmocka_unit_test(test_portable),   cmocka_unit_test(test_search),
+        cmocka_unit_test(test_again),      cmocka_unit_test(test_png),
+        cmocka_unit_test(test_parameters),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);

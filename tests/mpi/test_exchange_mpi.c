@@ -1,6 +1,8 @@
 /*
  * A net over the ranks of this job gives each rank the bytes that one rank
  * would have there, and sends just the messages that the plan predicts.
+ * Displaced, it gives the same bytes every time, slow ranks or not, and other
+ * ones than in step.
  */
 #include <stdarg.h>
 #include <setjmp.h>
@@ -14,8 +16,9 @@
 #include "mpi/exchange_mpi.h"
 #include "partition/plan.h"
 #include "partition/split.h"
+#include "tests/wrong.h"
 
-enum { UNIT = 4, UNITS = 7, COLUMNS = 12, SAMPLES = 2, EVALUATIONS = 3 };
+enum { UNIT = 4, UNITS = 7, COLUMNS = 12, SAMPLES = 2, EVALUATIONS = 5 };
 
 static weft_comm *world;
 
@@ -115,9 +118,13 @@ static weft_traffic evaluate(const weft_graph *g, const weft_device *dev,
 }
 
 static void expect_planned(const weft_graph *g, const weft_cut *cut,
-                           const weft_traffic *t)
+                           weft_schedule sched, const weft_traffic *t)
 {
     const weft_volume v = weft_plan_graph_volume(g, SAMPLES, cut);
+    const weft_volume d = weft_plan_graph_displaced(g, SAMPLES, cut, sched);
+    const uint64_t displaced =
+        (uint64_t)weft_plan_displaced(sched, EVALUATIONS);
+    const uint64_t in_step = EVALUATIONS - displaced;
     double sum[2 * WEFT_CLASSES];
 
     for (int c = 0; c < WEFT_CLASSES; c++) {
@@ -126,9 +133,11 @@ static void expect_planned(const weft_graph *g, const weft_cut *cut,
     }
     assert_int_equal(weft_comm_sum(world, sum, 2 * WEFT_CLASSES), WEFT_OK);
     for (int c = 0; c < WEFT_CLASSES; c++) {
-        assert_true(sum[c] == (double)v.bytes[c] * EVALUATIONS);
-        assert_true(sum[WEFT_CLASSES + c] ==
-                    (double)v.messages[c] * EVALUATIONS);
+        assert_true(sum[c] ==
+                    (double)(v.bytes[c] * in_step + d.bytes[c] * displaced));
+        assert_true(
+            sum[WEFT_CLASSES + c] ==
+            (double)(v.messages[c] * in_step + d.messages[c] * displaced));
     }
 }
 
@@ -152,23 +161,79 @@ static void same_bytes_with(const char *kernels, int threads)
     assert_int_equal(weft_device_find(kernels, NULL, &dev), WEFT_OK);
     assert_int_equal(weft_split_rows(UNIT * UNITS, UNIT, cut.n, NULL, first),
                      WEFT_OK);
-    assert_int_equal(
-        weft_exchange_mpi_create(world, &cut, WEFT_IN_STEP, &x),
-        WEFT_OK);
+    assert_int_equal(weft_exchange_mpi_create(world, &cut, WEFT_IN_STEP, &x),
+                     WEFT_OK);
     traffic = evaluate(&g, dev, threads, &cut, x, mine);
-    assert_int_equal(
-        weft_exchange_init(&solo, &weft_solo, &one, WEFT_IN_STEP),
-        WEFT_OK);
+    assert_int_equal(weft_exchange_init(&solo, &weft_solo, &one, WEFT_IN_STEP),
+                     WEFT_OK);
     evaluate(&g, dev, 1, &one, &solo, whole);
     assert_memory_equal(mine, whole + (size_t)(UNIT * first[cut.me]) * line,
                         (size_t)(UNIT * weft_cut_units(&cut, cut.me)) * line *
                             sizeof *mine);
-    expect_planned(&g, &cut, &traffic);
+    expect_planned(&g, &cut, WEFT_IN_STEP, &traffic);
     weft_exchange_release(&solo);
     weft_exchange_mpi_destroy(x);
     weft_graph_release(&g);
     free(mine);
     free(whole);
+}
+
+/* My rows after the last evaluation. */
+static void displaced(const weft_graph *g, weft_schedule sched, weft_wrong how,
+                      float *out)
+{
+    int first[UNITS + 1];
+    const weft_cut cut = {.n = weft_comm_size(world),
+                          .me = weft_comm_rank(world),
+                          .first = first};
+    const weft_device *dev;
+    weft_traffic traffic;
+    size_t bytes;
+    weft_exchange *x;
+
+    assert_int_equal(weft_device_find("fast", NULL, &dev), WEFT_OK);
+    assert_int_equal(weft_split_rows(UNIT * UNITS, UNIT, cut.n, NULL, first),
+                     WEFT_OK);
+    assert_int_equal(weft_exchange_mpi_create(world, &cut, sched, &x), WEFT_OK);
+    if (how) weft_wrong_wrap(x, how);
+    traffic = evaluate(g, dev, 2, &cut, x, out);
+    expect_planned(g, &cut, sched, &traffic);
+    assert_int_equal(traffic.max_age,
+                     cut.n > 1 && sched.warmup < EVALUATIONS ? sched.lag : 0);
+    assert_int_equal(weft_plan_graph_past(g, SAMPLES, &cut, sched, &bytes),
+                     WEFT_OK);
+    assert_true((bytes > 0) == (cut.n > 1));
+    weft_exchange_mpi_destroy(x);
+}
+
+static void displaced_gives_the_same_bytes_every_time(void **state)
+{
+    const size_t floats = (size_t)UNIT * UNITS * SAMPLES * COLUMNS * 4;
+    const weft_old norm[] = {WEFT_OLD_PAIRED, WEFT_OLD_SHOWN, WEFT_OLD_REFUSED,
+                             WEFT_OLD_ABSENT};
+    float *a = calloc(floats, sizeof *a), *b = calloc(floats, sizeof *b);
+    weft_graph g;
+
+    (void)state;
+    make_net(&g);
+    for (int lag = 1; lag <= 2; lag++)
+        for (int k = 0; k < 4; k++) {
+            const weft_schedule sched = {
+                .warmup = 2, .lag = lag, .moments = norm[k]};
+
+            displaced(&g, sched, WEFT_RIGHT, a);
+            for (int i = 0; i < 5; i++) {
+                displaced(&g, sched, WEFT_SLOW, b);
+                assert_memory_equal(a, b, floats * sizeof *a);
+            }
+            displaced(&g, (weft_schedule){.warmup = 9, .lag = lag}, WEFT_RIGHT,
+                      b);
+            assert_true(weft_comm_size(world) == 1 ||
+                        memcmp(a, b, floats * sizeof *a) != 0);
+        }
+    weft_graph_release(&g);
+    free(a);
+    free(b);
 }
 
 static void reference_gives_the_same_bytes(void **state)
@@ -196,6 +261,7 @@ int main(void)
         cmocka_unit_test(reference_gives_the_same_bytes),
         cmocka_unit_test(fast_gives_the_same_bytes),
         cmocka_unit_test(lean_gives_the_same_bytes),
+        cmocka_unit_test(displaced_gives_the_same_bytes_every_time),
     };
     int failed;
 

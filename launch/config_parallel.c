@@ -1,0 +1,52 @@
+#include "launch/config_parallel.h"
+
+#include "launch/config_check.h"
+
+/* Only displaced evaluations have these. */
+static const char *const async_only[] = {"parallel.lag", "parallel.norm"};
+
+static weft_place place_of(const weft_tree *root, const char *key)
+{
+    const weft_tree *t = weft_tree_find(root, key);
+
+    return t ? t->place : (weft_place){root->place.file, NULL, 0};
+}
+
+static weft_status check_async_only(const weft_tree *root)
+{
+    for (size_t i = 0; i < sizeof async_only / sizeof *async_only; i++) {
+        const weft_tree *t = weft_tree_find(root, async_only[i]);
+
+        if (t)
+            return weft_place_fail(
+                &t->place, "%s needs parallel.exchange: async", async_only[i]);
+    }
+    return WEFT_OK;
+}
+
+static weft_status check_warmup(const weft_tree *root, const weft_config *c)
+{
+    const weft_place at = place_of(root, "parallel.warmup");
+
+    if (c->parallel.warmup >= c->parallel.lag) return WEFT_OK;
+    return weft_place_fail(
+        &at,
+        "parallel.warmup %d is below the lag of %d: an evaluation that looks "
+        "%d back needs as many before it",
+        c->parallel.warmup, c->parallel.lag, c->parallel.lag);
+}
+
+weft_status weft_config_parallel(const weft_tree *root,
+                                 const weft_raw_parallel *raw, weft_config *c)
+{
+    c->parallel.async =
+        weft_config_choice("parallel.exchange", raw->exchange) == 1;
+    c->parallel.warmup = raw->warmup;
+    if (!c->parallel.async) return check_async_only(root);
+    c->parallel.lag = raw->lag ? raw->lag : 1;
+    c->parallel.norm = WEFT_OLD_PAIRED;
+    if (raw->norm)
+        c->parallel.norm =
+            (weft_old)weft_config_choice("parallel.norm", raw->norm);
+    return check_warmup(root, c);
+}

@@ -1,0 +1,78 @@
+/*
+ * Who and when (stamps.h), between ranks; and the same bytes every time, with
+ * ranks that are slow at random.
+ */
+#include <stdarg.h>
+#include <setjmp.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <cmocka.h>
+
+#include "mpi/exchange_mpi.h"
+#include "tests/stamps.h"
+#include "tests/wrong.h"
+
+static weft_comm *world;
+
+static int ask(weft_schedule sched, weft_stamps how, weft_wrong how_wrong)
+{
+    const int n = weft_comm_size(world);
+    int *first = calloc((size_t)n + 1, sizeof *first);
+    const weft_cut cut = {.n = n, .me = weft_comm_rank(world), .first = first};
+    weft_exchange *x;
+    double wrong;
+
+    weft_stamps_cut(n, first);
+    assert_int_equal(weft_exchange_mpi_create(world, &cut, sched, &x), WEFT_OK);
+    if (how_wrong) weft_wrong_wrap(x, how_wrong);
+    wrong = weft_stamps_ask(x, &how);
+    weft_exchange_mpi_destroy(x);
+    free(first);
+    assert_int_equal(weft_comm_sum(world, &wrong, 1), WEFT_OK);
+    return (int)wrong;
+}
+
+static const weft_stamps twice = {.images = 2, .evaluations = 9};
+
+static const weft_schedule schedules[] = {
+    {.lag = 0},
+    {.warmup = 1, .lag = 1},
+    {.warmup = 4, .lag = 1},
+    {.warmup = 2, .lag = 2},
+    {.warmup = 5, .lag = 3},
+};
+enum { SCHEDULES = sizeof schedules / sizeof *schedules };
+
+static void everyone_is_seen_as_old_as_he_should_be(void **state)
+{
+    (void)state;
+    for (int i = 0; i < SCHEDULES; i++) {
+        assert_int_equal(ask(schedules[i], twice, WEFT_RIGHT), 0);
+        assert_int_equal(ask(schedules[i], twice, WEFT_SLOW), 0);
+    }
+}
+
+static void whoever_does_wrong_is_found_out(void **state)
+{
+    (void)state;
+    for (int i = 0; i < SCHEDULES && weft_comm_size(world) > 2; i++)
+        for (int w = WEFT_RIGHT + 1; w < WEFT_WRONGS; w++)
+            if (schedules[i].lag || !weft_wrong_needs_lag(w))
+                assert_int_not_equal(ask(schedules[i], twice, w), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(everyone_is_seen_as_old_as_he_should_be),
+        cmocka_unit_test(whoever_does_wrong_is_found_out),
+    };
+    int failed;
+
+    if (weft_comm_open(&world) != WEFT_OK) return 1;
+    failed = cmocka_run_group_tests(tests, NULL, NULL);
+    if (failed) weft_comm_abort(world);
+    weft_comm_close(world);
+    return 0;
+}
