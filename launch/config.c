@@ -243,6 +243,7 @@ static void take_rest(loading *l)
     c->parallel.grain = raw->parallel.grain;
     c->run.threads = raw->run.threads;
     c->run.batch = raw->run.batch;
+    c->run.deadline = raw->run.deadline;
     c->run.kernels = take(&l->raw->run.kernels);
     c->bench.runs = raw->bench.runs;
     c->bench.what = take(&l->raw->bench.what);

@@ -83,9 +83,10 @@ typedef struct weft_config {
         weft_old norm;
     } parallel;
     struct {
-        int threads;   /* 0: auto */
-        char *kernels; /* reference, lean, fast */
-        int batch;     /* images at once; 0: auto */
+        int threads;     /* 0: auto */
+        char *kernels;   /* reference, lean, fast */
+        int batch;       /* images at once; 0: auto */
+        double deadline; /* seconds that a wait may last; 0: for ever */
     } run;
     struct {
         char *image, *latents, *report; /* NULL: none; {seed} and friends */

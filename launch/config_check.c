@@ -81,6 +81,7 @@ static const range ranges[] = {
     {"parallel.lag", 1, 1000},
     {"run.threads", 0, 1024},
     {"run.batch", 1, 1024},
+    {"run.deadline", 0, 1e6},
     {"bench.runs", 1, 10000},
 };
 
@@ -114,7 +115,6 @@ static const char *const later_keys[] = {
     "sample.mask",
     "sample.strength",
     "parallel.roles",
-    "run.deadline",
     "run.checkpoint",
     "run.state",
     "output.dir",
@@ -128,7 +128,8 @@ static const struct {
     {"sample.label", "-1"},     {"sample.null_label", "-1"},
     {"sample.rng", "counter"},  {"parallel.exchange", "sync"},
     {"parallel.warmup", "4"},   {"run.kernels", "fast"},
-    {"bench.runs", "5"},        {"bench.what", "all"},
+    {"run.deadline", "120"},    {"bench.runs", "5"},
+    {"bench.what", "all"},
 };
 
 static const choice *find_choice(const char *path)

@@ -77,7 +77,8 @@ static const cyaml_schema_field_t parallel_fields[] = {
 
 static const cyaml_schema_field_t run_fields[] = {
     AUTO(weft_raw_run, threads), AUTO(weft_raw_run, batch),
-    TEXT(weft_raw_run, kernels), CYAML_FIELD_END};
+    TEXT(weft_raw_run, kernels), NUMBER(weft_raw_run, deadline),
+    CYAML_FIELD_END};
 
 static const cyaml_schema_field_t output_fields[] = {
     TEXT(weft_raw_output, image), TEXT(weft_raw_output, latents),

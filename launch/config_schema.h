@@ -43,6 +43,7 @@ typedef struct weft_raw_parallel {
 typedef struct weft_raw_run {
     int threads, batch;
     char *kernels;
+    double deadline;
 } weft_raw_run;
 
 typedef struct weft_raw_output {

@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 
 #include "core/model/load.h"
+#include "mpi/watch.h"
 
 /* ---- plan ---------------------------------------------------------------- */
 
@@ -62,7 +63,9 @@ weft_status weft_job_plan(weft_comm *world, const char *path,
 
     memset(j, 0, sizeof *j);
     j->world = world;
+    weft_watch_at("planning", 0, 0);
     WEFT_TRY(read_config(j, path, overrides, noverrides));
+    weft_watch_deadline(j->config.run.deadline);
     WEFT_TRY(weft_comm_node(world, &j->node));
     WEFT_TRY(weft_comm_agree(world, find_processors(j)));
     st = weft_setup_make(&j->config, weft_comm_size(world), j->topology.threads,
@@ -172,6 +175,7 @@ weft_status weft_job_connect(weft_job *j, bool timed)
 {
     weft_status st;
 
+    weft_watch_at("connecting", 0, 0);
     WEFT_TRY(weft_comm_agree(j->world, connect(j, timed)));
     st = WEFT_OK;
     for (int i = 0; i < j->setup.plan.nnets && st == WEFT_OK; i++)
@@ -187,6 +191,7 @@ weft_status weft_job_load(weft_job *j, int i)
     weft_status st;
 
     if (net->weights) return WEFT_OK;
+    weft_watch_at("loading", 0, 0);
     st = weft_window_create(j->node, net->layout.weight_bytes, &net->weights);
     WEFT_TRY(weft_comm_agree(j->world, st));
     st = weft_load_pack(&net->file->graph, j->setup.dev, &net->layout,

@@ -10,12 +10,14 @@
 #include "launch/cli.h"
 #include "launch/commands.h"
 #include "launch/standard.h"
+#include "mpi/watch.h"
 
 /* Handlers come before anything else: a launcher may signal a rank at once. A
  * closed pipe and a file that grows too large are errors of the write, which
  * names the file and removes what it began. */
 static void set_up_signals(void)
 {
+    weft_watch_install();
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN);
 }

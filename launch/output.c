@@ -12,6 +12,7 @@
 #include "core/io/png.h"
 #include "core/model/safetensors.h"
 #include "mpi/stream.h"
+#include "mpi/watch.h"
 
 /* One image on its way out. */
 typedef struct outgoing {
@@ -243,9 +244,11 @@ weft_status weft_sampler_write(weft_sampler *s, int slot, int image)
                   .sample = slot,
                   .height = p->rows};
 
+    weft_watch_at("writing an image", 0, 0);
     if (p->latent_row_bytes) WEFT_TRY(write_latents(&o, image));
     if (!p->picture_row_bytes) return WEFT_OK;
     if (s->job->setup.decode >= 0) {
+        weft_watch_at("decoding", 0, 0);
         WEFT_TRY(weft_sampler_decode(s, slot, &o.rows));
         o.n = 1;
         o.sample = 0;

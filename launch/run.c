@@ -10,6 +10,7 @@
 #include "launch/places.h"
 #include "launch/report.h"
 #include "launch/sample.h"
+#include "mpi/watch.h"
 
 typedef struct run {
     const weft_cli *cli;
@@ -198,6 +199,7 @@ static weft_status finish(run *r)
     double sum[SUMS] = {0}, most[MOSTS];
     weft_summary s;
 
+    weft_watch_at("finishing", 0, 0);
     add_traffic(&lanes, sum);
     add_traffic(&tally->output, sum);
     if (r->job.cut.me == 0) sum[EVALUATIONS] = (double)tally->evaluations;

@@ -5,6 +5,7 @@
 
 #include "core/clock.h"
 #include "core/guide/guidance.h"
+#include "mpi/watch.h"
 
 /* ---- making -------------------------------------------------------------- */
 
@@ -119,6 +120,7 @@ weft_status weft_sampler_run(weft_sampler *s, int first, int n,
     start = weft_clock();
     if (s->tally.first_eval == 0) s->tally.first_eval = start;
     for (int i = 0; i < solver->steps; i++) {
+        weft_watch_at("step", i + 1, solver->steps);
         WEFT_TRY(weft_solver_step(solver, i, &s->denoiser, s->x));
         weft_progress_step(progress, steps_before + i + 1);
     }

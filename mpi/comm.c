@@ -47,9 +47,10 @@ static weft_status open_mpi(weft_comm *c)
 {
     int provided, given;
 
-    WEFT_TRY(weft_mpi_check(
-        MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &provided),
-        "MPI_Init_thread"));
+    weft_watch_starting(true);
+    given = MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &provided);
+    weft_watch_starting(false);
+    WEFT_TRY(weft_mpi_check(given, "MPI_Init_thread"));
     given = MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
     WEFT_TRY(weft_mpi_check(given, "MPI_Comm_set_errhandler"));
     MPI_Comm_rank(MPI_COMM_WORLD, &c->rank);
@@ -58,7 +59,7 @@ static weft_status open_mpi(weft_comm *c)
     if (provided < MPI_THREAD_FUNNELED)
         return weft_fail(WEFT_EINPUT,
                          "this MPI does not allow threads beside it");
-    return WEFT_OK;
+    return weft_watch_open(c);
 }
 
 weft_status weft_comm_open(weft_comm **job)
@@ -79,7 +80,7 @@ weft_status weft_comm_open(weft_comm **job)
 void weft_comm_close(weft_comm *job)
 {
     if (!job) return;
-    if (!job->alone) MPI_Finalize();
+    if (!job->alone) weft_watch_finalize();
     free(job);
 }
 
@@ -107,22 +108,29 @@ static weft_status derive(const weft_comm *c, MPI_Comm mpi, weft_comm **out)
 weft_status weft_comm_split(const weft_comm *c, int color, weft_comm **part)
 {
     MPI_Comm mpi = MPI_COMM_NULL;
+    int code;
 
-    if (!c->alone)
-        WEFT_TRY(weft_mpi_check(MPI_Comm_split(c->mpi, color, c->rank, &mpi),
-                                "MPI_Comm_split"));
+    if (!c->alone) {
+        WEFT_TRY(weft_watch_guard(c, "MPI_Comm_split"));
+        code = MPI_Comm_split(c->mpi, color, c->rank, &mpi);
+        weft_watch_unguard();
+        WEFT_TRY(weft_mpi_check(code, "MPI_Comm_split"));
+    }
     return derive(c, mpi, part);
 }
 
 weft_status weft_comm_node(const weft_comm *c, weft_comm **node)
 {
     MPI_Comm mpi = MPI_COMM_NULL;
+    int code;
 
-    if (!c->alone)
-        WEFT_TRY(
-            weft_mpi_check(MPI_Comm_split_type(c->mpi, MPI_COMM_TYPE_SHARED,
-                                               c->rank, MPI_INFO_NULL, &mpi),
-                           "MPI_Comm_split_type"));
+    if (!c->alone) {
+        WEFT_TRY(weft_watch_guard(c, "MPI_Comm_split_type"));
+        code = MPI_Comm_split_type(c->mpi, MPI_COMM_TYPE_SHARED, c->rank,
+                                   MPI_INFO_NULL, &mpi);
+        weft_watch_unguard();
+        WEFT_TRY(weft_mpi_check(code, "MPI_Comm_split_type"));
+    }
     return derive(c, mpi, node);
 }
 
@@ -135,9 +143,8 @@ void weft_comm_free(weft_comm *c)
 
 void weft_comm_abort(const weft_comm *c)
 {
-    fprintf(stderr, "weft: rank %d on %s: %s\n", c->rank, c->host,
-            weft_fail_text());
     fflush(NULL);
+    weft_watch_fail(weft_fail_text());
     if (!c->alone) MPI_Abort(MPI_COMM_WORLD, EXIT_FAILURE);
     _exit(EXIT_FAILURE);
 }

@@ -18,6 +18,19 @@ static char *half(const weft_stream *s, int which)
     return s->buffer + (size_t)which * (size_t)s->piece * s->row_bytes;
 }
 
+/* Until a piece came from, or went to, a patch. */
+static weft_status await(const weft_stream *s, MPI_Request *r, int patch,
+                         bool out)
+{
+    const weft_awaited a = {.comm = s->patches,
+                            .peer = patch,
+                            .out = out,
+                            .what = "rows of the image",
+                            .class = weft_class_name[WEFT_OUTPUT]};
+
+    return weft_watch_wait(r, &a);
+}
+
 /* ---- the givers ---------------------------------------------------------- */
 
 /* Two pieces in turn: one is made while the other one leaves. */
@@ -31,7 +44,7 @@ static weft_status send_mine(const weft_stream *s)
         const int n = smaller(s->piece, rows - row);
         const size_t bytes = (size_t)n * s->row_bytes;
 
-        MPI_Wait(&request[which], MPI_STATUS_IGNORE);
+        WEFT_TRY(await(s, &request[which], 0, true));
         s->give(s->give_arg, row, n, half(s, which));
         WEFT_TRY(
             weft_mpi_check(MPI_Isend(half(s, which), (int)bytes, MPI_BYTE, 0,
@@ -40,8 +53,8 @@ static weft_status send_mine(const weft_stream *s)
         s->traffic->bytes[WEFT_OUTPUT] += bytes;
         s->traffic->messages[WEFT_OUTPUT]++;
     }
-    return weft_mpi_check(MPI_Waitall(2, request, MPI_STATUSES_IGNORE),
-                          "sending rows");
+    WEFT_TRY(await(s, &request[which], 0, true));
+    return await(s, &request[!which], 0, true);
 }
 
 /* ---- the taker ----------------------------------------------------------- */
@@ -87,9 +100,7 @@ static weft_status take_all(const weft_stream *s)
         const place then = next(s, now);
         const int row = s->cut->first[now.patch] * s->rows_per_unit + now.row;
 
-        if (request != MPI_REQUEST_NULL)
-            WEFT_TRY(weft_mpi_check(MPI_Wait(&request, MPI_STATUS_IGNORE),
-                                    "receiving rows"));
+        WEFT_TRY(await(s, &request, now.patch, false));
         WEFT_TRY(fetch(s, then, !which, &request));
         if (taken == WEFT_OK)
             taken = s->take(s->take_arg, row, now.rows, half(s, which));

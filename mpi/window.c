@@ -33,11 +33,13 @@ static weft_status map_shared(weft_window *w)
     const MPI_Aint mine = w->node->rank == 0 ? (MPI_Aint)(w->bytes + ALIGN) : 0;
     MPI_Aint size;
     void *at;
-    int unit;
+    int unit, code;
 
-    if (weft_mpi_check(MPI_Win_allocate_shared(mine, 1, MPI_INFO_NULL,
-                                               w->node->mpi, &at, &w->win),
-                       "MPI_Win_allocate_shared") != WEFT_OK)
+    WEFT_TRY(weft_watch_guard(w->node, "MPI_Win_allocate_shared"));
+    code = MPI_Win_allocate_shared(mine, 1, MPI_INFO_NULL, w->node->mpi, &at,
+                                   &w->win);
+    weft_watch_unguard();
+    if (code != MPI_SUCCESS)
         return weft_fail(WEFT_ENOMEM,
                          "no %zu bytes of shared memory for the weights (is "
                          "/dev/shm large enough?)",
@@ -70,8 +72,11 @@ void weft_window_destroy(weft_window *w)
 {
     if (!w) return;
     if (w->win != MPI_WIN_NULL) {
+        const weft_status met = weft_watch_guard(w->node, "MPI_Win_free");
+
         MPI_Win_unlock_all(w->win);
         MPI_Win_free(&w->win);
+        if (met == WEFT_OK) weft_watch_unguard();
     } else if (w->base) {
         munmap(w->base, w->bytes);
     }

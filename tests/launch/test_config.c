@@ -72,6 +72,7 @@ static void test_defaults(void **state)
     assert_int_equal(c.parallel.warmup, 4);
     assert_int_equal(c.run.threads, 0);
     assert_int_equal(c.run.batch, 0);
+    assert_true(c.run.deadline == 120);
     assert_string_equal(c.run.kernels, "fast");
     assert_null(c.output.image);
     assert_null(c.output.report);

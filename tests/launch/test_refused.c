@@ -162,6 +162,10 @@ static const bad bad_values[] = {
                                     "or auto, found \"many\""},
     {GOOD "run: {threads: 1025}\n",
      "6: run.threads: 1025 is out of range, expected 0 to 1024"},
+    {GOOD "run: {deadline: -1}\n",
+     "6: run.deadline: -1 is out of range, expected 0 to 1000000"},
+    {GOOD "run: {deadline: soon}\n",
+     "6: run.deadline: expected a number, found \"soon\""},
     {GOOD "parallel: {patches: 0}\n",
      "6: parallel.patches: 0 is out of range, expected 1 to 65536"},
     {GOOD "bench: {what: unet}\n", "6: unknown what \"unet\"; known are all, "
@@ -268,7 +272,6 @@ static const bad bad_later[] = {
     {GOOD "parallel: {exchange: async, norm: never}\n",
      "6: unknown norm \"never\"; known are stale, corrected, fresh, local"},
     {GOOD "parallel: {roles: {cond: 1}}\n", "6: parallel.roles" LATER},
-    {GOOD "run: {deadline: 120}\n", "6: run.deadline" LATER},
     {GOOD "run: {checkpoint: 0}\n", "6: run.checkpoint" LATER},
     {GOOD "run: {state: x}\n", "6: run.state" LATER},
     {GOOD "output: {dir: out}\n", "6: output.dir" LATER},

@@ -1,0 +1,33 @@
+/*
+ * watch.h - waiting for other ranks, and what is said when it takes too long.
+ *
+ * Whatever blocks in this folder blocks here: messages are tested in a loop,
+ * and what MPI has no test for is preceded by a meeting of all and guarded by
+ * a timer. A wait that lasts longer than the deadline prints a line with rank,
+ * host, step, and what is waited for: lane, evaluation, layer, slot, class and
+ * the peer that did not send. Then it calls the roll: every rank that is
+ * waiting too prints its own line and answers. Those that did not answer within
+ * GRACE seconds are named as the likely cause, and the job ends with exit 1.
+ *
+ * A rank that a launcher ends with SIGTERM, because another one died, says
+ * where it was.
+ */
+#ifndef WEFT_MPI_WATCH_H
+#define WEFT_MPI_WATCH_H
+
+enum { WEFT_WATCH_DEADLINE = 120, WEFT_WATCH_GRACE = 2 };
+
+/* Local. Seconds that a wait may last; 0: for ever. WEFT_WATCH_DEADLINE until
+ * it is called. */
+void weft_watch_deadline(double seconds);
+
+/* Local. What this rank does now, for messages: "step", 4, 30 is shown as
+ * "step 4 of 30"; "loading", 0, 0 as "loading". `doing` stays the caller's and
+ * must live on. */
+void weft_watch_at(const char *doing, int i, int of);
+
+/* Handler of SIGTERM: says where the calling process was, then lets the signal
+ * end it. To be installed by main's first statement, on the main thread. */
+void weft_watch_install(void);
+
+#endif
