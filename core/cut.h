@@ -16,6 +16,8 @@
 #ifndef WEFT_CORE_CUT_H
 #define WEFT_CORE_CUT_H
 
+#include <stddef.h>
+
 /* Patch p lies in line p / across of the patches and in column p % across.
  * The arrays are borrowed and must outlive every user. */
 typedef struct weft_cut {
@@ -69,18 +71,28 @@ static inline int weft_cell_column(const weft_cell *cell, int i)
 }
 
 /* What patch p holds of a level. */
-static inline weft_rect weft_cut_rect(const weft_cut *c, const weft_cell *cell,
-                                      int p)
-{
-    const int across = weft_cut_across(c), line = p / across, k = p % across;
-    weft_rect r = {.row = c->first[line] * cell->rows,
-                   .rows = weft_cut_units(c, p) * cell->rows,
-                   .columns = cell->width};
+weft_rect weft_cut_rect(const weft_cut *c, const weft_cell *cell, int p);
 
-    if (across == 1) return r;
-    r.column = weft_cell_column(cell, c->strip[k]);
-    r.columns = weft_cell_column(cell, c->strip[k + 1]) - r.column;
-    return r;
+/* The patch `down` lines below p and `right` columns right of it, each -1, 0 or
+ * 1; -1 where the image ends. */
+int weft_cut_neighbour(const weft_cut *c, int p, int down, int right);
+
+/* Rows and columns that a layer needs beyond its patch. */
+typedef struct weft_border {
+    int above, below, left, right;
+} weft_border;
+
+/* Of a patch of `mine`, counted from its first row and column: what it gets of
+ * the neighbour at (down, right), which lies beyond it, and what that neighbour
+ * gets of it. Empty where there are no rows or columns. */
+weft_rect weft_border_from(const weft_rect *mine, const weft_border *b,
+                           int down, int right);
+weft_rect weft_border_to(const weft_rect *mine, const weft_border *b, int down,
+                         int right);
+
+static inline size_t weft_rect_pixels(const weft_rect *r)
+{
+    return (size_t)r->rows * (size_t)r->columns;
 }
 
 #endif

@@ -133,41 +133,24 @@ weft_status weft_exchange_next(weft_exchange *x)
 
 /* ---- put ----------------------------------------------------------------- */
 
-/* Beyond the edge of the image there are zeros. */
-static void clear_edges(const weft_exchange *x, const weft_slot *s)
+/* What goes to the neighbours, to where it is sent from: all of it where the
+ * activation will be gone, else only columns. */
+static void pack_border(const weft_exchange *x, const weft_slot *s)
 {
-    const size_t row = s->spec.row_bytes, above = (size_t)s->spec.above * row,
-                 below = (size_t)s->spec.below * row;
-    const int me = x->cut.me;
-
-    if (me == 0) memset(s->base - above, 0, above);
-    if (me == x->cut.n - 1)
-        memset(s->base + (size_t)weft_slot_rows(x, s, me) * row, 0, below);
-}
-
-/* My edge rows to where they are sent from: the activation will be gone. */
-static void keep_border(const weft_exchange *x, const weft_slot *s)
-{
-    const size_t row = s->spec.row_bytes;
-    const char *end = s->base + (size_t)weft_slot_rows(x, s, x->cut.me) * row;
     char *const *at = s->out_at + x->t % s->mine_depth * s->nlinks;
 
     for (int l = 0; l < s->nlinks; l++)
-        memcpy(at[l],
-               s->link[l].peer < x->cut.me ? s->base : end - s->link[l].out,
-               s->link[l].out);
+        if (s->kept || s->link[l].right)
+            weft_border_pack(s, &s->link[l], at[l]);
 }
 
-/* The rows that are shown to the spare rows. */
-static void show_border(const weft_exchange *x, const weft_slot *s, int t)
+/* What came in evaluation t to where it is looked at. */
+static void show_border(const weft_slot *s, int t)
 {
-    const size_t row = s->spec.row_bytes;
-    char *end = s->base + (size_t)weft_slot_rows(x, s, x->cut.me) * row;
     char *const *at = s->in_at + t % s->depth * s->nlinks;
 
     for (int l = 0; l < s->nlinks; l++)
-        memcpy(s->link[l].peer < x->cut.me ? s->base - s->link[l].in : end,
-               at[l], s->link[l].in);
+        memcpy(weft_border_shown(s, &s->link[l]), at[l], s->link[l].in);
 }
 
 weft_status weft_exchange_open(weft_exchange *x, int slot, void **mine)
@@ -189,8 +172,8 @@ weft_status weft_exchange_put(weft_exchange *x, int slot)
     WEFT_MUST(slot < x->settled && x->t >= 0 && s->put_at < x->t);
     if (s->spec.reach == WEFT_REACH_BORDER) {
         WEFT_TRY(vacate(x, s));
-        clear_edges(x, s);
-        if (s->kept) keep_border(x, s);
+        weft_border_clear(x, s);
+        pack_border(x, s);
     } else {
         WEFT_MUST(s->opened_at == x->t);
     }
@@ -226,17 +209,21 @@ static void point_at(const weft_exchange *x, weft_slot *s, weft_view *v)
     v->n = x->cut.n;
     v->me = x->cut.me;
     v->part = s->part;
-    v->rows = is_absent(x, s) ? s->rows_alone : s->rows;
+    v->rect = is_absent(x, s) ? s->rect_alone : s->rect;
+    v->across = weft_cut_across(&x->cut);
     if (age && s->spec.old == WEFT_OLD_PAIRED) v->then = s->then;
 }
 
 static void look(weft_exchange *x, weft_slot *s, weft_view *v)
 {
     *v = (weft_view){.age = is_absent(x, s) ? 0 : age_of(x, s)};
-    if (s->spec.reach == WEFT_REACH_ALL)
+    if (s->spec.reach == WEFT_REACH_ALL) {
         point_at(x, s, v);
-    else if (s->kept)
-        show_border(x, s, x->t - v->age);
+    } else {
+        if (s->kept) show_border(s, x->t - v->age);
+        v->side[0] = s->side[0];
+        v->side[1] = s->side[1];
+    }
     if (v->age > x->traffic.max_age) x->traffic.max_age = v->age;
 }
 
@@ -274,10 +261,15 @@ void weft_exchange_poll(weft_exchange *x)
 
 bool weft_exchange_awaits(const weft_exchange *x, int slot, bool above)
 {
-    const weft_slot_spec *spec = &x->slot[slot].spec;
+    const weft_border *b = &x->slot[slot].spec.border;
 
-    if (above) return spec->above > 0 && x->cut.me > 0;
-    return spec->below > 0 && x->cut.me < x->cut.n - 1;
+    return (above ? b->above : b->below) > 0 &&
+           weft_cut_neighbour(&x->cut, x->cut.me, above ? -1 : 1, 0) >= 0;
+}
+
+bool weft_exchange_awaits_columns(const weft_exchange *x, int slot)
+{
+    return x->slot[slot].side[0] || x->slot[slot].side[1];
 }
 
 bool weft_exchange_ready(weft_exchange *x, int slot)

@@ -13,7 +13,9 @@
  * There are two reaches. BORDER: the `above` last rows of the upper neighbour
  * and the `below` first rows of the lower one, shown in the spare rows that an
  * activation keeps above its first and below its last row; beyond the edge of
- * the image they are filled with zeros. ALL: every patch's rows.
+ * the image they are filled with zeros. Where patches lie side by side, the
+ * neighbours' columns too, corners included, in two narrow arrays. ALL: every
+ * patch's rows.
  *
  * Whether there are peers, how bytes reach them and how old they are is the
  * exchange's business. One rank is an exchange without peers (`weft_solo`).
@@ -72,10 +74,11 @@ typedef enum weft_old {
 typedef struct weft_slot_spec {
     weft_reach reach;
     weft_class class;
-    int rows_per_unit;
-    int above, below; /* REACH_BORDER: rows wanted of each neighbour */
-    size_t row_bytes;
-    const char *layer; /* borrowed; names the layer in messages */
+    weft_cell cell;     /* of the value, [rows][n][columns][pixel_bytes] */
+    weft_border border; /* REACH_BORDER: what is wanted of the neighbours */
+    int n;              /* samples */
+    size_t pixel_bytes; /* of one sample */
+    const char *layer;  /* borrowed; names the layer in messages */
     weft_old old;
 } weft_slot_spec;
 
@@ -90,16 +93,19 @@ typedef struct weft_schedule {
 /* The lag of evaluation t. */
 int weft_lag(const weft_schedule *s, int t);
 
-/* What get() shows of an ALL slot: part[p] holds patch p's rows. Of a BORDER
- * slot only `age` is set: the rows are in the spare rows of the buffer. Valid
- * until done(). */
+/* What get() shows of an ALL slot: part[p] is what patch p holds, [rows][n]
+ * [columns]. Of a BORDER slot the rows are in the spare rows of the buffer, and
+ * `side` shows the columns left and right of it, with as many spare rows:
+ * NULL at the image's edges. Valid until done(). */
 typedef struct weft_view {
     int n, me;
     int age; /* of every part but my own */
     const char **part;
-    const int *rows;   /* rows of each part; 0: absent */
+    const weft_rect *rect; /* of the image, by part; no rows: absent */
+    int across;            /* parts side by side */
     const char **then; /* OLD_PAIRED and age > 0: the same parts, my own too as
                           old as theirs; else NULL */
+    const char *side[2];
 } weft_view;
 
 /* Counted since creation. Bytes are payload, counted once, at the sender. */
@@ -143,13 +149,14 @@ void weft_exchange_release(weft_exchange *x);
 weft_status weft_exchange_declare(weft_exchange *x, const weft_slot_spec *spec,
                                   int *slot);
 /* `base`: BORDER: row 0 of my patch, with the spare rows around it;
- * ALL: row 0 of the whole image, used while the exchange keeps no past of the
+ * ALL: room for the whole image, used while the exchange keeps no past of the
  * slot. The memory stays the caller's. */
 void weft_exchange_bind(weft_exchange *x, int slot, void *base);
 /* All slots declared since the last call are bound: make memory and messages.
  * Collective over the peers. */
 weft_status weft_exchange_settle(weft_exchange *x);
-/* Bytes of the past that the slots declared so far need on my patch. */
+/* Bytes that the exchange needs on my patch for the slots declared so far: the
+ * past, and columns on their way. */
 size_t weft_exchange_past_bytes(const weft_exchange *x);
 
 /* ---- run time ------------------------------------------------------------ */
@@ -168,6 +175,8 @@ void weft_exchange_poll(weft_exchange *x);
  * waited for? Not at the edge of the image, where the zeros are there already.
  */
 bool weft_exchange_awaits(const weft_exchange *x, int slot, bool above);
+/* The same of columns of the neighbours left and right. */
+bool weft_exchange_awaits_columns(const weft_exchange *x, int slot);
 /* After put(): get() will not wait. */
 bool weft_exchange_ready(weft_exchange *x, int slot);
 

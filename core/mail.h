@@ -57,7 +57,8 @@ struct weft_transport {
 /* A peer of a slot: what comes from it and goes to it in an evaluation. */
 typedef struct weft_link {
     int peer;
-    size_t in, out; /* bytes; 0: nothing that way */
+    int down, right; /* BORDER: where it lies, each -1, 0 or 1 */
+    size_t in, out;  /* bytes; 0: nothing that way */
 } weft_link;
 
 /* Place k of a ring belongs to the evaluations t with t % depth == k. `at` and
@@ -66,7 +67,9 @@ struct weft_slot {
     weft_slot_spec spec;
     int id;
     char *base;
-    bool kept; /* the exchange owns the memory */
+    weft_rect mine;
+    bool kept;     /* the exchange owns the memory */
+    char *side[2]; /* BORDER: row 0 of the columns left and right; or NULL */
     int nlinks;
     weft_link *link;
     /* received: [depth] */
@@ -83,10 +86,28 @@ struct weft_slot {
     weft_mail **out_last;
     /* view */
     const char **part, **then;              /* ALL: [n] */
-    int *rows, *rows_alone;                 /* ALL: [n] */
+    weft_rect *rect, *rect_alone;           /* ALL: [n] */
     int opened_at, put_at, got_at, done_at; /* evaluations */
 };
 
-int weft_slot_rows(const weft_exchange *x, const weft_slot *s, int patch);
+/* Bytes of what patch p holds. */
+size_t weft_slot_bytes(const weft_exchange *x, const weft_slot *s, int p);
+
+/* ---- core/border.c: BORDER ----------------------------------------------- */
+
+/* Links to the neighbours that give or get something. */
+void weft_border_link(const weft_exchange *x, weft_slot *s);
+/* Bytes of the columns left (0) or right of the patch; 0 where there are none.
+ * `before`: of the spare rows above row 0. */
+size_t weft_border_side(const weft_exchange *x, const weft_slot *s, int right,
+                        size_t *before);
+/* Where what comes from a neighbour is shown: spare rows, or columns. */
+char *weft_border_shown(const weft_slot *s, const weft_link *l);
+/* Where what goes to it lies in my rows, if it is whole rows; else NULL. */
+char *weft_border_rows(const weft_slot *s, const weft_link *l);
+/* What goes to it, in one piece. */
+void weft_border_pack(const weft_slot *s, const weft_link *l, char *to);
+/* Beyond the edges of the image there are zeros. */
+void weft_border_clear(const weft_exchange *x, const weft_slot *s);
 
 #endif

@@ -10,52 +10,49 @@ enum { ALIGN = 64 };
 
 /* ---- slots --------------------------------------------------------------- */
 
-int weft_slot_rows(const weft_exchange *x, const weft_slot *s, int patch)
+size_t weft_slot_bytes(const weft_exchange *x, const weft_slot *s, int p)
 {
-    return weft_cut_units(&x->cut, patch) * s->spec.rows_per_unit;
+    const weft_rect r = weft_cut_rect(&x->cut, &s->spec.cell, p);
+
+    return weft_rect_pixels(&r) * (size_t)s->spec.n * s->spec.pixel_bytes;
 }
 
-/* A border comes from the neighbour alone, so the neighbour must hold it. */
+static int larger(int a, int b) { return a > b ? a : b; }
+
+/* A border comes from the neighbours alone, so they must hold it. */
 static weft_status check_border(const weft_exchange *x, const weft_slot *s)
 {
-    const int most =
-        s->spec.above > s->spec.below ? s->spec.above : s->spec.below;
+    const weft_border *b = &s->spec.border;
+    const int rows = larger(b->above, b->below);
+    const int columns = larger(b->left, b->right);
 
-    for (int p = 0; p < x->cut.n && x->cut.n > 1; p++)
-        if (weft_slot_rows(x, s, p) < most)
+    for (int p = 0; p < x->cut.n && x->cut.n > 1; p++) {
+        const weft_rect r = weft_cut_rect(&x->cut, &s->spec.cell, p);
+
+        if (r.rows < rows)
             return weft_fail(WEFT_EINPUT,
                              "%s needs %d rows of its neighbours, patch %d of "
                              "%d has %d: use fewer ranks",
-                             s->spec.layer, most, p, x->cut.n,
-                             weft_slot_rows(x, s, p));
+                             s->spec.layer, rows, p, x->cut.n, r.rows);
+        if (weft_cut_across(&x->cut) > 1 && r.columns < columns)
+            return weft_fail(WEFT_EINPUT,
+                             "%s needs %d columns of its neighbours, patch %d "
+                             "of %d has %d: use fewer columns of patches",
+                             s->spec.layer, columns, p, x->cut.n, r.columns);
+    }
     return WEFT_OK;
-}
-
-static size_t bytes_of(const weft_exchange *x, const weft_slot *s, int patch)
-{
-    return (size_t)weft_slot_rows(x, s, patch) * s->spec.row_bytes;
-}
-
-static void link_neighbours(const weft_exchange *x, weft_slot *s)
-{
-    const size_t above = (size_t)s->spec.above * s->spec.row_bytes;
-    const size_t below = (size_t)s->spec.below * s->spec.row_bytes;
-    const int me = x->cut.me;
-
-    if (me > 0) s->link[s->nlinks++] = (weft_link){me - 1, above, below};
-    if (me < x->cut.n - 1)
-        s->link[s->nlinks++] = (weft_link){me + 1, below, above};
 }
 
 /* In the order of distance, so that not everybody sends to patch 0 first. */
 static void link_all(const weft_exchange *x, weft_slot *s)
 {
-    const size_t mine = bytes_of(x, s, x->cut.me);
+    const size_t mine = weft_slot_bytes(x, s, x->cut.me);
 
     for (int d = 1; d < x->cut.n; d++) {
         const int peer = (x->cut.me + d) % x->cut.n;
 
-        s->link[s->nlinks++] = (weft_link){peer, bytes_of(x, s, peer), mine};
+        s->link[s->nlinks++] = (weft_link){
+            .peer = peer, .in = weft_slot_bytes(x, s, peer), .out = mine};
     }
 }
 
@@ -89,11 +86,11 @@ static bool allocate(const weft_exchange *x, weft_slot *s)
     s->out_last = take(out, sizeof *s->out_last);
     s->part = take(n, sizeof *s->part);
     s->then = take(n, sizeof *s->then);
-    s->rows = take(n, sizeof *s->rows);
-    s->rows_alone = take(n, sizeof *s->rows_alone);
+    s->rect = take(n, sizeof *s->rect);
+    s->rect_alone = take(n, sizeof *s->rect_alone);
     return s->link && s->in_at && s->in && s->in_last && s->in_t && s->out_at &&
            s->mine_at && s->out && s->out_last && s->part && s->then &&
-           s->rows && s->rows_alone;
+           s->rect && s->rect_alone;
 }
 
 static void free_slot(weft_slot *s)
@@ -111,8 +108,8 @@ static void free_slot(weft_slot *s)
     free(s->out_last);
     free(s->part);
     free(s->then);
-    free(s->rows);
-    free(s->rows_alone);
+    free(s->rect);
+    free(s->rect_alone);
 }
 
 static weft_status grow(weft_exchange *x)
@@ -131,8 +128,10 @@ static weft_status grow(weft_exchange *x)
 weft_status weft_exchange_declare(weft_exchange *x, const weft_slot_spec *spec,
                                   int *slot)
 {
+    const int me = x->cut.me;
     weft_slot s = {.spec = *spec,
                    .id = x->nslots,
+                   .mine = weft_cut_rect(&x->cut, &spec->cell, me),
                    .opened_at = -1,
                    .put_at = -1,
                    .got_at = -1,
@@ -146,11 +145,13 @@ weft_status weft_exchange_declare(weft_exchange *x, const weft_slot_spec *spec,
         return weft_fail(WEFT_ENOMEM, "out of memory for slots");
     }
     if (spec->reach == WEFT_REACH_BORDER)
-        link_neighbours(x, &s);
+        weft_border_link(x, &s);
     else
         link_all(x, &s);
-    for (int p = 0; p < x->cut.n; p++) s.rows[p] = weft_slot_rows(x, &s, p);
-    s.rows_alone[x->cut.me] = s.rows[x->cut.me];
+    for (int p = 0; p < x->cut.n; p++) {
+        s.rect[p] = weft_cut_rect(&x->cut, &spec->cell, p);
+        if (p == me) s.rect_alone[p] = s.rect[p];
+    }
     for (int k = 0; k < s.depth; k++) s.in_t[k] = -1;
     x->slot[x->nslots] = s;
     *slot = x->nslots++;
@@ -186,50 +187,66 @@ static void place_kept(const weft_exchange *x, weft_slot *s, room *r)
         s->in_at[i] = piece(r, s->link[i % s->nlinks].in);
     if (s->spec.reach == WEFT_REACH_ALL)
         for (int k = 0; k < s->mine_depth; k++)
-            s->mine_at[k] = piece(r, bytes_of(x, s, x->cut.me));
+            s->mine_at[k] = piece(r, weft_slot_bytes(x, s, x->cut.me));
     for (int i = 0; i < s->mine_depth * s->nlinks; i++)
         s->out_at[i] = s->spec.reach == WEFT_REACH_ALL
                            ? s->mine_at[i / s->nlinks]
                            : piece(r, s->link[i % s->nlinks].out);
 }
 
+/* The columns at my sides, and those that leave. */
+static void place_columns(const weft_exchange *x, weft_slot *s, room *r)
+{
+    for (int right = 0; right < 2; right++) {
+        size_t before = 0;
+        const size_t bytes = weft_border_side(x, s, right, &before);
+        char *at = piece(r, bytes);
+
+        s->side[right] = bytes && at ? at + before : NULL;
+    }
+    for (int l = 0; l < s->nlinks && !s->kept; l++)
+        if (s->link[l].right) s->out_at[l] = piece(r, s->link[l].out);
+}
+
 static size_t place_all(const weft_exchange *x, int from, char *base)
 {
     room r = {.base = base};
 
-    for (int i = from; i < x->nslots; i++)
+    for (int i = from; i < x->nslots; i++) {
         if (x->slot[i].kept) place_kept(x, &x->slot[i], &r);
+        if (x->slot[i].spec.reach == WEFT_REACH_BORDER)
+            place_columns(x, &x->slot[i], &r);
+    }
     return r.at;
 }
 
-/* Where patch p begins in a buffer of the whole image. */
-static char *whole_at(const weft_exchange *x, const weft_slot *s, int p)
+/* Where patch p's part lies in room for the whole image: one after the other.
+ */
+static char *whole_at(const weft_slot *s, int p)
 {
-    return s->base + (size_t)x->cut.first[p] * (size_t)s->spec.rows_per_unit *
-                         s->spec.row_bytes;
+    const weft_rect *r = &s->rect[p];
+    const size_t pixels = (size_t)r->row * (size_t)s->spec.cell.width +
+                          (size_t)r->rows * (size_t)r->column;
+
+    return s->base + pixels * (size_t)s->spec.n * s->spec.pixel_bytes;
 }
 
-/* Received in place: spare rows, or the peers' rows of the whole image. */
+/* Received in place: where borders are shown, or the peers' parts of the whole
+ * image. Columns that leave have their place already. */
 static void place_here(const weft_exchange *x, const weft_slot *s)
 {
-    const size_t row = s->spec.row_bytes;
-    char *end = s->base + bytes_of(x, s, x->cut.me);
+    const bool all = s->spec.reach == WEFT_REACH_ALL;
 
-    if (s->spec.reach == WEFT_REACH_ALL)
-        s->mine_at[0] = whole_at(x, s, x->cut.me);
+    if (all) s->mine_at[0] = whole_at(s, x->cut.me);
     for (int l = 0; l < s->nlinks; l++) {
-        const int peer = s->link[l].peer;
+        const weft_link *link = &s->link[l];
 
-        if (s->spec.reach == WEFT_REACH_ALL) {
-            s->in_at[l] = whole_at(x, s, peer);
+        s->in_at[l] =
+            all ? whole_at(s, link->peer) : weft_border_shown(s, link);
+        if (all)
             s->out_at[l] = s->mine_at[0];
-        } else if (peer < x->cut.me) {
-            s->in_at[l] = s->base - (size_t)s->spec.above * row;
-            s->out_at[l] = s->base;
-        } else {
-            s->in_at[l] = end;
-            s->out_at[l] = end - (size_t)s->spec.above * row;
-        }
+        else if (!link->right)
+            s->out_at[l] = weft_border_rows(s, link);
     }
 }
 
@@ -257,7 +274,7 @@ static weft_status make_mail(weft_exchange *x, const weft_slot *s, bool out,
             m->parcel[m->n++] = (weft_parcel){.peer = s->link[l].peer,
                                               .at = at[l],
                                               .bytes = bytes,
-                                              .unit = s->spec.row_bytes};
+                                              .unit = s->spec.pixel_bytes};
     }
     return x->via->prepare(x, m);
 }

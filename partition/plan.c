@@ -7,20 +7,30 @@
 
 /* ---- volume -------------------------------------------------------------- */
 
-static void add_border(weft_volume *v, const weft_want *want, size_t row,
-                       int edges)
+/* What patch p gets of its neighbours. */
+static void add_border(weft_volume *v, const weft_want *want,
+                       const weft_cell *cell, size_t pixel, const weft_cut *cut,
+                       int p)
 {
-    if (want->above) v->messages[want->class] += (uint64_t)edges;
-    if (want->below) v->messages[want->class] += (uint64_t)edges;
-    v->bytes[want->class] +=
-        (uint64_t)edges * row * (uint64_t)(want->above + want->below);
+    const weft_rect mine = weft_cut_rect(cut, cell, p);
+
+    for (int down = -1; down <= 1; down++)
+        for (int right = -1; right <= 1; right++) {
+            const weft_rect r =
+                weft_border_from(&mine, &want->border, down, right);
+            const int peer = weft_cut_neighbour(cut, p, down, right);
+
+            if (peer < 0 || peer == p || !weft_rect_pixels(&r)) continue;
+            v->messages[want->class]++;
+            v->bytes[want->class] += weft_rect_pixels(&r) * pixel;
+        }
 }
 
-static void add_all(weft_volume *v, const weft_want *want, size_t row, int rows,
+static void add_all(weft_volume *v, const weft_want *want, size_t bytes,
                     int parts)
 {
     v->messages[want->class] += (uint64_t)parts * (uint64_t)(parts - 1);
-    v->bytes[want->class] += (uint64_t)rows * row * (uint64_t)(parts - 1);
+    v->bytes[want->class] += (uint64_t)bytes * (uint64_t)(parts - 1);
 }
 
 weft_volume weft_plan_graph_volume(const weft_graph *g, int n,
@@ -32,14 +42,16 @@ weft_volume weft_plan_graph_volume(const weft_graph *g, int n,
         for (int k = 0; k < g->node[i].nwants; k++) {
             const weft_want *want = &g->node[i].want[k];
             const weft_value *x = weft_graph_at(g, want->val);
-            const size_t row =
-                (size_t)n * (size_t)x->w * (size_t)x->c * sizeof(float);
+            const weft_cell cell = {x->rows_per_unit, x->strip, x->w};
+            const size_t pixel = (size_t)n * (size_t)x->c * sizeof(float);
+            const size_t rows =
+                (size_t)x->rows_per_unit * (size_t)weft_cut_total(cut);
 
-            if (want->reach == WEFT_REACH_BORDER)
-                add_border(&v, want, row, cut->n - 1);
-            else
-                add_all(&v, want, row, x->rows_per_unit * cut->first[cut->n],
-                        cut->n);
+            if (want->reach == WEFT_REACH_ALL)
+                add_all(&v, want, rows * (size_t)x->w * pixel, cut->n);
+            for (int p = 0; p < cut->n; p++)
+                if (want->reach == WEFT_REACH_BORDER)
+                    add_border(&v, want, &cell, pixel, cut, p);
         }
     return v;
 }

@@ -348,7 +348,8 @@ float *golden_run(const golden *g, const weft_device *dev, int patches,
         weft_exchange_release(&solo);
     } else {
         weft_team team;
-        weft_team_init(&team, patches, first, WEFT_IN_STEP);
+        weft_team_init(&team, &(weft_cut){.n = patches, .first = first},
+                       WEFT_IN_STEP);
         weft_team_run(&team, one_patch, &j);
         weft_team_release(&team);
     }

@@ -118,7 +118,7 @@ static void ask_all(rig *r, int k, const weft_view *v)
     for (int p = 0; p < v->n; p++) {
         const bool gone = absent && p != me;
 
-        expect(r, v->rows[p] == (gone ? 0 : rows_of(r, p)));
+        expect(r, v->rect[p].rows == (gone ? 0 : rows_of(r, p)));
         if (gone) continue;
         ask(r, (const void *)v->part[p], p == me ? r->t : r->t - age, p, 0,
             rows_of(r, p));
@@ -136,14 +136,15 @@ static void declare(rig *r)
     for (int k = 0; k < SLOTS; k++) {
         const bool all = kind[k].reach == WEFT_REACH_ALL;
         const int rows = all ? PER_UNIT * WEFT_STAMP_ROWS : mine + 2 * SPARE;
-        const weft_slot_spec spec = {.reach = kind[k].reach,
-                                     .class = all ? WEFT_KV : WEFT_BORDER,
-                                     .rows_per_unit = PER_UNIT,
-                                     .above = kind[k].above,
-                                     .below = kind[k].below,
-                                     .row_bytes = LEN * sizeof(float),
-                                     .layer = "stamps",
-                                     .old = kind[k].old};
+        const weft_slot_spec spec = {
+            .reach = kind[k].reach,
+            .class = all ? WEFT_KV : WEFT_BORDER,
+            .cell = {PER_UNIT, LEN, LEN},
+            .border = {.above = kind[k].above, .below = kind[k].below},
+            .n = 1,
+            .pixel_bytes = sizeof(float),
+            .layer = "stamps",
+            .old = kind[k].old};
 
         r->memory[k] = calloc((size_t)(rows * LEN), sizeof(float));
         expect(r, weft_exchange_declare(r->x, &spec, &r->slot[k]) == WEFT_OK);

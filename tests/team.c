@@ -123,18 +123,18 @@ static const weft_transport transport = {.name = "team",
                                          .arrived = arrived,
                                          .forget = forget};
 
-void weft_team_init(weft_team *team, int n, const int *first,
-                    weft_schedule sched)
+void weft_team_init(weft_team *team, const weft_cut *cut, weft_schedule sched)
 {
-    WEFT_MUST(n <= WEFT_TEAM_MOST);
+    WEFT_MUST(cut->n <= WEFT_TEAM_MOST);
     memset(team, 0, sizeof *team);
     pthread_mutex_init(&team->lock, NULL);
     pthread_cond_init(&team->moved, NULL);
-    team->n = n;
-    for (int p = 0; p < n; p++) {
-        const weft_cut cut = {.n = n, .me = p, .first = first};
+    team->n = cut->n;
+    for (int p = 0; p < cut->n; p++) {
+        weft_cut mine = *cut;
 
-        WEFT_MUST(weft_exchange_init(&team->member[p].base, &transport, &cut,
+        mine.me = p;
+        WEFT_MUST(weft_exchange_init(&team->member[p].base, &transport, &mine,
                                      sched) == WEFT_OK);
         team->member[p].team = team;
     }

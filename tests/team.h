@@ -28,9 +28,8 @@ struct weft_team {
     weft_member member[WEFT_TEAM_MOST];
 };
 
-/* `first` [n + 1] is borrowed. */
-void weft_team_init(weft_team *team, int n, const int *first,
-                    weft_schedule sched);
+/* A patch of the cut for each; what the cut borrows is borrowed. */
+void weft_team_init(weft_team *team, const weft_cut *cut, weft_schedule sched);
 void weft_team_release(weft_team *team);
 
 /* Run fn(arg, patch, exchange) on a thread for each patch; returns when all

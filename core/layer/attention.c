@@ -37,22 +37,23 @@ static void project(const weft_graph *g, const weft_run *run,
     run->dev->conv(&a, run->pool);
 }
 
-/* Where each strip of each row and sample of the image has its keys and values.
- * The table lies in a value of two floats each: a pointer. Returns the rows. */
-static int find_strips(const weft_view *all, const weft_value *kv, int n,
-                       const float **table)
+/* Where each strip of each row and sample of the image has its keys and values:
+ * table[rows][n][strips]. It lies in a value of two floats each, a pointer. */
+static void find_strips(const weft_view *all, const weft_value *kv, int n,
+                        const float **table)
 {
-    int rows = 0;
+    const int strips = (kv->w - 1) / kv->strip + 1;
 
     for (int p = 0; p < all->n; p++) {
-        const float *line = (const void *)all->part[p];
+        const weft_rect *r = &all->rect[p];
+        const size_t line = (size_t)r->columns * (size_t)kv->c;
+        const float *from = (const void *)all->part[p];
+        const float **to = table + r->row * n * strips + r->column / kv->strip;
 
-        for (int y = 0; y < all->rows[p] * n; y++, line += kv->w * kv->c)
-            for (int x = 0; x < kv->w; x += kv->strip)
-                *table++ = line + (size_t)x * (size_t)kv->c;
-        rows += all->rows[p];
+        for (int y = 0; y < r->rows * n; y++, from += line, to += strips)
+            for (int x = 0; x < r->columns; x += kv->strip)
+                to[x / kv->strip] = from + (size_t)x * (size_t)kv->c;
     }
-    return rows;
 }
 
 static void look(const weft_graph *g, const weft_node *d, const weft_run *run,
@@ -67,7 +68,7 @@ static void look(const weft_graph *g, const weft_node *d, const weft_run *run,
         .heads = d->u.attend.heads / d->u.attend.halves,
         .dim = d->u.attend.dim,
         .rows = weft_run_rows(g, run, d->in[IN]),
-        .key_rows = find_strips(all, kv, run->layout->n, table),
+        .key_rows = kv->rows_per_unit * run->layout->total_units,
         .key_w = kv->w,
         .strip = kv->strip,
         .scale = (float)(1 / sqrt(d->u.attend.dim)),
@@ -76,6 +77,7 @@ static void look(const weft_graph *g, const weft_node *d, const weft_run *run,
         .out = q,
     };
 
+    find_strips(all, kv, a.n, table);
     run->dev->attend(&a, run->pool);
 }
 
@@ -111,16 +113,16 @@ static weft_status forward(const weft_graph *g, int node, weft_run *run)
 }
 
 static size_t scratch(const weft_graph *g, int node, const weft_device *dev,
-                      int n)
+                      const weft_layout *l)
 {
     const weft_node *d = &g->node[node];
-    const int w = weft_graph_at(g, d->in[IN])->w;
+    const int w = weft_layout_columns(l, weft_graph_at(g, d->in[IN]));
     const weft_conv *v[] = {&d->u.attend.kv, &d->u.attend.q, &d->u.attend.out};
     size_t most = dev->attend_scratch(w, d->u.attend.heads / d->u.attend.halves,
                                       d->u.attend.dim);
 
     for (int i = 0; i < 3; i++) {
-        const size_t bytes = dev->conv_scratch(v[i], n, w);
+        const size_t bytes = dev->conv_scratch(v[i], l->n, w);
         if (bytes > most) most = bytes;
     }
     return most;

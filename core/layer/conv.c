@@ -36,17 +36,24 @@ static int ceil_div(int a, int b) { return (a + b - 1) / b; }
 
 /* Output row y reads rows y * stride - pad_top .. + kh - 1 of the input after
  * upsampling. How far the first output row reaches above row 0, and the last
- * below the last, in rows of the input as it is stored. */
-static int reach_above(const weft_conv *v)
+ * below the last, in rows of the input as it is stored. Columns likewise. */
+static int reach_before(const weft_conv *v, int pad)
 {
-    return ceil_div(v->pad_top, v->up);
+    return ceil_div(pad, v->up);
 }
 
-static int reach_below(const weft_conv *v)
+static int reach_behind(const weft_conv *v, int kernel, int pad)
 {
-    const int rows = v->kh - v->stride - v->pad_top;
+    const int more = kernel - v->stride - pad;
 
-    return rows > 0 ? ceil_div(rows, v->up) : 0;
+    return more > 0 ? ceil_div(more, v->up) : 0;
+}
+
+static weft_border reach_of(const weft_conv *v)
+{
+    return (weft_border){
+        reach_before(v, v->pad_top), reach_behind(v, v->kh, v->pad_top),
+        reach_before(v, v->pad_left), reach_behind(v, v->kw, v->pad_left)};
 }
 
 /* Output rows whose inputs are all here after put(), in whole tiles: those that
@@ -84,10 +91,14 @@ static void compute(const weft_run *run, weft_conv_args a, int from, int to)
     if (from < to) run->dev->conv(&a, run->pool);
 }
 
+/* Every row reaches the neighbours at its ends, if there are any. */
 static span rows_inside(const weft_graph *g, const weft_node *d,
                         const weft_run *run)
 {
     const bool asks = d->nwants > 0;
+
+    if (asks && weft_exchange_awaits_columns(run->x, run->slot))
+        return (span){0, 0};
 
     return inside(&d->u.conv, weft_run_rows(g, run, d->in[IN]),
                   weft_run_rows(g, run, d->out),
@@ -103,6 +114,16 @@ static bool all_ready(const weft_node *d, const weft_run *run)
     for (int i = 0; i < d->nwants && ready; i++)
         ready = weft_exchange_ready(run->x, run->slot + i);
     return ready;
+}
+
+/* The neighbours' columns beside input i. */
+static void show_columns(const weft_border *b, const weft_view *seen, int i,
+                         weft_conv_args *a)
+{
+    a->beside[0] = b->left;
+    a->beside[1] = b->right;
+    a->side[i][0] = (const void *)seen->side[0];
+    a->side[i][1] = (const void *)seen->side[1];
 }
 
 static weft_status forward(const weft_graph *g, int node, weft_run *run)
@@ -123,19 +144,22 @@ static weft_status forward(const weft_graph *g, int node, weft_run *run)
     if (all_ready(d, run) || !worthwhile(a.conv, in, a.n, a.wout))
         in = (span){0, 0};
     compute(run, a, in.from, in.to);
-    for (int i = 0; i < d->nwants; i++)
+    for (int i = 0; i < d->nwants; i++) {
         WEFT_TRY(weft_exchange_get(run->x, run->slot + i, &seen));
+        show_columns(&d->want[i].border, &seen, i, &a);
+    }
     compute(run, a, 0, in.from);
     compute(run, a, in.to, weft_run_rows(g, run, d->out));
     return WEFT_OK;
 }
 
 static size_t scratch(const weft_graph *g, int node, const weft_device *dev,
-                      int n)
+                      const weft_layout *l)
 {
     const weft_node *d = &g->node[node];
+    const int w = weft_layout_columns(l, weft_graph_at(g, d->in[IN]));
 
-    return dev->conv_scratch(&d->u.conv, n, weft_graph_at(g, d->in[IN])->w);
+    return dev->conv_scratch(&d->u.conv, l->n, w);
 }
 
 static double flops(const weft_graph *g, int node, int n, int units,
@@ -230,12 +254,12 @@ static bool adds_fit(weft_graph *g, const char *name, const weft_value *out,
 static void want_border(weft_graph *g, weft_node *d, const weft_conv *v,
                         weft_val in)
 {
-    const int above = reach_above(v), below = reach_below(v);
+    const weft_border b = reach_of(v);
 
-    if (in == WEFT_NONE || (above == 0 && below == 0)) return;
-    weft_graph_spare(g, in, above, below);
-    d->want[d->nwants++] =
-        (weft_want){WEFT_REACH_BORDER, WEFT_BORDER, in, above, below};
+    if (in == WEFT_NONE || (!b.above && !b.below && !b.left && !b.right))
+        return;
+    weft_graph_spare(g, in, b.above, b.below);
+    d->want[d->nwants++] = (weft_want){WEFT_REACH_BORDER, WEFT_BORDER, in, b};
 }
 
 /* A node of convolution `v` from `in` to `out`. */

@@ -43,9 +43,9 @@ typedef struct normal {
  * cell is. */
 typedef struct cells {
     const char *const *part;
-    const int *rows; /* of each part */
-    int parts;
-    size_t n, groups, strips;
+    const weft_rect *rect; /* units and strips of each part */
+    int parts, across;     /* across: side by side */
+    size_t n, groups;
     weft_cell cell;
     int size; /* channels of a group */
 } cells;
@@ -71,26 +71,42 @@ static void join(const double *record, size_t groups, double count,
     }
 }
 
-/* found[n][groups], over all cells in image order; returns the elements. */
+/* Row y of part p joins found[n][groups]; returns its elements. */
+static double over_row(const cells *c, int p, int y, const double *mean,
+                       double *found)
+{
+    const int strips = c->rect[p].columns, first = c->rect[p].column;
+    const size_t row = c->n * (size_t)strips * c->groups * 2;
+    const double *record = (const double *)(const void *)c->part[p];
+    double total = 0;
+
+    record += (size_t)y * row;
+    for (size_t s = 0; s < c->n * c->groups; s += c->groups)
+        for (int x = 0; x < strips; x++, record += 2 * c->groups) {
+            const double count = count_at(c, first + x);
+
+            join(record, c->groups, count, mean ? mean + s : NULL, found + s);
+            if (s == 0) total += count;
+        }
+    return total;
+}
+
+/* found[n][groups], over all cells in image order; returns the elements. A part
+ * that is absent has no rows. */
 static double over_cells(const cells *c, const double *mean, double *found)
 {
     double total = 0;
 
     memset(found, 0, c->n * c->groups * sizeof *found);
-    for (int p = 0; p < c->parts; p++) {
-        const double *record = (const void *)c->part[p];
-
-        for (int y = 0; y < c->rows[p]; y++)
-            for (size_t i = 0; i < c->n * c->strips; i++) {
-                const size_t s = i / c->strips * c->groups;
-                const double count = count_at(c, (int)(i % c->strips));
-
-                join(record, c->groups, count, mean ? mean + s : NULL,
-                     found + s);
-                record += 2 * c->groups;
-                if (s == 0) total += count;
-            }
-    }
+    for (int line = 0; line < c->parts; line += c->across)
+        for (int y = 0, here = 1; here; y++) {
+            here = 0;
+            for (int p = line; p < line + c->across; p++)
+                if (y < c->rect[p].rows) {
+                    total += over_row(c, p, y, mean, found);
+                    here = 1;
+                }
+        }
     return total;
 }
 
@@ -123,8 +139,8 @@ static void combine_corrected(cells c, const weft_view *v, double *found)
 
     c.part = v->then;
     combine(&c, found);
-    c.parts = 1;
-    c.rows += v->me;
+    c.parts = c.across = 1;
+    c.rect += v->me;
     c.part = &v->then[v->me];
     combine(&c, mine_then);
     c.part = &v->part[v->me];
@@ -196,11 +212,11 @@ static cells cells_of(const weft_graph *g, const weft_node *d, int n,
     const weft_value *in = weft_graph_at(g, d->in[IN]);
 
     return (cells){.part = all->part,
-                   .rows = all->rows,
+                   .rect = all->rect,
                    .parts = all->n,
+                   .across = all->across,
                    .n = (size_t)n,
                    .groups = (size_t)d->u.norm.groups,
-                   .strips = (size_t)weft_graph_at(g, d->temp[MOMENTS])->w,
                    .cell = {in->rows_per_unit, in->strip, in->w},
                    .size = weft_graph_at(g, d->out)->c / d->u.norm.groups};
 }

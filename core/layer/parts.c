@@ -106,5 +106,5 @@ weft_conv_args weft_conv_setup(const weft_graph *g, const weft_run *run,
 
 void weft_node_wants_all(weft_node *d, weft_class class, weft_val whole)
 {
-    d->want[d->nwants++] = (weft_want){WEFT_REACH_ALL, class, whole, 0, 0};
+    d->want[d->nwants++] = (weft_want){WEFT_REACH_ALL, class, whole, {0}};
 }

@@ -239,10 +239,10 @@ weft_status weft_graph_declare(const weft_graph *g, int n, weft_exchange *x)
             const weft_slot_spec spec = {
                 .reach = want->reach,
                 .class = want->class,
-                .rows_per_unit = v->rows_per_unit,
-                .above = want->above,
-                .below = want->below,
-                .row_bytes = (size_t)n * v->w * v->c * sizeof(float),
+                .cell = {v->rows_per_unit, v->strip, v->w},
+                .border = want->border,
+                .n = n,
+                .pixel_bytes = (size_t)v->c * sizeof(float),
                 .layer = g->node[i].name,
                 .old = want->class == WEFT_MOMENTS ? x->sched.moments
                                                    : WEFT_OLD_SHOWN,

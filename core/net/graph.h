@@ -60,30 +60,31 @@ typedef struct weft_weight {
 typedef struct weft_graph weft_graph;
 typedef struct weft_node weft_node;
 typedef struct weft_run weft_run;
+typedef struct weft_layout weft_layout;
 
 /* A layer: one of the five seams. What it exchanges is data (weft_want), set
  * by its builder; what it computes is code:
  *   forward  the layer itself, on my rows
- *   scratch  bytes that each worker needs (NULL: none)
+ *   scratch  bytes that each worker needs in a layout (NULL: none)
  *   flops    of n samples on `units` out of `total_units` (NULL: not counted)
  */
 typedef struct weft_layer_ops {
     const char *kind; /* class in reports: "conv3x3", "linear", ... */
     weft_status (*forward)(const weft_graph *g, int node, weft_run *run);
     size_t (*scratch)(const weft_graph *g, int node, const weft_device *dev,
-                      int n);
+                      const weft_layout *l);
     double (*flops)(const weft_graph *g, int node, int n, int units,
                     int total_units);
 } weft_layer_ops;
 
-/* One slot that a node wants: rows of value `val` (rows of n * w * c floats).
- * BORDER: `above` and `below` spare rows of an activation, at most the value's;
- * ALL: a `whole` value, of which each patch has written its own rows. */
+/* One slot that a node wants, of value `val`. BORDER: rows, at most the value's
+ * spare ones, and columns around an activation; ALL: a `whole` value, of which
+ * each patch has written its own part. */
 typedef struct weft_want {
     weft_reach reach;
     weft_class class;
     weft_val val;
-    int above, below;
+    weft_border border;
 } weft_want;
 
 enum {
@@ -174,7 +175,7 @@ char *weft_graph_name(const weft_graph *g, const char *name,
 
 /* Memory of one evaluation of `n` samples on one patch: offsets in bytes into
  * one block. Values that are never alive together share memory. */
-typedef struct weft_layout {
+struct weft_layout {
     int n;
     int units, total_units;   /* of rows: mine, the image's */
     int strip_from, strip_to; /* of columns: mine */
@@ -185,7 +186,7 @@ typedef struct weft_layout {
     size_t weight_bytes;      /* packed */
     size_t max_rows_held;  /* of any value that is not `whole`, in rows ... */
     size_t max_rows_image; /* ... and the rows that it has in the image */
-} weft_layout;
+};
 
 /* For patch cut->me; the cut is not needed afterwards. */
 weft_status weft_layout_make(const weft_graph *g, const weft_device *dev, int n,

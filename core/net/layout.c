@@ -269,7 +269,7 @@ weft_status weft_layout_make(const weft_graph *g, const weft_device *dev, int n,
     if (st == WEFT_OK) st = place_weights(g, dev, &made);
     for (int i = 0; i < g->nnodes && st == WEFT_OK; i++) {
         const weft_layer_ops *ops = g->node[i].ops;
-        const size_t bytes = ops->scratch ? ops->scratch(g, i, dev, n) : 0;
+        const size_t bytes = ops->scratch ? ops->scratch(g, i, dev, &made) : 0;
 
         if (bytes > made.scratch) made.scratch = bytes;
     }

@@ -31,7 +31,7 @@ static int ask(int n, weft_schedule sched, weft_stamps how,
 
     weft_stamps_cut(n, first);
     wrong = 0;
-    weft_team_init(team, n, first, sched);
+    weft_team_init(team, &(weft_cut){.n = n, .first = first}, sched);
     for (int p = 0; p < n && how_wrong; p++)
         weft_wrong_wrap(&team->member[p].base, how_wrong);
     weft_team_run(team, live, &how);
@@ -107,10 +107,10 @@ static void what_cannot_work_is_refused(void **state)
     const weft_cut cut = {.n = 2, .me = 0, .first = first};
     const weft_slot_spec deep = {.reach = WEFT_REACH_BORDER,
                                  .class = WEFT_BORDER,
-                                 .rows_per_unit = 1,
-                                 .above = 2,
-                                 .below = 2,
-                                 .row_bytes = 4,
+                                 .cell = {1, 1, 1},
+                                 .border = {.above = 2, .below = 2},
+                                 .n = 1,
+                                 .pixel_bytes = 4,
                                  .layer = "down.0"};
     weft_exchange x;
     int slot;

@@ -115,7 +115,6 @@ typedef struct loom {
     const weft_graph *g;
     const weft_device *dev;
     int threads, total; /* of a patch; units of the image */
-    const int *first;   /* units of each patch */
     const float *time, *label;
     char *weights; /* packed */
     float *image;  /* [rows][n][w][c] of the output, or the vector */
@@ -151,31 +150,47 @@ static void pack_weight(const loom *l, const weft_weight *w, char *to)
     for (int i = 0; i < w->nsrc; i++) free(data[i]);
 }
 
-/* Input rows of my patch out of the image called `name`. */
+/* What my patch holds of a value, and where in the image, [rows][n][w][c], line
+ * y of it begins: a row of one sample. */
+static weft_rect rect_of(const weft_run *run, const weft_value *v)
+{
+    const weft_cell cell = {v->rows_per_unit, v->strip, v->w};
+
+    if (!v->rows_per_unit) return (weft_rect){.rows = 1, .columns = v->w};
+    return weft_cut_rect(&run->x->cut, &cell, run->x->cut.me);
+}
+
+static size_t line_at(const weft_rect *r, const weft_value *v, int y)
+{
+    return ((size_t)(r->row * N + y) * (size_t)v->w + (size_t)r->column) *
+           (size_t)v->c;
+}
+
+/* The input of my patch out of the image called `name`. */
 static void fill_input(const loom *l, weft_run *run, const char *name)
 {
     const weft_value *v = weft_graph_at(l->g, l->g->input);
-    const size_t row = (size_t)(N * v->w * v->c);
-    const size_t first =
-        (size_t)(run->x->cut.first[run->x->cut.me] * v->rows_per_unit);
+    const weft_rect r = rect_of(run, v);
+    const size_t line = (size_t)(r.columns * v->c);
 
-    fill_from(name, weft_run_value(run, l->g->input), first * row,
-              (size_t)weft_run_rows(l->g, run, l->g->input) * row, 1);
+    for (int y = 0; y < r.rows * N; y++)
+        fill_from(name, weft_run_value(run, l->g->input) + (size_t)y * line,
+                  line_at(&r, v, y), line, 1);
 }
 
-/* My rows of it; a vector, which everyone has, is taken from the last patch. */
+/* Mine of it; a vector, which everyone has, is taken from the last patch. */
 static void take_output(const loom *l, const weft_run *run)
 {
     const weft_value *v = weft_graph_at(l->g, l->g->output);
     const bool last = run->x->cut.me == run->x->cut.n - 1;
-    const size_t row = (size_t)(N * v->w * v->c);
-    const size_t first =
-        (size_t)(run->x->cut.first[run->x->cut.me] * v->rows_per_unit);
+    const weft_rect r = rect_of(run, v);
+    const size_t line = (size_t)(r.columns * v->c);
 
     if (!v->rows_per_unit && !last) return;
-    memcpy(l->image + first * row, weft_run_value(run, l->g->output),
-           (size_t)weft_run_rows(l->g, run, l->g->output) * row *
-               sizeof *l->image);
+    for (int y = 0; y < r.rows * N; y++)
+        memcpy(l->image + line_at(&r, v, y),
+               weft_run_value(run, l->g->output) + (size_t)y * line,
+               line * sizeof *l->image);
 }
 
 static weft_status evaluate(const loom *l, weft_run *run)
@@ -235,19 +250,18 @@ static void load_weights(loom *l)
     weft_layout_release(&layout);
 }
 
-/* The output image for `patches` patches of `threads` threads; owned. */
-static float *weave(loom *l, int patches, const int *first, int threads)
+/* The output image of a cut with `threads` threads a patch; owned. */
+static float *weave(loom *l, const weft_cut *cut, int threads)
 {
     static weft_team team;
     const weft_value *out = weft_graph_at(l->g, l->g->output);
     const int rows = out->rows_per_unit ? out->rows_per_unit * l->total : 1;
 
     l->threads = threads;
-    l->first = first;
     l->failed = 0;
     l->image = calloc((size_t)(rows * N * out->w * out->c), sizeof(float));
     assert_non_null(l->image);
-    weft_team_init(&team, patches, first, WEFT_IN_STEP);
+    weft_team_init(&team, cut, WEFT_IN_STEP);
     weft_team_run(&team, weave_patch, l);
     weft_team_release(&team);
     assert_int_equal(l->failed, 0);
@@ -259,50 +273,71 @@ static float *weave(loom *l, int patches, const int *first, int threads)
 static const float times[N] = {999, 20.5f}, labels[N] = {3, 0};
 static const char *const device_name[] = {"reference", "lean", "fast"};
 
+/* `stride`: the total of the net; of the nets of the answers, at `w` columns,
+ * and of others `wide` enough for cuts along the columns. */
 typedef struct net {
     const char *name;
     weft_val (*build)(weft_graph *g);
-    int strip, w, c;
+    int stride, w, wide, c;
 } net;
 
 static const net nets[] = {
-    {"convolutions", convolutions, 4, W, C},
-    {"norms", norms, 4, W, C},
-    {"attention", attention, 4, W, C},
-    {"resampling", resampling, 4, W, C},
-    {"vectors", vectors, 4, W, C},
-    {"wide", wide, 16, 64, 3},
-    {"deep", deep, 8, 28, 20},
+    {"convolutions", convolutions, 2, W, 44, C},
+    {"norms", norms, 2, W, 20, C},
+    {"attention", attention, 1, W, 13, C},
+    {"resampling", resampling, 2, W, 36, C},
+    {"vectors", vectors, 1, W, 12, C},
+    {"wide", wide, 2, 64, 60, 3},
+    {"deep", deep, 4, 28, 56, 20},
 };
 
-static void net_init(const net *n, weft_graph *g, int unit)
+/* Strips that no tile of minimal filtering spans. */
+static void net_init(const net *n, weft_graph *g, int unit, int w)
 {
-    weft_graph_init(g, (weft_cell){unit, n->strip, n->w}, n->c);
+    weft_graph_init(g, (weft_cell){unit, 4 * n->stride, w}, n->c);
     assert_int_equal(weft_graph_finish(g, n->build(g)), WEFT_OK);
 }
 
-static const int cuts[][6] = {
-    {1, 0, 5},
-    {2, 0, 2, 5},
-    {3, 0, 1, 4, 5},
-    {4, 0, 1, 2, 3, 5},
-};
+static const int rows[][6] = {
+    {0, 5}, {0, 2, 5}, {0, 1, 4, 5}, {0, 1, 2, 3, 5}, {0, 1, 2, 3, 4, 5}};
 
 /* Every cut gives the bytes of one patch; returns that patch's image. */
 static float *check_cuts(loom *l, size_t floats)
 {
-    static const int all_five[] = {0, 1, 2, 3, 4, 5};
-    float *one = weave(l, 1, &cuts[0][1], 1), *many;
+    const weft_cut whole = {.n = 1, .first = rows[0]};
+    float *one = weave(l, &whole, 1);
 
-    for (int i = 0; i < 8; i++) {
-        many = weave(l, cuts[i / 2][0], &cuts[i / 2][1], 1 + i % 2);
+    for (int i = 0; i < 9; i++) {
+        const weft_cut cut = {.n = i / 2 + 1, .first = rows[i / 2]};
+        float *many = weave(l, &cut, 1 + i % 2);
+
         assert_memory_equal(one, many, floats * sizeof *one);
         free(many);
     }
-    many = weave(l, 5, all_five, 1);
-    assert_memory_equal(one, many, floats * sizeof *one);
-    free(many);
     return one;
+}
+
+/* 1 x 2, 2 x 2, 3 x 2, 1 x 3, 2 x 3 and 5 x 3 patches, where strips allow. */
+static void check_columns(loom *l, const float *one, size_t floats)
+{
+    const weft_cell *cell = &l->g->cell;
+    const int strips = (cell->width - 1) / cell->columns + 1;
+    const int two[] = {0, strips / 2, strips}, three[] = {0, 1, 2, strips};
+
+    for (int i = 0; i < 6; i++) {
+        static const int lines[] = {1, 2, 3, 1, 2, 5};
+        const int across = i < 3 ? 2 : 3;
+        const weft_cut cut = {.n = lines[i] * across,
+                              .first = rows[lines[i] - 1],
+                              .across = across,
+                              .strip = across == 2 ? two : three};
+        float *many;
+
+        if (strips < across) continue;
+        many = weave(l, &cut, 1 + i % 2);
+        assert_memory_equal(one, many, floats * sizeof *one);
+        free(many);
+    }
 }
 
 static bool find_answer(const char *name, answer *a)
@@ -318,13 +353,25 @@ static bool find_answer(const char *name, answer *a)
     return found;
 }
 
-static void check_net(const net *n, const weft_device *dev)
+static void check_answer(const net *n, const float *got, size_t floats)
+{
+    answer a;
+    double d;
+
+    if (!find_answer(n->name, &a)) return;
+    d = answer_distance(&a, got);
+    assert_int_equal(a.count, floats);
+    if (!(d < 3e-6)) print_message("%s: %g\n", n->name, d);
+    assert_true(d < 3e-6);
+    free(a.value);
+}
+
+static void check_net(const net *n, const weft_device *dev, int w)
 {
     weft_graph g;
-    answer a;
     float *got;
 
-    net_init(n, &g, UNIT);
+    net_init(n, &g, UNIT, w);
     loom l = {.g = &g,
               .dev = dev,
               .total = ROWS / UNIT,
@@ -335,13 +382,12 @@ static void check_net(const net *n, const weft_device *dev)
         (size_t)((out->rows_per_unit ? out->rows_per_unit * l.total : 1) * N *
                  out->w * out->c);
     load_weights(&l);
-    got = check_cuts(&l, floats);
-    if (find_answer(n->name, &a)) {
-        const double d = answer_distance(&a, got);
-        assert_int_equal(a.count, floats);
-        if (!(d < 3e-6)) print_message("%s %s: %g\n", dev->name, n->name, d);
-        assert_true(d < 3e-6);
-        free(a.value);
+    if (w == n->w) {
+        got = check_cuts(&l, floats);
+        check_answer(n, got, floats);
+    } else {
+        got = weave(&l, &(weft_cut){.n = 1, .first = rows[0]}, 1);
+        check_columns(&l, got, floats);
     }
     for (size_t i = 0; i < floats; i++) assert_true(isfinite(got[i]));
     free(got);
@@ -356,8 +402,10 @@ static void torch_and_any_cut(void **state)
         const weft_device *dev;
 
         assert_int_equal(weft_device_find(device_name[d], NULL, &dev), WEFT_OK);
-        for (size_t i = 0; i < sizeof nets / sizeof *nets; i++)
-            check_net(&nets[i], dev);
+        for (size_t i = 0; i < sizeof nets / sizeof *nets; i++) {
+            check_net(&nets[i], dev, nets[i].w);
+            check_net(&nets[i], dev, nets[i].wide);
+        }
     }
 }
 
@@ -372,7 +420,7 @@ static float *run_vector(weft_graph *g, weft_val v, const float *t)
     assert_int_equal(weft_graph_finish(g, v), WEFT_OK);
     assert_int_equal(weft_device_find("reference", NULL, &l.dev), WEFT_OK);
     load_weights(&l);
-    got = weave(&l, 1, one, 1);
+    got = weave(&l, &(weft_cut){.n = 1, .first = one}, 1);
     free(l.weights);
     return got;
 }
