@@ -124,6 +124,7 @@ typedef struct weft_transport weft_transport;
 /* First member of every exchange. */
 struct weft_exchange {
     const weft_transport *via; /* core/mail.h */
+    const char *name; /* of the lane, for messages; borrowed, may be NULL */
     weft_cut cut;
     weft_schedule sched;
     int t;   /* evaluation now under way; -1 before the first */

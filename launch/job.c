@@ -155,6 +155,9 @@ static weft_status open_lanes(weft_job *j, int i)
         WEFT_TRY(weft_exchange_mpi_create(j->patches, &j->cut, planned->sched,
                                           &net->lane[k]));
         net->lanes = k + 1;
+        snprintf(net->name[k], sizeof net->name[k], "%s, lane %d",
+                 planned->role, k);
+        net->lane[k]->name = net->name[k];
         WEFT_TRY(
             weft_graph_declare(&net->file->graph, planned->n, net->lane[k]));
         WEFT_TRY(weft_graph_bind(&net->file->graph, &net->layout, j->block,

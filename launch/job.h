@@ -22,6 +22,7 @@ typedef struct weft_job_net {
     const weft_netfile *file;
     weft_layout layout;
     weft_exchange *lane[WEFT_LANES];
+    char name[WEFT_LANES][32]; /* of the lanes, for messages */
     int lanes;
     weft_window *weights;
     double *seconds; /* [nodes], time by layer; or NULL */

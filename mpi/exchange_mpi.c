@@ -25,9 +25,11 @@ typedef struct exchange_mpi {
 /* Collective: every patch prepares the same mails in the same order. */
 static weft_status open_class(exchange_mpi *m, weft_class class)
 {
+    MPI_Request r;
+
     if (m->comm[class] != MPI_COMM_NULL) return WEFT_OK;
-    WEFT_TRY(weft_mpi_check(MPI_Comm_dup(m->patches->mpi, &m->comm[class]),
-                            "MPI_Comm_dup"));
+    WEFT_TRY(weft_watch_all(MPI_Comm_idup(m->patches->mpi, &m->comm[class], &r),
+                            &r, m->patches, "MPI_Comm_idup"));
     return weft_mpi_check(
         MPI_Comm_set_errhandler(m->comm[class], MPI_ERRORS_RETURN),
         "MPI_Comm_set_errhandler");
@@ -128,11 +130,19 @@ static weft_status start(weft_exchange *x, weft_mail *mail)
  * returns at once. */
 static weft_status wait(weft_exchange *x, weft_mail *mail, int i)
 {
+    exchange_mpi *m = (exchange_mpi *)x;
     requests *q = mail->via;
+    const weft_awaited a = {.comm = m->patches,
+                            .peer = mail->parcel[i].peer,
+                            .out = mail->out,
+                            .what = mail->layer,
+                            .class = weft_class_name[mail->class],
+                            .lane = x->name ? x->name : "",
+                            .evaluation = x->t,
+                            .slot = mail->tag};
 
-    if (i == q->n - 1) leave((exchange_mpi *)x, q);
-    return weft_mpi_check(MPI_Wait(&q->request[i], MPI_STATUS_IGNORE),
-                          mail->layer);
+    if (i == q->n - 1) leave(m, q);
+    return weft_watch_wait(&q->request[i], &a);
 }
 
 static bool arrived(weft_exchange *x, weft_mail *mail, int i)
