@@ -23,6 +23,7 @@ static const char help[] =
     "\n"
     "KEY is a dotted path into the config and VALUE is YAML:\n"
     "  sample.steps=20    sample.seeds=0-7    sample.nodes=[999,500,1]\n"
+    "docs/config.md has every key.\n"
     "\n"
     "exit codes: 0 done, 1 failed, 2 usage, config or input not right\n";
 
