@@ -77,7 +77,7 @@ typedef struct weft_solver_ops {
     weft_status (*invert)(weft_solver *s, int from, int to, float *x);
     /* For solvers made of solvers; NULL: nothing more to do. */
     weft_status (*bind)(weft_solver *s);
-    weft_status (*start)(weft_solver *s, const float *x); /* x: the start */
+    weft_status (*start)(weft_solver *s, float *x); /* x: the start */
     void (*destroy)(weft_solver *s); /* instead of freeing it */
 } weft_solver_ops;
 

@@ -41,6 +41,7 @@ typedef struct toy {
     const weft_solver *solver; /* that asks */
     int calls;
     int which; /* for rules that serve several */
+    const void *arg;
 } toy;
 
 static inline float golden_rule(const toy *t, double x, int k, double time)

@@ -121,13 +121,12 @@ static double by_hand(const weft_solver *s, weft_reflect_opts o, int i,
                       double x)
 {
     const double hi = s->abar[i], lo = s->abar[i + 1];
-    const double from = s->abar[i + 1 + o.inverse_offset];
-    const double to = s->abar[i + o.inverse_offset];
+    const double *up = s->abar + i + o.inverse_offset;
     const weft_prediction p = s->schedule->prediction;
 
     for (int k = 0; k < (i < o.lambda ? o.rounds : 0); k++) {
         x = move(normals[WEFT_REFLECT_STRONG], p, hi, hi, lo, x);
-        x = move(normals[WEFT_REFLECT_WEAK], p, hi, from, to, x);
+        x = move(normals[WEFT_REFLECT_WEAK], p, hi, up[1], up[0], x);
     }
     return move(normals[WEFT_REFLECT_ORDINARY], p, hi, hi, lo, x);
 }
