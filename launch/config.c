@@ -247,6 +247,8 @@ static void take_rest(loading *l)
     c->run.kernels = take(&l->raw->run.kernels);
     c->bench.runs = raw->bench.runs;
     c->bench.what = take(&l->raw->bench.what);
+    c->bench.link =
+        (weft_bench_link)weft_config_choice("bench.link", raw->bench.link);
     c->schedule_inline = take(&l->raw->schedule.rest);
 }
 

@@ -40,6 +40,7 @@
 #include "core/rng.h"
 #include "core/solve/schedule.h"
 #include "core/status.h"
+#include "mpi/exchange_bench.h"
 
 enum { WEFT_MAX_SEEDS = 1000000 };
 
@@ -93,7 +94,8 @@ typedef struct weft_config {
     } output;
     struct {
         int runs;
-        char *what; /* all, unet_eval, vae_decode, image, layers */
+        char *what; /* all, unet_eval, vae_decode, image, step, layers */
+        weft_bench_link link;
     } bench;
 } weft_config;
 

@@ -11,6 +11,7 @@
 #include "core/solve/schedule.h"
 #include "launch/config_schema.h"
 #include "launch/suggest.h"
+#include "mpi/exchange_bench.h"
 
 enum { PATH_ROOM = 320, MOST_KEYS = 64 };
 
@@ -38,8 +39,11 @@ static const char *const norms[] = {[WEFT_OLD_SHOWN] = "stale",
                                     [WEFT_OLD_REFUSED] = "fresh",
                                     [WEFT_OLD_ABSENT] = "local"};
 static const char *const kernels[] = {"reference", "lean", "fast"};
-static const char *const benches[] = {"all", "unet_eval", "vae_decode", "image",
-                                      "layers"};
+static const char *const benches[] = {"all",   "unet_eval", "vae_decode",
+                                      "image", "step",      "layers"};
+static const char *const links[] = {[WEFT_LINK_REAL] = "real",
+                                    [WEFT_LINK_NONE] = "none",
+                                    [WEFT_LINK_BLOCKING] = "blocking"};
 static const char *const none[] = {NULL};
 
 static const choice choices[] = {
@@ -50,6 +54,7 @@ static const choice choices[] = {
     {"parallel.norm", norms, COUNT(norms), none},
     {"run.kernels", kernels, COUNT(kernels), none},
     {"bench.what", benches, COUNT(benches), none},
+    {"bench.link", links, COUNT(links), none},
 };
 
 /* Other usual names of the same thing. */
@@ -129,7 +134,7 @@ static const struct {
     {"sample.rng", "counter"},  {"parallel.exchange", "sync"},
     {"parallel.warmup", "4"},   {"run.kernels", "fast"},
     {"run.deadline", "120"},    {"bench.runs", "5"},
-    {"bench.what", "all"},
+    {"bench.what", "all"},      {"bench.link", "real"},
 };
 
 static const choice *find_choice(const char *path)

@@ -52,7 +52,7 @@ typedef struct weft_raw_output {
 
 typedef struct weft_raw_bench {
     int runs;
-    char *what;
+    char *what, *link;
 } weft_raw_bench;
 
 typedef struct weft_raw {

@@ -158,6 +158,8 @@ static weft_status open_lanes(weft_job *j, int i)
         snprintf(net->name[k], sizeof net->name[k], "%s, lane %d",
                  planned->role, k);
         net->lane[k]->name = net->name[k];
+        if (net->seconds) /* only `weft bench` times */
+            WEFT_TRY(weft_exchange_measure(net->lane[k], j->config.bench.link));
         WEFT_TRY(
             weft_graph_declare(&net->file->graph, planned->n, net->lane[k]));
         WEFT_TRY(weft_graph_bind(&net->file->graph, &net->layout, j->block,

@@ -168,8 +168,9 @@ static const bad bad_values[] = {
      "6: run.deadline: expected a number, found \"soon\""},
     {GOOD "parallel: {patches: 0}\n",
      "6: parallel.patches: 0 is out of range, expected 1 to 65536"},
-    {GOOD "bench: {what: unet}\n", "6: unknown what \"unet\"; known are all, "
-                                   "unet_eval, vae_decode, image, layers"},
+    {GOOD "bench: {what: unet}\n",
+     "6: unknown what \"unet\"; known are all, "
+     "unet_eval, vae_decode, image, step, layers"},
     {GOOD "  nodes: 3\n", "6: sample.nodes: expected a list, found \"3\""},
     {GOOD "  nodes: []\n", "6: sample.nodes: 0 entries, expected 1 to 10000"},
     {GOOD "  nodes: [1, x]\n",

@@ -9,13 +9,15 @@
 #include <stdlib.h>
 #include <cmocka.h>
 
+#include "mpi/exchange_bench.h"
 #include "mpi/exchange_mpi.h"
 #include "tests/stamps.h"
 #include "tests/wrong.h"
 
 static weft_comm *world;
 
-static int ask(weft_schedule sched, weft_stamps how, weft_wrong how_wrong)
+static int ask_over(weft_bench_link link, weft_schedule sched, weft_stamps how,
+                    weft_wrong how_wrong)
 {
     const int n = weft_comm_size(world);
     int *first = calloc((size_t)n + 1, sizeof *first);
@@ -25,12 +27,18 @@ static int ask(weft_schedule sched, weft_stamps how, weft_wrong how_wrong)
 
     weft_stamps_cut(n, first);
     assert_int_equal(weft_exchange_mpi_create(world, &cut, sched, &x), WEFT_OK);
+    assert_int_equal(weft_exchange_measure(x, link), WEFT_OK);
     if (how_wrong) weft_wrong_wrap(x, how_wrong);
     wrong = weft_stamps_ask(x, &how);
     weft_exchange_mpi_destroy(x);
     free(first);
     assert_int_equal(weft_comm_sum(world, &wrong, 1), WEFT_OK);
     return (int)wrong;
+}
+
+static int ask(weft_schedule sched, weft_stamps how, weft_wrong how_wrong)
+{
+    return ask_over(WEFT_LINK_REAL, sched, how, how_wrong);
 }
 
 static const weft_stamps twice = {.images = 2, .evaluations = 9};
@@ -62,11 +70,23 @@ static void whoever_does_wrong_is_found_out(void **state)
                 assert_int_not_equal(ask(schedules[i], twice, w), 0);
 }
 
+/* What blocks brings everything; what is silent, nothing. */
+static void links_for_measuring_do_as_they_say(void **state)
+{
+    (void)state;
+    assert_int_equal(
+        ask_over(WEFT_LINK_BLOCKING, schedules[0], twice, WEFT_RIGHT), 0);
+    for (int i = 0; i < SCHEDULES && weft_comm_size(world) > 1; i++)
+        assert_int_not_equal(
+            ask_over(WEFT_LINK_NONE, schedules[i], twice, WEFT_RIGHT), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(everyone_is_seen_as_old_as_he_should_be),
         cmocka_unit_test(whoever_does_wrong_is_found_out),
+        cmocka_unit_test(links_for_measuring_do_as_they_say),
     };
     int failed;
 

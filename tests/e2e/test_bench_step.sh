@@ -1,0 +1,46 @@
+#!/bin/sh
+# `weft bench` of steps: each kind says what it sends; links for measuring.
+# shellcheck source=tests/e2e/lib.sh
+. "$(dirname "$0")/lib.sh"
+: "${PYTHON:?}"
+rm -rf ./*
+size="sample.width=64 sample.height=96 sample.steps=2 run.threads=1"
+
+# step RANKS NAME [KEY=VALUE...]
+step() {
+    n=$1 name=$2
+    shift 2
+    # shellcheck disable=SC2086 # words
+    ranks "$n" "$WEFT" bench "$configs/demo.yaml" $size bench.what=step \
+        bench.runs=3 "$@" >"$name.jsonl" || fail "$name: exit $?"
+}
+
+step 1 alone
+step 3 real
+step 3 none bench.link=none
+step 3 blocking bench.link=blocking
+step 3 async parallel.exchange=async parallel.warmup=1
+# shellcheck disable=SC2086 # words
+"$WEFT" plan "$configs/demo.yaml" $size --ranks 3 --json >plan.json
+
+"$PYTHON" - <<'END' || fail "not as planned"
+import json
+plan = json.load(open("plan.json"))["nets"][0]["per_evaluation"]
+bytes_, messages = (sum(c[k] for c in plan.values())
+                    for k in ("bytes", "messages"))
+kinds = {"alone": ["in_step"], "real": ["in_step"], "none": ["in_step"],
+         "blocking": ["in_step"], "async": ["in_step", "displaced"]}
+for name, want in kinds.items():
+    said = [json.loads(line) for line in open(name + ".jsonl")]
+    assert [s["kind"] for s in said] == want, (name, said)
+    for s in said:
+        assert s["n"] == 3 and s["ranks"] == (1 if name == "alone" else 3), s
+        assert 0 < s["min_s"] <= s["median_s"] <= s["max_s"], s
+        sent = (0, 0) if name == "alone" else (bytes_, messages)
+        assert (s["bytes"], s["messages"]) == sent, (name, s, sent)
+END
+
+refused 2 "bench.link: blocking" "$MPIEXEC" -n 2 "$WEFT" bench "$configs/demo.yaml" \
+    parallel.exchange=async bench.what=step bench.link=blocking
+refused 2 "bench.link" "$WEFT" bench "$configs/demo.yaml" bench.link=slow
+finish
