@@ -1,0 +1,433 @@
+#include "partition/cost.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Evaluations that are walked; what counts is the mean of the last two. */
+enum { WALKED = 6 };
+
+/* Bytes that pass through memory for each float that a codec takes in or gives
+ * back: it, what is held, the message. */
+enum { CODEC_BYTES = 12 };
+
+/* Of a group norm: publishing moments against applying them. */
+static const double MOMENTS_SHARE = 0.4;
+
+typedef struct ring { /* by slot and rank, of the last `lag + 1` evaluations */
+    int depth, slots, ranks;
+    double *at;
+} ring;
+
+typedef struct walk {
+    const weft_graph *g;
+    int n;
+    const weft_cut *cut;
+    const weft_cluster *c;
+    weft_cost_how how;
+    int t, slot;      /* evaluation; slot of the node under way */
+    double *clock;    /* [ranks] */
+    double *posted;   /* [ranks] of the put under way */
+    double *out, *in; /* [ports] taken until */
+    ring arrived, left;
+} walk;
+
+/* ---- speed --------------------------------------------------------------- */
+
+static const weft_cost_speed *find_speed(const weft_cluster *c,
+                                         const char *kind)
+{
+    for (int i = 0; i < c->nspeeds; i++)
+        if (!strcmp(c->speed[i].kind, kind)) return &c->speed[i];
+    return NULL;
+}
+
+static const weft_cost_speed *speed_of(const weft_cluster *c, const char *kind)
+{
+    const weft_cost_speed *s = find_speed(c, kind);
+
+    return s ? s : find_speed(c, "other");
+}
+
+static weft_status check_speeds(const weft_graph *g, const weft_cluster *c)
+{
+    for (int i = 0; i < g->nnodes; i++) {
+        const weft_layer_ops *ops = g->node[i].ops;
+
+        if (ops->flops && !speed_of(c, ops->kind))
+            return weft_fail(WEFT_EINPUT,
+                             "no speed is given for layers of class \"%s\", "
+                             "nor for \"other\"",
+                             ops->kind);
+    }
+    return WEFT_OK;
+}
+
+static weft_cell cell_of(const weft_value *x)
+{
+    return (weft_cell){x->rows_per_unit, x->strip, x->w};
+}
+
+/* Pixels of a value on patch p; a vector is one, whole on every patch. */
+static double pixels(const walk *w, const weft_value *x, int p)
+{
+    const weft_cell cell = cell_of(x);
+    weft_rect r;
+
+    if (!x->rows_per_unit) return x->w;
+    r = weft_cut_rect(w->cut, &cell, p);
+    return (double)weft_rect_pixels(&r);
+}
+
+static double floats(const walk *w, weft_val v, int p)
+{
+    const weft_value *x;
+
+    if (v == WEFT_NONE) return 0;
+    x = weft_graph_at(w->g, v);
+    return pixels(w, x, p) * w->n * x->c;
+}
+
+/* Of the image, what patch p holds of a value. */
+static double share(const walk *w, const weft_value *x, int p)
+{
+    const double rows = x->rows_per_unit * weft_cut_total(w->cut);
+
+    return x->rows_per_unit ? pixels(w, x, p) / (rows * x->w) : 1;
+}
+
+/* Seconds of node i on patch p. */
+static double compute(const walk *w, int i, int p)
+{
+    const weft_node *d = &w->g->node[i];
+    const int total = weft_cut_total(w->cut);
+    double bytes = sizeof(float) * floats(w, d->out, p);
+
+    if (d->ops->flops)
+        return d->ops->flops(w->g, i, w->n, total, total) *
+               share(w, weft_graph_at(w->g, d->out), p) /
+               speed_of(w->c, d->ops->kind)->flops_per_s;
+    for (int k = 0; k < WEFT_NODE_IN; k++)
+        bytes += sizeof(float) * floats(w, d->in[k], p);
+    return bytes / w->c->memory_bytes_per_s;
+}
+
+/* ---- messages ------------------------------------------------------------ */
+
+static double *at(const ring *r, int t, int slot, int rank)
+{
+    return &r->at[((size_t)(t % r->depth) * (size_t)r->slots + (size_t)slot) *
+                      (size_t)r->ranks +
+                  (size_t)rank];
+}
+
+static int node_of(const walk *w, int rank)
+{
+    return rank / w->c->ranks_per_node;
+}
+
+/* Ports: one for each rank, then one for each node. */
+static int port_of(const walk *w, int rank, bool leaves)
+{
+    return leaves ? w->cut->n + node_of(w, rank) : rank;
+}
+
+static bool is_coded(const walk *w, const weft_want *want)
+{
+    return want->class != WEFT_MOMENTS && w->how.wire != WEFT_WIRE_F32;
+}
+
+/* The message of a want from one patch to another, in floats. */
+typedef struct letter {
+    size_t rows, width;
+} letter;
+
+/* Where `to` lies, seen from `from`: at most a line and a column away. */
+static bool beside(const weft_cut *cut, int from, int to, int *down, int *right)
+{
+    const int across = weft_cut_across(cut);
+
+    *down = to / across - from / across;
+    *right = to % across - from % across;
+    return abs(*down) <= 1 && abs(*right) <= 1;
+}
+
+static letter letter_of(const walk *w, const weft_want *want, int from, int to)
+{
+    const weft_value *x = weft_graph_at(w->g, want->val);
+    const weft_cell cell = cell_of(x);
+    weft_rect r = weft_cut_rect(w->cut, &cell, from);
+    int down, right;
+
+    if (want->reach == WEFT_REACH_BORDER) {
+        if (!beside(w->cut, from, to, &down, &right)) return (letter){0, 0};
+        r = weft_border_to(&r, &want->border, down, right);
+    }
+    return (letter){(size_t)r.rows,
+                    (size_t)r.columns * (size_t)w->n * (size_t)x->c};
+}
+
+static double bytes_of(const walk *w, const weft_want *want, letter l)
+{
+    if (!l.rows || !l.width) return 0;
+    return (double)weft_wire_bytes(is_coded(w, want) ? w->how.wire
+                                                     : WEFT_WIRE_F32,
+                                   false, l.rows, l.width);
+}
+
+/* Both ends pay; the receiver when it looks. */
+static double handling(const walk *w, const weft_want *want,
+                       const weft_cost_link *l, letter m, double bytes)
+{
+    double s = l->message_s + bytes * l->byte_s;
+
+    if (is_coded(w, want))
+        s +=
+            (double)(m.rows * m.width) * CODEC_BYTES / w->c->memory_bytes_per_s;
+    return s;
+}
+
+static double later(double a, double b) { return a > b ? a : b; }
+
+/* One message takes both ports; both ends must have come to it. */
+static void pass(walk *w, int slot, int from, int to, double bytes)
+{
+    const bool leaves = node_of(w, from) != node_of(w, to);
+    const weft_cost_link *l = leaves ? &w->c->between : &w->c->inside;
+    const int a = port_of(w, from, leaves), b = port_of(w, to, leaves);
+    double *out = &w->out[a], *in = l->half_duplex ? &w->out[b] : &w->in[b];
+    double *left = at(&w->left, w->t, slot, from);
+    double *here = at(&w->arrived, w->t, slot, to);
+    const double start = later(*out, later(w->posted[from], w->posted[to]));
+    const double end = later(start, *in) + bytes / l->bytes_per_s;
+
+    *out = start + bytes / l->bytes_per_s;
+    *in = end;
+    *left = later(*left, end);
+    *here = later(*here, end + l->latency_s);
+}
+
+static void post_to(walk *w, const weft_want *want, int slot, int from, int to,
+                    bool move)
+{
+    const bool leaves = node_of(w, from) != node_of(w, to);
+    const letter m = letter_of(w, want, from, to);
+    const double bytes = bytes_of(w, want, m);
+
+    if (bytes == 0) return;
+    if (move)
+        pass(w, slot, from, to, bytes);
+    else
+        w->clock[from] += handling(
+            w, want, leaves ? &w->c->between : &w->c->inside, m, bytes);
+}
+
+/* Everybody's, nearest peers first, as the exchange does. Neighbours' numbers
+ * are at most a line and one apart. */
+static void post_all(walk *w, const weft_want *want, int slot, bool move)
+{
+    const int n = w->cut->n, line = weft_cut_across(w->cut) + 1;
+    const bool all = want->reach == WEFT_REACH_ALL;
+    const int far = all || line > n - 1 ? n - 1 : line;
+
+    for (int d = 1; d <= far; d++)
+        for (int r = 0; r < n; r++) {
+            if (all || r + d < n) post_to(w, want, slot, r, (r + d) % n, move);
+            if (!all && r >= d) post_to(w, want, slot, r, r - d, move);
+        }
+}
+
+/* My part of `lag` evaluations ago must have left before the next one may. */
+static void put(walk *w, const weft_want *want, int slot)
+{
+    const int n = w->cut->n, then = w->t - w->how.lag;
+
+    for (int r = 0; r < n; r++) {
+        if (w->how.lag && then >= 0)
+            w->clock[r] = later(w->clock[r], *at(&w->left, then, slot, r));
+        w->posted[r] = w->clock[r];
+    }
+    for (int r = 0; r < n; r++)
+        *at(&w->left, w->t, slot, r) = *at(&w->arrived, w->t, slot, r) = 0;
+    post_all(w, want, slot, false);
+    post_all(w, want, slot, true);
+}
+
+static void take(walk *w, const weft_want *want, int slot)
+{
+    const int n = w->cut->n, t = w->t - w->how.lag;
+
+    for (int r = 0; r < n && t >= 0; r++) {
+        w->clock[r] = later(w->clock[r], *at(&w->arrived, t, slot, r));
+        if (!w->how.lag)
+            w->clock[r] = later(w->clock[r], *at(&w->left, t, slot, r));
+    }
+    /* What came in costs what sending it did. */
+    post_all(w, want, slot, false);
+}
+
+/* ---- layers -------------------------------------------------------------- */
+
+/* How a node's work lies around one exchange, as shares of it. */
+typedef struct turn {
+    int want, n; /* which wants are put and got together */
+    double before, between;
+} turn;
+
+/* Of a convolution's pixels, those that need no neighbour: but for a tile of
+ * rows above and below, and a tile's columns beside. */
+static double inside_share(const walk *w, const weft_node *d, int p)
+{
+    const weft_cell cell = cell_of(weft_graph_at(w->g, d->out));
+    const weft_rect r = weft_cut_rect(w->cut, &cell, p);
+    int rows = r.rows, columns = r.columns;
+
+    for (int side = -1; side <= 1; side += 2) {
+        if (weft_cut_neighbour(w->cut, p, side, 0) >= 0)
+            rows -= d->u.conv.tile_rows;
+        if (weft_cut_neighbour(w->cut, p, 0, side) >= 0) columns -= 4;
+    }
+    if (rows <= 0 || columns <= 0) return 0;
+    return (double)rows * columns / (double)weft_rect_pixels(&r);
+}
+
+/* Keys and values, then queries, then the look, for each half of the heads. */
+static turn attention_turn(const walk *w, const weft_node *d, int half)
+{
+    const weft_value *v = weft_graph_at(w->g, d->in[0]);
+    const double halves = d->u.attend.halves;
+    const double image =
+        (double)weft_cut_total(w->cut) * v->rows_per_unit * v->w;
+    const double kv = weft_conv_flops(&d->u.attend.kv, 1);
+    const double q = weft_conv_flops(&d->u.attend.q, 1);
+    const double look = 4.0 * d->u.attend.heads * d->u.attend.dim * image;
+    const double all =
+        halves * (kv + q) + weft_conv_flops(&d->u.attend.out, 1) + look;
+
+    return (turn){.want = half,
+                  .n = 1,
+                  .before = (kv + (half ? look / halves : 0)) / all,
+                  .between = q / all};
+}
+
+static turn turn_of(const walk *w, const weft_node *d, int want, int p)
+{
+    if (d->want[want].class == WEFT_KV) return attention_turn(w, d, want);
+    if (d->want[want].reach == WEFT_REACH_BORDER)
+        return (turn){.n = d->nwants, .between = inside_share(w, d, p)};
+    return (turn){.want = want, .n = 1, .before = MOMENTS_SHARE};
+}
+
+static void work(walk *w, int i, int want, bool between)
+{
+    for (int r = 0; r < w->cut->n; r++) {
+        const turn t = turn_of(w, &w->g->node[i], want, r);
+
+        w->clock[r] += compute(w, i, r) * (between ? t.between : t.before);
+    }
+}
+
+static void rest(walk *w, int i)
+{
+    const weft_node *d = &w->g->node[i];
+
+    for (int r = 0; r < w->cut->n; r++) {
+        double left = 1;
+
+        for (int k = 0; k < d->nwants;) {
+            const turn t = turn_of(w, d, k, r);
+
+            left -= t.before + t.between;
+            k += t.n;
+        }
+        w->clock[r] += compute(w, i, r) * left;
+    }
+}
+
+static void node(walk *w, int i)
+{
+    const weft_node *d = &w->g->node[i];
+
+    for (int k = 0; k < d->nwants;) {
+        const int n = turn_of(w, d, k, 0).n;
+
+        work(w, i, k, false);
+        for (int j = k; j < k + n && !w->how.silent; j++)
+            put(w, &d->want[j], w->slot + j);
+        if (!w->how.blocks) work(w, i, k, true);
+        for (int j = k; j < k + n && !w->how.silent; j++)
+            take(w, &d->want[j], w->slot + j);
+        if (w->how.blocks) work(w, i, k, true);
+        k += n;
+    }
+    rest(w, i);
+}
+
+static double evaluation(walk *w)
+{
+    double end = 0;
+
+    w->slot = 0;
+    for (int i = 0; i < w->g->nnodes; i++) {
+        node(w, i);
+        w->slot += w->g->node[i].nwants;
+    }
+    for (int r = 0; r < w->cut->n; r++) end = later(end, w->clock[r]);
+    return end;
+}
+
+/* ---- the walk ------------------------------------------------------------ */
+
+static double *zeros(size_t n) { return calloc(n ? n : 1, sizeof(double)); }
+
+static bool open_ring(ring *r, int depth, int slots, int ranks)
+{
+    *r = (ring){depth, slots, ranks, NULL};
+    r->at = zeros((size_t)depth * (size_t)slots * (size_t)ranks);
+    return r->at != NULL;
+}
+
+static bool open_walk(walk *w)
+{
+    const size_t ranks = (size_t)w->cut->n;
+    int slots = 0;
+
+    for (int i = 0; i < w->g->nnodes; i++) slots += w->g->node[i].nwants;
+    w->clock = zeros(ranks);
+    w->posted = zeros(ranks);
+    w->out = zeros(2 * ranks);
+    w->in = zeros(2 * ranks);
+    return open_ring(&w->arrived, w->how.lag + 1, slots, w->cut->n) &&
+           open_ring(&w->left, w->how.lag + 1, slots, w->cut->n) && w->clock &&
+           w->posted && w->out && w->in;
+}
+
+static void close_walk(walk *w)
+{
+    free(w->clock);
+    free(w->posted);
+    free(w->out);
+    free(w->in);
+    free(w->arrived.at);
+    free(w->left.at);
+}
+
+weft_status weft_cost_of(const weft_graph *g, int n, const weft_cut *cut,
+                         const weft_cluster *c, const weft_cost_how *how,
+                         double *seconds)
+{
+    walk w = {.g = g, .n = n, .cut = cut, .c = c, .how = *how};
+    const int count = how->lag + WALKED;
+    double before = 0, end = 0;
+    bool room;
+
+    WEFT_TRY(check_speeds(g, c));
+    room = open_walk(&w);
+    for (w.t = 0; room && w.t < count; w.t++) {
+        if (w.t == count - 2) before = end;
+        end = evaluation(&w);
+    }
+    close_walk(&w);
+    if (!room) return weft_fail(WEFT_ENOMEM, "out of memory for a cost");
+    *seconds = (end - before) / 2;
+    return WEFT_OK;
+}

@@ -1,0 +1,220 @@
+/*
+ * The model of cost against what can be worked out by hand for one layer.
+ */
+#include <stdarg.h>
+#include <setjmp.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "core/layer/layer.h"
+#include "partition/cost.h"
+
+enum { UNITS = 8, UNIT = 4, W = 16, C = 8 };
+
+static const int halves[] = {0, 4, 8}, quarters[] = {0, 2, 4, 6, 8};
+static const weft_cut two = {.n = 2, .first = halves};
+static const weft_cut four = {.n = 4, .first = quarters};
+
+static const weft_cluster two_nodes = {
+    .nodes = 2,
+    .ranks_per_node = 1,
+    .between = {.latency_s = 1e-3, .bytes_per_s = 1e6},
+    .inside = {.latency_s = 1e-6, .bytes_per_s = 1e9},
+    .speed = {{"conv3x3", 1e8}, {"norm", 1e8}, {"other", 1e8}},
+    .nspeeds = 3,
+    .memory_bytes_per_s = 1e9};
+
+/* One 3x3 convolution of C channels, or one group norm. */
+static weft_graph conv_net(void)
+{
+    weft_graph g;
+    weft_val h;
+
+    weft_graph_init(&g, (weft_cell){UNIT, W, W}, C);
+    h = weft_add_conv(&g, "conv", g.input, C, WEFT_CONV(.k = 3));
+    assert_int_equal(weft_graph_finish(&g, h), WEFT_OK);
+    return g;
+}
+
+static weft_graph norm_net(void)
+{
+    weft_graph g;
+    weft_val h;
+
+    weft_graph_init(&g, (weft_cell){UNIT, W, W}, C);
+    h = weft_add_group_norm(&g, "norm", g.input, WEFT_NONE, 2, 1e-5f, WEFT_NONE,
+                            WEFT_SILU);
+    assert_int_equal(weft_graph_finish(&g, h), WEFT_OK);
+    return g;
+}
+
+static double cost(const weft_graph *g, const weft_cut *cut,
+                   const weft_cluster *c, weft_cost_how how)
+{
+    double s = -1;
+
+    assert_int_equal(weft_cost_of(g, 1, cut, c, &how, &s), WEFT_OK);
+    assert_true(s > 0);
+    return s;
+}
+
+static void near(double got, double want)
+{
+    assert_float_equal(got, want, 1e-9 * (1 + want));
+}
+
+/* 2 x 9 x C x C operations a pixel, half of the rows. */
+static const double conv_s = 2.0 * 9 * C * C * W * UNITS * UNIT / 2 / 1e8;
+/* One row of the neighbour. */
+static const double border_s = W * C * 4 / 1e6;
+
+static void compute_is_operations_over_speed(void **state)
+{
+    weft_graph g = conv_net();
+
+    (void)state;
+    near(cost(&g, &two, &two_nodes, (weft_cost_how){.silent = true}), conv_s);
+    near(cost(&g, &four, &two_nodes, (weft_cost_how){.silent = true}),
+         conv_s / 2);
+    weft_graph_release(&g);
+}
+
+static void what_blocks_is_added(void **state)
+{
+    weft_graph g = conv_net();
+
+    (void)state;
+    near(cost(&g, &two, &two_nodes, (weft_cost_how){.blocks = true}),
+         conv_s + border_s + 1e-3);
+    weft_graph_release(&g);
+}
+
+/* Rows inside are computed while the border travels; tiles are 4 rows. */
+static void the_inside_hides_the_border(void **state)
+{
+    const double inside = conv_s * (16 - 4) / 16;
+    weft_cluster slow = two_nodes;
+    weft_graph g = conv_net();
+
+    (void)state;
+    assert_true(inside > border_s + 1e-3);
+    near(cost(&g, &two, &two_nodes, (weft_cost_how){0}), conv_s);
+    slow.between.latency_s = 1;
+    near(cost(&g, &two, &slow, (weft_cost_how){0}),
+         1 + border_s + conv_s - inside);
+    weft_graph_release(&g);
+}
+
+static void displaced_nothing_is_waited_for(void **state)
+{
+    weft_cluster far = two_nodes;
+    weft_graph g = norm_net();
+    const weft_cost_how displaced = {.lag = 1};
+    double alone;
+
+    (void)state;
+    far.between.bytes_per_s = 1e9;
+    alone = cost(&g, &two, &far, (weft_cost_how){.silent = true});
+    far.between.latency_s = 0.9 * alone;
+    near(cost(&g, &two, &far, displaced), alone);
+    assert_true(cost(&g, &two, &far, (weft_cost_how){0}) > 1.8 * alone);
+    weft_graph_release(&g);
+}
+
+/* Moments: one record of 2 doubles a unit and group. */
+static void a_slow_link_sets_the_pace(void **state)
+{
+    const double bytes = UNITS / 2 * 2 * 16;
+    const weft_cost_how displaced = {.lag = 1};
+    weft_cluster slow = two_nodes;
+    weft_graph g = norm_net();
+
+    (void)state;
+    slow.between = (weft_cost_link){.latency_s = 1e-3, .bytes_per_s = 100};
+    near(cost(&g, &two, &slow, displaced), bytes / 100);
+    slow.between.half_duplex = true;
+    near(cost(&g, &two, &slow, displaced), 2 * bytes / 100);
+    weft_graph_release(&g);
+}
+
+/* Two ranks of a node send two parts each through its one port. */
+static void ranks_of_a_node_share_its_port(void **state)
+{
+    const double bytes = UNITS / 4 * 2 * 16;
+    const weft_cost_how displaced = {.lag = 1};
+    weft_cluster slow = two_nodes;
+    weft_graph g = norm_net();
+
+    (void)state;
+    slow.ranks_per_node = 2;
+    slow.between = (weft_cost_link){.bytes_per_s = 100};
+    near(cost(&g, &four, &slow, displaced), 4 * bytes / 100);
+    slow.ranks_per_node = 4;
+    assert_true(cost(&g, &four, &slow, displaced) < bytes / 100);
+    weft_graph_release(&g);
+}
+
+static void the_processor_pays_for_messages(void **state)
+{
+    weft_cluster busy = two_nodes;
+    weft_graph g = norm_net();
+    const weft_cost_how displaced = {.lag = 1};
+    const double bytes = UNITS / 2 * 2 * 16;
+    double alone;
+
+    (void)state;
+    alone = cost(&g, &two, &busy, (weft_cost_how){.silent = true});
+    busy.between =
+        (weft_cost_link){.bytes_per_s = 1e12, .message_s = 0.5, .byte_s = 0.01};
+    near(cost(&g, &two, &busy, displaced), alone + 2 * (0.5 + 0.01 * bytes));
+    weft_graph_release(&g);
+}
+
+static void fewer_bytes_are_quicker_where_the_link_is_slow(void **state)
+{
+    weft_cluster slow = two_nodes;
+    weft_graph g = conv_net();
+    double wide, narrow;
+
+    (void)state;
+    slow.between.bytes_per_s = 100;
+    wide = cost(&g, &two, &slow, (weft_cost_how){.lag = 1});
+    narrow =
+        cost(&g, &two, &slow, (weft_cost_how){.lag = 1, .wire = WEFT_WIRE_F16});
+    near(narrow, wide / 2);
+    weft_graph_release(&g);
+}
+
+static void a_class_without_speed_is_named(void **state)
+{
+    const weft_cost_how how = {.silent = true};
+    weft_cluster c = two_nodes;
+    weft_graph g = conv_net();
+    double s;
+
+    (void)state;
+    c.speed[0] = c.speed[1];
+    c.nspeeds = 1;
+    assert_int_equal(weft_cost_of(&g, 1, &two, &c, &how, &s), WEFT_EINPUT);
+    assert_non_null(strstr(weft_fail_text(), "\"conv3x3\""));
+    weft_graph_release(&g);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(compute_is_operations_over_speed),
+        cmocka_unit_test(what_blocks_is_added),
+        cmocka_unit_test(the_inside_hides_the_border),
+        cmocka_unit_test(displaced_nothing_is_waited_for),
+        cmocka_unit_test(a_slow_link_sets_the_pace),
+        cmocka_unit_test(ranks_of_a_node_share_its_port),
+        cmocka_unit_test(the_processor_pays_for_messages),
+        cmocka_unit_test(fewer_bytes_are_quicker_where_the_link_is_slow),
+        cmocka_unit_test(a_class_without_speed_is_named),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
