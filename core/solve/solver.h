@@ -78,7 +78,7 @@ typedef struct weft_solver_ops {
     /* For solvers made of solvers; NULL: nothing more to do. */
     weft_status (*bind)(weft_solver *s);
     weft_status (*start)(weft_solver *s, float *x); /* x: the start */
-    void (*destroy)(weft_solver *s); /* instead of freeing it */
+    void (*destroy)(weft_solver *s);                /* instead of freeing it */
 } weft_solver_ops;
 
 typedef struct weft_solver_opts {
