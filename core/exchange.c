@@ -237,8 +237,6 @@ weft_status weft_exchange_get(weft_exchange *x, int slot, weft_view *seen)
     if (m && m->n && age_of(x, s) == 0)
         x->traffic.hidden_s += weft_clock() - m->started;
     WEFT_TRY(finish(x, m));
-    /* In place, rows that leave lie in memory that is about to change. */
-    if (!s->kept) WEFT_TRY(vacate(x, s));
     s->got_at = x->t;
     look(x, s, seen);
     return WEFT_OK;
@@ -250,6 +248,8 @@ weft_status weft_exchange_done(weft_exchange *x, int slot)
 
     if (s->got_at < 0 || s->done_at == s->got_at) return WEFT_OK;
     s->done_at = s->got_at;
+    /* In place, rows that leave lie in memory that is about to change. */
+    if (!s->kept) WEFT_TRY(vacate(x, s));
     if (is_absent(x, s) || age_of(x, s) == 0) return WEFT_OK;
     return receive(x, s);
 }
@@ -270,6 +270,11 @@ bool weft_exchange_awaits(const weft_exchange *x, int slot, bool above)
 bool weft_exchange_awaits_columns(const weft_exchange *x, int slot)
 {
     return x->slot[slot].side[0] || x->slot[slot].side[1];
+}
+
+bool weft_exchange_is_put(const weft_exchange *x, int slot)
+{
+    return x->slot[slot].put_at == x->t;
 }
 
 bool weft_exchange_ready(weft_exchange *x, int slot)

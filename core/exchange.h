@@ -180,6 +180,8 @@ bool weft_exchange_awaits(const weft_exchange *x, int slot, bool above);
 bool weft_exchange_awaits_columns(const weft_exchange *x, int slot);
 /* After put(): get() will not wait. */
 bool weft_exchange_ready(weft_exchange *x, int slot);
+/* Was it put in this evaluation? */
+bool weft_exchange_is_put(const weft_exchange *x, int slot);
 
 /* No peers: a cut of one. */
 extern const weft_transport weft_solo;

@@ -97,7 +97,8 @@ static weft_status one_half(const weft_graph *g, const weft_node *d,
             weft_run_value(run, d->temp[QUERY + half]));
     WEFT_TRY(weft_exchange_get(run->x, run->slot + half, &all));
     look(g, d, run, half, &all);
-    return WEFT_OK;
+    /* The other half comes in this one's place. */
+    return weft_exchange_done(run->x, run->slot + half);
 }
 
 static weft_status forward(const weft_graph *g, int node, weft_run *run)

@@ -91,22 +91,26 @@ static void compute(const weft_run *run, weft_conv_args a, int from, int to)
     if (from < to) run->dev->conv(&a, run->pool);
 }
 
-/* Every row reaches the neighbours at its ends, if there are any. */
-static span rows_inside(const weft_graph *g, const weft_node *d,
-                        const weft_run *run)
+/* What needs no neighbour, and no neighbour needs. Every row reaches the
+ * neighbours at its ends, if there are any. */
+static span rows_inside(const weft_graph *g, int node, const weft_run *run)
 {
+    const weft_node *d = &g->node[node];
+    const int tile = d->u.conv.tile_rows, rows = weft_run_rows(g, run, d->out);
     const bool asks = d->nwants > 0;
+    const weft_edges next = weft_run_edges(g, run, node);
+    span s;
 
     if (asks && weft_exchange_awaits_columns(run->x, run->slot))
         return (span){0, 0};
-
-    return inside(&d->u.conv, weft_run_rows(g, run, d->in[IN]),
-                  weft_run_rows(g, run, d->out),
-                  asks && weft_exchange_awaits(run->x, run->slot, true),
-                  asks && weft_exchange_awaits(run->x, run->slot, false));
+    s = inside(&d->u.conv, weft_run_rows(g, run, d->in[IN]), rows,
+               asks && weft_exchange_awaits(run->x, run->slot, true),
+               asks && weft_exchange_awaits(run->x, run->slot, false));
+    if (s.from < next.upper) s.from = ceil_div(next.upper, tile) * tile;
+    if (s.to > rows - next.lower) s.to = (rows - next.lower) / tile * tile;
+    return s;
 }
 
-/* Nothing to wait for: one call for all rows is quicker. */
 static bool all_ready(const weft_node *d, const weft_run *run)
 {
     bool ready = true;
@@ -132,24 +136,30 @@ static weft_status forward(const weft_graph *g, int node, weft_run *run)
     weft_conv_args a =
         weft_conv_setup(g, run, &d->u.conv, d->in, d->weight[MATRIX],
                         d->weight[BIAS], weft_run_value(run, d->out));
+    const weft_edges next = weft_run_edges(g, run, node);
+    const bool wanted = next.upper || next.lower;
     weft_view seen;
+    bool ready;
     span in;
 
     a.res = weft_run_optional(run, d->in[RES]);
     a.bias_n = weft_run_optional(run, d->in[SHIFT]);
 
-    for (int i = 0; i < d->nwants; i++)
-        WEFT_TRY(weft_exchange_put(run->x, run->slot + i));
-    in = rows_inside(g, d, run);
-    if (all_ready(d, run) || !worthwhile(a.conv, in, a.n, a.wout))
+    for (int i = 0; i < d->nwants; i++) WEFT_TRY(weft_run_put(g, run, node, i));
+    ready = all_ready(d, run);
+    in = rows_inside(g, node, run);
+    /* One call for all rows is quicker, where nobody waits. */
+    if (!worthwhile(a.conv, in, a.n, a.wout) || (ready && !wanted))
         in = (span){0, 0};
-    compute(run, a, in.from, in.to);
+    if (!ready) compute(run, a, in.from, in.to);
     for (int i = 0; i < d->nwants; i++) {
         WEFT_TRY(weft_exchange_get(run->x, run->slot + i, &seen));
         show_columns(&d->want[i].border, &seen, i, &a);
     }
     compute(run, a, 0, in.from);
     compute(run, a, in.to, weft_run_rows(g, run, d->out));
+    if (wanted) WEFT_TRY(weft_run_border_made(g, run, node));
+    if (ready) compute(run, a, in.from, in.to);
     return WEFT_OK;
 }
 

@@ -269,11 +269,13 @@ static weft_status make_terms(const weft_graph *g, const weft_node *d,
     return WEFT_OK;
 }
 
-static void apply(const weft_graph *g, const weft_node *d, const weft_run *run)
+static weft_affine_args terms_of(const weft_graph *g, const weft_node *d,
+                                 const weft_run *run)
 {
     const int n = run->layout->n, c = weft_graph_at(g, d->out)->c;
     const float *mul = weft_run_value(run, d->temp[MUL_ADD]);
-    const weft_affine_args a = {
+
+    return (weft_affine_args){
         .n = n,
         .w = weft_run_columns(g, run, d->out),
         .c = {channels(g, d->in[IN]), channels(g, d->in[IN2])},
@@ -283,11 +285,31 @@ static void apply(const weft_graph *g, const weft_node *d, const weft_run *run)
         .add = mul + (size_t)n * (size_t)c,
         .act = d->u.norm.act,
         .out = weft_run_value(run, d->out),
-        .row0 = 0,
-        .row1 = weft_run_rows(g, run, d->out),
     };
+}
 
-    run->dev->affine(&a, run->pool);
+static void apply(const weft_run *run, weft_affine_args a, int from, int to)
+{
+    a.row0 = from;
+    a.row1 = to;
+    if (from < to) run->dev->affine(&a, run->pool);
+}
+
+/* The rows that the next layer's neighbours want leave first. */
+static weft_status apply_all(const weft_graph *g, int node, weft_run *run)
+{
+    const weft_node *d = &g->node[node];
+    const weft_affine_args a = terms_of(g, d, run);
+    const weft_edges next = weft_run_edges(g, run, node);
+    const int rows = weft_run_rows(g, run, d->out);
+    int from = next.upper, to = rows - next.lower;
+
+    if (from >= to) from = 0, to = rows;
+    apply(run, a, 0, from);
+    apply(run, a, to, rows);
+    if (to - from < rows) WEFT_TRY(weft_run_border_made(g, run, node));
+    apply(run, a, from, to);
+    return WEFT_OK;
 }
 
 static weft_status forward(const weft_graph *g, int node, weft_run *run)
@@ -301,8 +323,7 @@ static weft_status forward(const weft_graph *g, int node, weft_run *run)
     WEFT_TRY(weft_exchange_put(run->x, run->slot));
     WEFT_TRY(weft_exchange_get(run->x, run->slot, &all));
     WEFT_TRY(make_terms(g, d, run, &all));
-    apply(g, d, run);
-    return WEFT_OK;
+    return apply_all(g, node, run);
 }
 
 /* Sum, squared difference, multiply-add: two operations each. */

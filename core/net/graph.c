@@ -156,7 +156,8 @@ weft_node *weft_graph_node(weft_graph *g, const weft_layer_ops *ops,
 
     if (!grow(g, ROOM_NODES, &g->node, g->nnodes, sizeof *n)) return NULL;
     n = &g->node[g->nnodes];
-    *n = (weft_node){.ops = ops, .out = WEFT_NONE, .over = WEFT_NONE};
+    *n = (weft_node){
+        .ops = ops, .out = WEFT_NONE, .over = WEFT_NONE, .next = WEFT_NONE};
     n->name = weft_graph_name(g, name, NULL);
     if (!n->name) {
         out_of_memory(g);
@@ -210,6 +211,33 @@ static void makes(weft_graph *g, int node, weft_val v)
     g->value[v].made = g->value[v].last = node;
 }
 
+static const weft_want *border_of(const weft_node *n, weft_val v)
+{
+    for (int k = 0; k < n->nwants; k++)
+        if (n->want[k].reach == WEFT_REACH_BORDER && n->want[k].val == v)
+            return &n->want[k];
+    return NULL;
+}
+
+/* Slots, and whose border each node's output is wanted for first: the spare
+ * rows of a value serve one layer at a time. */
+static void link_borders(weft_graph *g)
+{
+    int slots = 0;
+
+    for (int i = 0; i < g->nnodes; i++) {
+        weft_node *n = &g->node[i];
+
+        n->slot = slots;
+        slots += n->nwants;
+        for (int j = i + 1; j < g->nnodes && n->out != WEFT_NONE; j++)
+            if (border_of(&g->node[j], n->out)) {
+                n->next = j;
+                break;
+            }
+    }
+}
+
 weft_status weft_graph_finish(weft_graph *g, weft_val output)
 {
     if (g->status == WEFT_OK) {
@@ -220,6 +248,7 @@ weft_status weft_graph_finish(weft_graph *g, weft_val output)
             for (int k = 0; k < WEFT_NODE_TEMPS; k++) makes(g, i, n->temp[k]);
             makes(g, i, n->out);
         }
+        link_borders(g);
         g->output = output;
         if (output != WEFT_NONE) g->value[output].last = g->nnodes;
     }
@@ -288,6 +317,50 @@ const void *weft_run_weight(const weft_run *run, int i)
     return i == WEFT_NONE ? NULL : run->weights + run->layout->weight[i];
 }
 
+/* Of the node that wants a border of this one's output. */
+static int next_slot(const weft_graph *g, const weft_run *run, int node)
+{
+    const weft_node *n = &g->node[node], *next = &g->node[n->next];
+
+    return run->first_slot + next->slot +
+           (int)(border_of(next, n->out) - next->want);
+}
+
+weft_edges weft_run_edges(const weft_graph *g, const weft_run *run, int node)
+{
+    const weft_node *n = &g->node[node];
+    const weft_cut *cut = &run->x->cut;
+    weft_edges e = {0, 0};
+    int slot;
+
+    if (n->next == WEFT_NONE) return e;
+    slot = next_slot(g, run, node);
+    if (weft_exchange_awaits_columns(run->x, slot)) return e;
+    if (weft_cut_neighbour(cut, cut->me, -1, 0) >= 0)
+        e.upper = border_of(&g->node[n->next], n->out)->border.below;
+    if (weft_cut_neighbour(cut, cut->me, 1, 0) >= 0)
+        e.lower = border_of(&g->node[n->next], n->out)->border.above;
+    return e;
+}
+
+weft_status weft_run_put(const weft_graph *g, weft_run *run, int node, int k)
+{
+    const int slot = run->first_slot + g->node[node].slot + k;
+
+    if (weft_exchange_is_put(run->x, slot)) return WEFT_OK;
+    return weft_exchange_put(run->x, slot);
+}
+
+weft_status weft_run_border_made(const weft_graph *g, weft_run *run, int node)
+{
+    int slot;
+
+    if (g->node[node].next == WEFT_NONE) return WEFT_OK;
+    slot = next_slot(g, run, node);
+    if (weft_exchange_is_put(run->x, slot)) return WEFT_OK;
+    return weft_exchange_put(run->x, slot);
+}
+
 weft_status weft_graph_eval(const weft_graph *g, weft_run *run)
 {
     WEFT_TRY(weft_exchange_next(run->x));
@@ -297,6 +370,7 @@ weft_status weft_graph_eval(const weft_graph *g, weft_run *run)
 
         run->node = i;
         WEFT_TRY(g->node[i].ops->forward(g, i, run));
+        WEFT_TRY(weft_run_border_made(g, run, i));
         for (int k = 0; k < g->node[i].nwants; k++)
             WEFT_TRY(weft_exchange_done(run->x, run->slot++));
         if (run->seconds) run->seconds[i] += weft_clock() - start;

@@ -102,6 +102,9 @@ struct weft_node {
     int weight[WEFT_NODE_WEIGHTS];   /* indices into graph->weight, or NONE */
     weft_want want[WEFT_NODE_WANTS]; /* slots, in the order of their ids */
     int nwants;
+    int slot; /* of the first want, counted over the graph */
+    int next; /* the first node that wants a border of `out`, or NONE; made by
+                 weft_graph_finish */
     int over; /* index into in[]: the output may take that input's place when
                  nobody reads it later and both have one shape; NONE */
     union {
@@ -226,6 +229,20 @@ int weft_run_rows(const weft_graph *g, const weft_run *run, weft_val v);
 int weft_run_columns(const weft_graph *g, const weft_run *run, weft_val v);
 /* Packed weight i; NULL for NONE. */
 const void *weft_run_weight(const weft_run *run, int i);
+
+/* Publish slot k of node `node`, unless that was done when its rows were made.
+ */
+weft_status weft_run_put(const weft_graph *g, weft_run *run, int node, int k);
+/* How many of the first and last rows of a node's output the next layer's
+ * neighbours want; 0 where nobody does, or wants columns too. A layer that can
+ * makes them first and says so with weft_run_border_made; then they travel
+ * while it makes the others. Where it does not, they leave when it is done. */
+typedef struct weft_edges {
+    int upper, lower;
+} weft_edges;
+
+weft_edges weft_run_edges(const weft_graph *g, const weft_run *run, int node);
+weft_status weft_run_border_made(const weft_graph *g, weft_run *run, int node);
 
 /* One evaluation: the input value must be filled, the output value is. */
 weft_status weft_graph_eval(const weft_graph *g, weft_run *run);

@@ -32,7 +32,7 @@ static void make_net(weft_graph *g)
     y = weft_add_group_norm(g, "norm", x, WEFT_NONE, 4, 1e-5f, WEFT_NONE,
                             WEFT_SILU);
     y = weft_add_conv(g, "down", y, 24, WEFT_CONV(.k = 3, .stride = 2));
-    y = weft_add_self_attention(g, "look", y, y, 3, 8, true, false, 1);
+    y = weft_add_self_attention(g, "look", y, y, 4, 6, true, false, 1);
     y = weft_add_conv(g, "up", y, 16, WEFT_CONV(.k = 3, .up = 2));
     z = weft_add_group_norm(g, "join", y, x, 8, 1e-5f, WEFT_NONE, WEFT_SILU);
     z = weft_add_conv(g, "out", z, 4, WEFT_CONV(.k = 3));
