@@ -210,12 +210,14 @@ static void test_moments(void **unused)
     static const int shapes[][8] = {
         {32, 0, 8, 5, 2, 3, 1, 5},     {20, 52, 8, 7, 3, 4, 2, 3},
         {7, 0, 7, 1, 1, 3, 3, 1},      {320, 0, 32, 16, 1, 2, 1, 4},
-        {300, 276, 32, 6, 2, 4, 4, 4}, {16, 0, 1, 9, 1, 6, 3, 8}};
+        {300, 276, 32, 6, 2, 4, 4, 4}, {16, 0, 1, 9, 1, 6, 3, 8},
+        {100, 44, 36, 4, 1, 3, 1, 4}};
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         const int *s = shapes[i];
         const size_t n = (size_t)s[5] * s[4] * s[3];
         float *a = array(n * s[0], 1), *b = array(n * s[1] + 1, 3);
         for (size_t k = 0; k < n * s[0]; k++) a[k] += 1000; /* far off zero */
+        a[0] = 1e6f;                                        /* and from that */
         weft_moments_args args = {.n = s[4],
                                   .w = s[3],
                                   .rows = s[5],

@@ -3,9 +3,15 @@
 
 /* ---- moments ------------------------------------------------------------- */
 
-/* Channels summed side by side, a cache line. Each has sums of its own, in
- * double, so that no order depends on the width of a vector. */
-enum { SIDE = 16, DL = 4, UNIT = SIDE / DL, AHEAD = 6 };
+/* Channels side by side: as many cache lines as sums fit in registers, or
+ * nearly. Each has sums of its own, in double, so that no order depends on the
+ * width of a vector. */
+#ifdef __AVX512F__
+enum { SIDE = 64, DL = 8 };
+#else
+enum { SIDE = 32, DL = 4 };
+#endif
+enum { LINE = 16, AHEAD = 6 };
 enum { MOST = 256 }; /* channels whose sums are kept at a time */
 
 typedef double vd __attribute__((vector_size(DL * sizeof(double))));
@@ -18,53 +24,43 @@ INLINE vd vd_load(const float *p)
     return __builtin_convertvector(x, vd);
 }
 
-/* `w` pixels of SIDE channels at p join the sums and squares, relative to the
- * cell's first pixel: deviations are small, squares do not cancel. */
-INLINE void side_sums(const float *p, const float *first, int c, int w,
-                      double *sum, double *square)
+/* `w` pixels of `side` channels at p join the sums and squares, relative to
+ * `shift`. */
+INLINE void side_sums(int side, const float *p, const double *shift, int c,
+                      int w, double *sum, double *square)
 {
-    vd s[UNIT], q[UNIT], zero[UNIT];
-    memcpy(s, sum, sizeof s);
-    memcpy(q, square, sizeof q);
-    UNROLL for (int u = 0; u < UNIT; u++) zero[u] = vd_load(first + u * DL);
-    for (int i = 0; i < w; i++) {
-        const float *x = p + (ptrdiff_t)i * c;
-        vprefetch(x + (ptrdiff_t)AHEAD * c);
-        UNROLL for (int u = 0; u < UNIT; u++)
+    vd s[SIDE / DL], q[SIDE / DL], from[SIDE / DL];
+    const size_t bytes = (size_t)side * sizeof *sum;
+    memcpy(s, sum, bytes);
+    memcpy(q, square, bytes);
+    memcpy(from, shift, bytes);
+    for (int i = 0; i < w; i++, p += c) {
+        UNROLL for (int l = 0; l < side; l += LINE)
+            vprefetch(p + (ptrdiff_t)AHEAD * c + l);
+        UNROLL for (int u = 0; u < side / DL; u++)
         {
-            const vd d = vd_load(x + u * DL) - zero[u];
+            const vd d = vd_load(p + u * DL) - from[u];
             s[u] += d;
             q[u] += d * d;
         }
     }
-    memcpy(sum, s, sizeof s);
-    memcpy(square, q, sizeof q);
+    memcpy(sum, s, bytes);
+    memcpy(square, q, bytes);
 }
 
-static void channel_sums(const float *p, const float *first, int c, int w,
+static void channel_sums(const float *p, double shift, int c, int w,
                          double *sum, double *square)
 {
     for (int i = 0; i < w; i++) {
-        const double d = (double)p[(ptrdiff_t)i * c] - (double)*first;
+        const double d = p[(ptrdiff_t)i * c] - shift;
         *sum += d;
         *square += d * d;
     }
 }
 
-/* One channel's sum and squared differences from its mean join the group's
- * (count, m[0], m[1]). */
-INLINE void join(double *m, double count, double w, double sum, double square)
-{
-    if (count > 0) {
-        const double d = sum / w - m[0] / count;
-        square += d * d * (count * w / (count + w));
-    }
-    m[0] += sum;
-    m[1] += square;
-}
-
 typedef struct moments_job {
     const weft_moments_args *a;
+    int per;                  /* channels of a group */
     int strips, cells, parts; /* cells of all samples, times parts of groups */
 } moments_job;
 
@@ -89,43 +85,89 @@ static cell cell_at(const moments_job *j, int src, int i)
 }
 
 /* Sums of n channels, k on. Row by row: what follows is in the cache. */
-static void cell_sums(const cell *t, int k, int n, double *sum, double *square)
+static void cell_sums(const cell *t, int k, int n, const double *shift,
+                      double *sum, double *square)
 {
-    const float *first = t->first + k;
     memset(sum, 0, n * sizeof *sum);
     memset(square, 0, n * sizeof *square);
     for (int y = 0; y < t->rows; y++) {
-        const float *p = first + y * t->line;
+        const float *p = t->first + y * t->line + k;
         int i = 0;
         for (; i + SIDE <= n; i += SIDE)
-            side_sums(p + i, first + i, t->c, t->columns, sum + i, square + i);
+            side_sums(SIDE, p + i, shift + i, t->c, t->columns, sum + i,
+                      square + i);
+        for (; i + LINE <= n; i += LINE)
+            side_sums(LINE, p + i, shift + i, t->c, t->columns, sum + i,
+                      square + i);
         for (; i < n; i++)
-            channel_sums(p + i, first + i, t->c, t->columns, sum + i,
+            channel_sums(p + i, shift[i], t->c, t->columns, sum + i,
                          square + i);
     }
 }
 
+/* What is subtracted from all of group g: the cell's first value of it. That is
+ * no further from the mean than the squared differences' sum allows, so in
+ * double the sums do not cancel. */
+static double group_shift(const moments_job *j, const cell *t, int g)
+{
+    const int k = g * j->per, c0 = j->a->c[0], src = k >= c0;
+    return t[src].first[k - src * c0];
+}
+
+/* Of channels `at` on, at most n, those of the same group. */
+static int group_run(const moments_job *j, int at, int n)
+{
+    return min_int(j->per - at % j->per, n);
+}
+
+static void shifts(const moments_job *j, const cell *t, int at, int n,
+                   double *shift)
+{
+    for (int l = 0, run; l < n; l += run) {
+        run = group_run(j, at + l, n - l);
+        const double x = group_shift(j, t, (at + l) / j->per);
+        for (int q = 0; q < run; q++) shift[l + q] = x;
+    }
+}
+
+/* n channels' sums join their groups', in the order of channels. */
+static void join(const moments_job *j, int at, int n, const double *sum,
+                 const double *square, double *out)
+{
+    for (int l = 0, run; l < n; l += run) {
+        double *m = out + (at + l) / j->per * 2, s = m[0], q = m[1];
+        run = group_run(j, at + l, n - l);
+        for (int c = l; c < l + run; c++) s += sum[c], q += square[c];
+        m[0] = s;
+        m[1] = q;
+    }
+}
+
+/* Group g's sums relative to the shift become the sum itself and the squared
+ * differences from the mean. */
+static void settle(const moments_job *j, const cell *t, int g, double *m)
+{
+    const double n = (double)t->rows * t->columns * j->per;
+    m[1] -= m[0] * m[0] / n;
+    if (m[1] < 0) m[1] = 0; /* rounding; lets not-a-number through */
+    m[0] += n * group_shift(j, t, g);
+}
+
 /* Channels k0 .. k1 of both inputs laid side by side: whole groups. */
-static void cell_groups(const moments_job *j, int i, int k0, int k1,
+static void cell_groups(const moments_job *j, const cell *t, int k0, int k1,
                         double *out)
 {
-    const weft_moments_args *a = j->a;
-    const int per = (a->c[0] + a->c[1]) / a->groups;
-    double sum[MOST], square[MOST];
+    const int c0 = j->a->c[0];
+    double shift[MOST], sum[MOST], square[MOST];
     for (int k = k0, n; k < k1; k += n) {
-        const int src = k >= a->c[0], from = src ? k - a->c[0] : k;
-        const cell t = cell_at(j, src, i);
-        const double count = (double)t.rows * t.columns;
-        n = min_int(min_int(t.c - from, k1 - k), MOST);
-        cell_sums(&t, from, n, sum, square);
-        for (int l = 0; l < n; l++) {
-            const int at = k + l;
-            const double s = sum[l];
-            join(out + at / per * 2, at % per * count, count,
-                 s + count * (double)t.first[from + l],
-                 square[l] - s * s / count);
-        }
+        const int src = k >= c0, from = k - src * c0;
+        n = min_int(min_int(t[src].c - from, k1 - k), MOST);
+        shifts(j, t, k, n, shift);
+        cell_sums(&t[src], from, n, shift, sum, square);
+        join(j, k, n, sum, square, out);
     }
+    for (int g = k0 / j->per; g < k1 / j->per; g++)
+        settle(j, t, g, out + 2 * g);
 }
 
 static void moments_task(void *arg, int task, int worker)
@@ -133,18 +175,20 @@ static void moments_task(void *arg, int task, int worker)
     const moments_job *j = arg;
     const weft_moments_args *a = j->a;
     const int i = task % j->cells, part = task / j->cells;
-    const int per = (a->c[0] + a->c[1]) / a->groups;
     const int g0 = part_begin(a->groups, part, j->parts);
     const int g1 = part_begin(a->groups, part + 1, j->parts);
+    cell t[2] = {cell_at(j, 0, i)};
     double *out = a->moments + (size_t)i * a->groups * 2;
     (void)worker;
+    if (a->c[1]) t[1] = cell_at(j, 1, i);
     memset(out + g0 * 2, 0, (size_t)(g1 - g0) * 2 * sizeof *out);
-    cell_groups(j, i, g0 * per, g1 * per, out);
+    cell_groups(j, t, g0 * j->per, g1 * j->per, out);
 }
 
 void ISA(moments)(const weft_moments_args *a, weft_pool *pool)
 {
     moments_job j = {.a = a, .strips = ceil_div(a->w, a->cell_columns)};
+    j.per = (a->c[0] + a->c[1]) / a->groups;
     j.cells = a->rows / a->cell_rows * a->n * j.strips;
     if (j.cells <= 0) return;
     j.parts = weft_pool_size(pool) > 1
