@@ -9,7 +9,8 @@ medians and ratios (above 1: weft is faster).
   sd_unet    one evaluation of a UNet2DModel of Stable Diffusion's width
              (320, 640, 1280, 1280; 4x64x64; attention in three levels)
   tiny_vae   models/demo/vae decodes 1024x1024
-  kl_vae     an AutoencoderKL of Stable Diffusion's size decodes 1024x1024
+  kl_vae     an AutoencoderKL of Stable Diffusion's size decodes 512x512
+  kl_vae_xl  the same at 1024x1024 (not unless asked for)
 
 Random-weight models are made once in --cache. torch runs channels_last and
 contiguous, both conditions in one batch where there are two; its better
@@ -63,8 +64,10 @@ def cases(cache):
         "sd_unet": dict(what="unet_eval", model=sd, vae=None, width=64),
         "tiny_vae": dict(what="vae_decode", model=weak, vae=tiny, width=1024,
                          label=3),
-        "kl_vae": dict(what="vae_decode", model=weak, vae=kl, width=1024,
+        "kl_vae": dict(what="vae_decode", model=weak, vae=kl, width=512,
                        label=3),
+        "kl_vae_xl": dict(what="vae_decode", model=weak, vae=kl, width=1024,
+                          label=3),
     }
 
 
