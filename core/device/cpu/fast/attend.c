@@ -143,8 +143,7 @@ static float soften(float *s, int n, float *top, float *sum)
     for (int i = 0; i < padded; i += LANES)
         for (int u = 0; u < UNITS; u++)
             most[u] = vmax(most[u], vld(s + i + u * VL));
-    for (int u = 1; u < UNITS; u++) most[0] = vmax(most[0], most[u]);
-    const float old = *top, now = vhmax(most[0]);
+    const float old = *top, now = vmax16(most);
     int i = 0;
     for (; i + EXPS * VL <= padded; i += EXPS * VL)
         soften_vectors(EXPS, s + i, now, total);
@@ -166,8 +165,8 @@ static void scores(const float *const *q, int n, int dim, const room *r,
         for (int k = 0; k < dim; k += KSUM) {
             const segment s = {q, k, min_int(KSUM, dim - k)};
             const float *next = b + (size_t)s.k * NR;
-            ISA(chunk)
-            (n, &s, 1, b, WEFT_F32, NV, r->score + t, BLOCK, k > 0, next);
+            const target to = sums_at(r->score + t, BLOCK, k > 0);
+            ISA(chunk)(n, &s, 1, b, WEFT_F32, NV, &to, next);
             b = next;
         }
 }
@@ -181,8 +180,8 @@ static void gather(const float *const *weight, int n, int dim, int keys,
         nv = value_vectors(count, i);
         const segment s = {weight, 0, keys};
         const float *next = values + (size_t)keys * nv * VL;
-        ISA(chunk)
-        (n, &s, 1, values, WEFT_F32, nv, acc + i * VL, wide, true, next);
+        const target to = sums_at(acc + i * VL, wide, true);
+        ISA(chunk)(n, &s, 1, values, WEFT_F32, nv, &to, next);
         values = next;
     }
 }

@@ -4,8 +4,9 @@
 /* ---- few channels: pixels side by side ------------------------------------
  */
 
-/* With a handful of channels every tap would be a segment of a few steps; so
- * the inputs of each pixel are put in a row, [tap][channel]. */
+/* With a handful of channels every tap would be a segment of a few steps. But
+ * the taps of one kernel row lie together in memory, so a segment is a kernel
+ * row, [tap][channel]; where columns are missing or repeated it is copied. */
 enum { GATHER_K = 64, GATHER_M = 96 };
 
 static bool gathers(const weft_conv *c)
@@ -25,33 +26,43 @@ INLINE void copy(float *out, const float *p, int n)
     }
 }
 
-static void gather_pixel(const weft_conv_args *a, int y, int s, int x,
-                         float *out)
+/* The kernel rows of an output pixel by copies in `to`. */
+static void gather_copies(const weft_conv_args *a, int y, int s, int left,
+                          float *to, const float **rows)
 {
     const weft_conv *c = a->conv;
-    const int cin = c->cin[0], left = x * c->stride - c->pad_left;
-    const bool inside = c->up == 1 && left >= 0 && left + c->kw <= a->w;
-    const int run = inside ? c->kw * cin : cin; /* floats that lie together */
-    for (int ky = 0; ky < c->kh; ky++)
-        for (int kx = 0; kx < c->kw; kx += run / cin, out += run) {
-            const float *p = pixel(a, 0, y * c->stride + ky - c->pad_top, s,
-                                   left + kx, NULL);
-            copy(out, p, run);
-        }
+    for (int ky = 0; ky < c->kh; ky++, rows += MAX_M) {
+        *rows = to;
+        for (int kx = 0; kx < c->kw; kx++, to += c->cin[0])
+            copy(to, pixel(a, 0, y + ky, s, left + kx, NULL), c->cin[0]);
+    }
 }
 
-/* rows[i] points to what pixel p0 + i gathers, in `to`. */
+/* rows[ky * MAX_M + i]: kernel row ky of pixel p0 + i. */
 static void gather(const weft_conv_args *a, ptrdiff_t p0, int m, float *to,
                    const float **rows, int *sample)
 {
+    const weft_conv *c = a->conv;
     const ptrdiff_t line = (ptrdiff_t)a->n * a->wout;
     int y = (int)(p0 / line), s = (int)(p0 % line) / a->wout,
         x = (int)(p0 % a->wout);
-    for (int i = 0; i < m; i++, to += GATHER_K) {
-        sample[i] = s;
-        rows[i] = to;
-        gather_pixel(a, y, s, x, to);
-        if (++x == a->wout) x = 0, s++;
+    for (int i = 0, run; i < m; i += run) {
+        const int left = x * c->stride - c->pad_left;
+        const int top = y * c->stride - c->pad_top;
+        run = min_int(m - i, inner_run(a, x));
+        for (int ky = 0; run && ky < c->kh; ky++) {
+            const float *p = pixel(a, 0, top + ky, s, left, NULL);
+            const float **r = rows + ky * MAX_M + i;
+            const ptrdiff_t step = (ptrdiff_t)c->stride * c->cin[0];
+            for (int q = 0; q < run; q++) r[q] = p + q * step;
+        }
+        if (!run) {
+            gather_copies(a, top, s, left, to + i * GATHER_K, rows + i);
+            run = 1;
+        }
+        for (int q = 0; q < run; q++) sample[i + q] = s;
+        x += run;
+        if (x == a->wout) x = 0, s++;
         if (s == a->n) s = 0, y++;
     }
 }
@@ -63,6 +74,11 @@ typedef struct walk {
     int tap, src, k0;
 } walk;
 
+static bool at_end(const weft_conv *c, const walk *w)
+{
+    return w->tap == (gathers(c) ? c->kh : c->kh * c->kw);
+}
+
 /* The next chunk's segments; 0 at the end. Whole parts are put together while
  * they stay below KMERGE. */
 static int next_chunk(const weft_conv *c, walk *w, const float *const *rows,
@@ -73,8 +89,9 @@ static int next_chunk(const weft_conv *c, walk *w, const float *const *rows,
     *k = 0;
     if (gathers(c)) {
         *k = taps * c->cin[0];
-        s[0] = (segment){rows, 0, *k};
-        return w->tap++ == 0;
+        for (; w->tap < c->kh; w->tap++, ns++)
+            s[ns] = (segment){rows + w->tap * MAX_M, 0, c->kw * c->cin[0]};
+        return ns;
     }
     while (w->tap < taps && ns < MAX_SEGMENTS) {
         const int cin = c->cin[w->src];
@@ -126,7 +143,7 @@ static void direct_pack(const weight_view *w, weft_variant v, void *packed,
                         int i, int parts)
 {
     const weft_conv *c = w->conv;
-    const int np = ceil_div(c->cout, NR);
+    const int np = panel_count(c->cout);
     const size_t elem = depth(c) * weft_dtype_size(v.dtype);
     for (int p = part_begin(np, i, parts); p < part_begin(np, i + 1, parts);
          p++)
@@ -161,7 +178,7 @@ static size_t room_lay(const weft_conv *c, char *base, room *r)
     r->zero = (float *)(base + at);
     at += zero_line(c) * sizeof(float);
     r->sums = (float *)(base + at);
-    at += (size_t)MAX_M * NR * sizeof(float);
+    at += (size_t)MAX_M * NMAX * sizeof(float);
     r->gathered = (float *)(base + at);
     if (gathers(c)) at += (size_t)GATHER_M * GATHER_K * sizeof(float);
     r->rows = (const float **)(base + at);
@@ -184,34 +201,30 @@ INLINE void finish_lanes(const weft_conv_args *a, const room *r, int m,
     vf b = bias_lanes(a, 0, n, lanes);
     for (int i = 0; i < m; i++) {
         if (a->bias_n) b = bias_lanes(a, r->sample[i], n, lanes);
-        put_lanes(a, vld(r->sums + i * NR + u * VL) + b,
+        put_lanes(a, vld(r->sums + i * NMAX + u * VL) + b,
                   (p0 + i) * a->conv->cout + n, lanes);
     }
 }
 
-/* The commonest end, bias alone. */
-static void finish_bias(const weft_conv_args *a, const room *r, int m,
-                        ptrdiff_t p0, int n, int u)
-{
-    const vf b = bias_lanes(a, 0, n, VL);
-    const int cout = a->conv->cout;
-    const float *s = r->sums + u * VL;
-    float *out = a->out + p0 * cout + n;
-    for (int i = 0; i < m; i++, s += NR, out += cout) vst(out, vld(s) + b);
-}
-
-static void finish(const weft_conv_args *a, const room *r, int m, ptrdiff_t p0,
-                   int n, int u)
+/* The commonest end, bias alone on whole vectors: the last chunk writes the
+ * output itself. Without a bias zero is added, as everywhere. */
+static bool plain_end(const weft_conv_args *a, int n, int nv)
 {
     const weft_conv *c = a->conv;
-    const int left = c->cout - n;
-    if (left < VL)
-        finish_lanes(a, r, m, p0, n, u, left);
-    else if (c->act == WEFT_LINEAR && c->post == WEFT_LINEAR && c->scale == 1 &&
-             !a->res && !a->bias_n)
-        finish_bias(a, r, m, p0, n, u);
-    else
-        finish_lanes(a, r, m, p0, n, u, VL);
+    return c->act == WEFT_LINEAR && c->post == WEFT_LINEAR && c->scale == 1 &&
+           a->bias && !a->bias_n && !a->res && n + nv * VL <= c->cout;
+}
+
+static target chunk_target(const weft_conv_args *a, const room *r, bool plain,
+                           bool first, bool last, ptrdiff_t p0, int n)
+{
+    target t = {first ? NULL : r->sums, NMAX, NULL, r->sums, NMAX};
+    if (plain && last) {
+        t.bias = a->bias + n;
+        t.to = a->out + p0 * a->conv->cout + n;
+        t.to_step = a->conv->cout;
+    }
+    return t;
 }
 
 static void panel(const job *j, const room *r, int m, ptrdiff_t p0, int n0)
@@ -221,14 +234,18 @@ static void panel(const job *j, const room *r, int m, ptrdiff_t p0, int n0)
     const size_t size = weft_dtype_size(j->v.dtype);
     const char *b = (const char *)j->a->weight + n0 * depth(c) * size;
     segment s[MAX_SEGMENTS];
+    const bool plain = plain_end(j->a, n0, nv);
     walk w = {0};
-    bool add = false;
-    for (int ns, k; (ns = next_chunk(c, &w, r->rows, s, &k)); add = true) {
+    bool first = true;
+    for (int ns, k; (ns = next_chunk(c, &w, r->rows, s, &k)); first = false) {
+        const target t =
+            chunk_target(j->a, r, plain, first, at_end(c, &w), p0, n0);
         const char *next = b + (size_t)k * nv * VL * size;
-        ISA(chunk)(m, s, ns, b, j->v.dtype, nv, r->sums, NR, add, next);
+        ISA(chunk)(m, s, ns, b, j->v.dtype, nv, &t, next);
         b = next;
     }
-    for (int u = 0; u < nv; u++) finish(j->a, r, m, p0, n0 + u * VL, u);
+    for (int u = 0; u < nv && !plain; u++, n0 += VL)
+        finish_lanes(j->a, r, m, p0, n0, u, min_int(VL, c->cout - n0));
 }
 
 static void direct_task(void *arg, int i, int worker)
@@ -266,7 +283,7 @@ static void direct_run(const weft_conv_args *a, weft_variant v, weft_pool *pool)
     const int threads = weft_pool_size(pool);
     job j = {.a = a, .v = v, .pool = pool, .p0 = a->row0 * line};
     j.pixels = (int)((a->row1 - a->row0) * line);
-    j.panels = ceil_div(c->cout, NR);
+    j.panels = panel_count(c->cout);
     j.parts = 1;
     if (j.pixels <= 0) return;
     j.blocks = ceil_div(j.pixels, block_pixels(c));

@@ -27,9 +27,31 @@ typedef struct fetch {
     int lines; /* per 4 steps */
 } fetch;
 
+/* s[i] += row i at `p`. */
+INLINE void add_rows(int mr, int nv, vf s[][3], const float *p, ptrdiff_t step)
+{
+    UNROLL for (int i = 0; i < mr; i++)
+    {
+        UNROLL for (int j = 0; j < nv; j++) s[i][j] +=
+            vld(p + i * step + j * VL);
+    }
+}
+
+INLINE void put_sums(int mr, int nv, vf s[][3], int m0, const target *to)
+{
+    const ptrdiff_t step = to->to_step;
+    float *d = to->to + m0 * step;
+    if (to->from)
+        add_rows(mr, nv, s, to->from + m0 * to->from_step, to->from_step);
+    if (to->bias) add_rows(mr, nv, s, to->bias, 0);
+    UNROLL for (int i = 0; i < mr; i++)
+    {
+        UNROLL for (int j = 0; j < nv; j++) vst(d + i * step + j * VL, s[i][j]);
+    }
+}
+
 INLINE void tile(int mr, int nv, weft_dtype t, int m0, const segment *seg,
-                 int ns, const void *b, float *c, ptrdiff_t ldc, bool add,
-                 fetch f)
+                 int ns, const void *b, const target *to, fetch f)
 {
     vf s[MR][3];
     const float *r[MR];
@@ -53,27 +75,18 @@ INLINE void tile(int mr, int nv, weft_dtype t, int m0, const segment *seg,
         for (; p < k; p++, b = (const char *)b + line)
             step(mr, nv, t, s, r, p, b, 0);
     }
-    UNROLL for (int i = 0; i < mr; i++)
-    {
-        UNROLL for (int j = 0; j < nv; j++)
-        {
-            float *d = c + i * ldc + j * VL;
-            if (add) s[i][j] += vld(d);
-            vst(d, s[i][j]);
-        }
-    }
+    put_sums(mr, nv, s, m0, to);
 }
 
-typedef void tile_fn(int m0, const segment *s, int ns, const void *b, float *c,
-                     ptrdiff_t ldc, bool add, fetch f);
+typedef void tile_fn(int m0, const segment *s, int ns, const void *b,
+                     const target *to, fetch f);
 
 #define NAME(mr, nv, t) tile_##mr##_##nv##_##t
 #define TILE(mr, nv, t)                                                        \
     static void NAME(mr, nv, t)(int m0, const segment *s, int ns,              \
-                                const void *b, float *c, ptrdiff_t ldc,        \
-                                bool add, fetch f)                             \
+                                const void *b, const target *to, fetch f)      \
     {                                                                          \
-        tile(mr, nv, WEFT_##t, m0, s, ns, b, c, ldc, add, f);                  \
+        tile(mr, nv, WEFT_##t, m0, s, ns, b, to, f);                           \
     }
 #define TILES4(nv, t)                                                          \
     TILE(1, nv, t) TILE(2, nv, t) TILE(3, nv, t) TILE(4, nv, t)
@@ -94,24 +107,26 @@ typedef void tile_fn(int m0, const segment *s, int ns, const void *b, float *c,
         NAME(12, nv, t)
 /* clang-format off */
 TILES12(1, F32) TILES12(2, F32) TILES8(3, F32)
-TILES12(1, F16) TILES12(2, F16) TILES12(1, BF16) TILES12(2, BF16)
+TILES12(1, F16) TILES12(2, F16) TILES8(3, F16)
+TILES12(1, BF16) TILES12(2, BF16) TILES8(3, BF16)
 enum { ROWS3 = 8 };
 /* clang-format on */
 static tile_fn *const tiles[3][3][12] = {
     [WEFT_F32] = {{NAMES12(1, F32)}, {NAMES12(2, F32)}, {NAMES8(3, F32)}},
-    [WEFT_F16] = {{NAMES12(1, F16)}, {NAMES12(2, F16)}},
-    [WEFT_BF16] = {{NAMES12(1, BF16)}, {NAMES12(2, BF16)}},
+    [WEFT_F16] = {{NAMES12(1, F16)}, {NAMES12(2, F16)}, {NAMES8(3, F16)}},
+    [WEFT_BF16] = {{NAMES12(1, BF16)}, {NAMES12(2, BF16)}, {NAMES8(3, BF16)}},
 };
 #else
 /* clang-format off */
 TILES6(1, F32) TILES6(2, F32) TILES4(3, F32)
-TILES6(1, F16) TILES6(2, F16) TILES6(1, BF16) TILES6(2, BF16)
+TILES6(1, F16) TILES6(2, F16) TILES4(3, F16)
+TILES6(1, BF16) TILES6(2, BF16) TILES4(3, BF16)
 enum { ROWS3 = 4 };
 /* clang-format on */
 static tile_fn *const tiles[3][3][6] = {
     [WEFT_F32] = {{NAMES6(1, F32)}, {NAMES6(2, F32)}, {NAMES4(3, F32)}},
-    [WEFT_F16] = {{NAMES6(1, F16)}, {NAMES6(2, F16)}},
-    [WEFT_BF16] = {{NAMES6(1, BF16)}, {NAMES6(2, BF16)}},
+    [WEFT_F16] = {{NAMES6(1, F16)}, {NAMES6(2, F16)}, {NAMES4(3, F16)}},
+    [WEFT_BF16] = {{NAMES6(1, BF16)}, {NAMES6(2, BF16)}, {NAMES4(3, BF16)}},
 };
 #endif
 
@@ -125,7 +140,7 @@ static int quotient(int a, int b) { return (int)((float)a / (float)b); }
 /* Rows are cut evenly, 16 = 6 + 5 + 5 and not 6 + 6 + 4: a tile of few rows
  * cannot hide the latency of fma. */
 void ISA(chunk)(int m, const segment *s, int ns, const void *b, weft_dtype t,
-                int nv, float *c, ptrdiff_t ldc, bool add, const void *next)
+                int nv, const target *to, const void *next)
 {
     int k = 0, rows = nv == 3 ? ROWS3 : MR;
     for (int g = 0; g < ns; g++) k += s[g].k;
@@ -137,7 +152,7 @@ void ISA(chunk)(int m, const segment *s, int ns, const void *b, weft_dtype t,
     fetch f = {next, nt > FETCH_TILES ? 0 : quotient(4 * lines + k - 1, k)};
     for (int i = 0, m0 = 0; i < nt; i++, f.at += (size_t)lines * 64) {
         const int m1 = m0 + rows - (i >= nt - missing);
-        tiles[t][nv - 1][m1 - m0 - 1](m0, s, ns, b, c + m0 * ldc, ldc, add, f);
+        tiles[t][nv - 1][m1 - m0 - 1](m0, s, ns, b, to, f);
         m0 = m1;
     }
 }

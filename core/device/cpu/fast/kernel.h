@@ -7,10 +7,10 @@
  *
  *   c[m][n] (+)= sum over segments s, k of  row[s][m][off + k] * b[s][k][n]
  *
- * for one panel of at most NR columns n. Rows are given by pointer, so they are
- * read where they lie: pixels, tiles, tokens. A long sum is a fixed sequence
- * of chunks, whatever the number of rows: that is what makes results the same
- * bytes for any cut.
+ * for one panel of at most NMAX columns n. Rows are given by pointer, so they
+ * are read where they lie: pixels, tiles, tokens. A long sum is a fixed
+ * sequence of chunks, whatever the number of rows: that is what makes results
+ * the same bytes for any cut.
  */
 #ifndef WEFT_CPU_FAST_KERNEL_H
 #define WEFT_CPU_FAST_KERNEL_H
@@ -30,6 +30,7 @@
 enum {
     NV = 2,                /* vectors of columns per panel */
     NR = NV * VL,          /* columns per panel */
+    NMAX = NR + VL,        /* of the last at most: no vector is left alone */
     MR = VL == 8 ? 6 : 12, /* rows of the register tile */
     KC = 160,              /* most k per part of a channel range */
     KMERGE = 192,          /* most k per chunk of several segments */
@@ -50,15 +51,38 @@ typedef struct segment {
     int k;
 } segment;
 
-/* `b`: the chunk's weights [sum of k][nv * VL]. Sets c, or adds to it. `next`
- * is fetched into the cache meanwhile: the following chunk's weights. */
+/* Where sums go: to = from + what is summed + bias. */
+typedef struct target {
+    const float *from; /* earlier chunks' sums, or NULL */
+    ptrdiff_t from_step;
+    const float *bias; /* of the panel's columns, or NULL */
+    float *to;
+    ptrdiff_t to_step;
+} target;
+
+/* Sums are set, or added to those that are there. */
+static inline target sums_at(float *c, ptrdiff_t ldc, bool add)
+{
+    return (target){add ? c : NULL, ldc, NULL, c, ldc};
+}
+
+/* `b`: the chunk's weights [sum of k][nv * VL]. `next` is fetched into the
+ * cache meanwhile: the following chunk's weights. */
 void ISA(chunk)(int m, const segment *s, int ns, const void *b, weft_dtype t,
-                int nv, float *c, ptrdiff_t ldc, bool add, const void *next);
+                int nv, const target *to, const void *next);
+
+/* n columns are cut into panels of NV vectors; the last has NV + 1 rather than
+ * leave a single vector, whose tile would wait for loads. */
+static inline int panel_count(int n)
+{
+    return max_int(1, ceil_div(n, VL) / NV);
+}
 
 /* Vectors in the panel that starts at column n0 of n. */
 static inline int panel_vectors(int n, int n0)
 {
-    return min_int(NV, ceil_div(n - n0, VL));
+    const int left = ceil_div(n - n0, VL);
+    return left <= NV + 1 ? left : NV;
 }
 
 /* Length of the parts that k channels are cut into. */

@@ -70,8 +70,8 @@ static sizes size_up(const weft_conv *c, int mh, int n, int wout)
     z.vchan = (int)off_4k((size_t)z.channels + (tail ? VL - 1 : 0));
     z.vstep = off_4k((size_t)z.inputs * z.vchan);
     z.panels = max_int(1, M_BYTES / (positions * z.group * NR * 4));
-    z.panels = min_int(z.panels, ceil_div(c->cout, NR));
-    z.mstep = off_4k((size_t)z.panels * z.group * NR);
+    z.panels = min_int(z.panels, panel_count(c->cout));
+    z.mstep = off_4k((size_t)z.group * (z.panels * NR + VL));
     return z;
 }
 
@@ -220,8 +220,8 @@ static void product(const job *j, int m, int k0, int k1, int p0, int p1,
                     const int n = min_int(part, k - q);
                     const segment s = {row[t], q - k0, n};
                     const float *next = b + (size_t)n * cols;
-                    ISA(chunk)
-                    (m, &s, 1, b, WEFT_F32, nv, d, NR, q + t > 0, next);
+                    const target to = sums_at(d, cols, q + t > 0);
+                    ISA(chunk)(m, &s, 1, b, WEFT_F32, nv, &to, next);
                     b = next;
                 }
         }
@@ -290,16 +290,18 @@ INLINE void tile_out(int mh, const job *j, const place *p, int n,
 INLINE void group_out(int mh, const job *j, int t0, int count, int p0, int p1,
                       const float *m)
 {
-    const int cout = j->a->conv->cout, end = min_int(cout, p1 * NR);
+    const int cout = j->a->conv->cout;
     for (int i = 0; i < count; i++) {
-        const place p = tile_place(mh, j, t0 + i);
-        for (int n = p0 * NR; n < end; n += VL) {
+        const place at = tile_place(mh, j, t0 + i);
+        for (int p = p0; p < p1; p++) {
+            const int n0 = p * NR, nv = panel_vectors(cout, n0);
             const float *from =
-                m + ((size_t)(n / NR - p0) * count + i) * NR + n % NR;
-            if (n + VL <= cout)
-                tile_out(mh, j, &p, n, from, VL);
-            else
-                tile_out(mh, j, &p, n, from, cout - n);
+                m + (size_t)(p - p0) * count * NR + (size_t)i * nv * VL;
+            for (int n = n0; n < n0 + nv * VL; n += VL, from += VL)
+                if (n + VL <= cout)
+                    tile_out(mh, j, &at, n, from, VL);
+                else
+                    tile_out(mh, j, &at, n, from, cout - n);
         }
     }
 }
@@ -332,7 +334,7 @@ static void group_task(void *arg, int g, int worker)
     const job *j = arg;
     const weft_conv *c = j->a->conv;
     const int t0 = group_begin(j, g), m = group_begin(j, g + 1) - t0;
-    const int k = channels_of(c), np = ceil_div(c->cout, NR);
+    const int k = channels_of(c), np = panel_count(c->cout);
     float *v = scratch_at(j, worker, j->v), *sums = scratch_at(j, worker, j->m);
     float *zero = scratch_at(j, worker, j->zero);
     for (int p0 = 0; p0 < np; p0 += j->z.panels) {
@@ -377,7 +379,7 @@ static void shared_group(job *j)
 {
     const weft_conv *c = j->a->conv;
     const int threads = weft_pool_size(j->pool), k = channels_of(c);
-    const int np = ceil_div(c->cout, NR), range = j->z.panels * threads;
+    const int np = panel_count(c->cout), range = j->z.panels * threads;
     j->parts = min_int(inputs_of(j, j->t1 - j->t0), 4 * threads);
     for (j->n0 = 0; j->n0 < np; j->n0 += range) {
         j->n1 = min_int(np, j->n0 + range);

@@ -27,10 +27,10 @@ static void transform(int m, double g[6][3])
 }
 
 /* One kernel of each column, [3][3][column], to [position or tap][column]. */
-typedef double columns[NR];
+typedef double columns[NMAX];
 
 static void transform_kernels(int mh, int cols, double (*g)[3], double (*h)[3],
-                              columns *kernel, float (*out)[NR])
+                              columns *kernel, float (*out)[NMAX])
 {
     const int nh = mh == 1 ? 3 : mh + 2; /* one row of taps each, if mh = 1 */
     columns row[3];
@@ -80,7 +80,7 @@ static void pack_panel(const weight_view *w, int mh, int n0, float *dst)
     const int taps = taps_of(mh), positions = rows_in(mh) * NW;
     double g[6][3], h[6][3];
     columns kernel[PACK_K][9];
-    float out[MAX_POSITIONS][NR];
+    float out[MAX_POSITIONS][NMAX];
     transform(MW, g);
     if (mh > 1) transform(mh, h);
     for (int k0 = 0; k0 < k; k0 += PACK_K) {
@@ -101,7 +101,7 @@ void ISA(minimal_pack)(const weight_view *w, weft_variant v, void *packed,
                        int i, int parts)
 {
     const weft_conv *c = w->conv;
-    const int np = ceil_div(c->cout, NR), end = part_begin(np, i + 1, parts);
+    const int np = panel_count(c->cout), end = part_begin(np, i + 1, parts);
     const size_t depth = (size_t)(c->cin[0] + c->cin[1]) * taps_of(v.mh);
     for (int p = part_begin(np, i, parts); p < end; p++)
         pack_panel(w, v.mh, p * NR, (float *)packed + (size_t)p * NR * depth);

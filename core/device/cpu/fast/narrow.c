@@ -5,7 +5,7 @@
  */
 #include "core/device/cpu/fast/pixels.h"
 
-enum { MAX_N = 4, BLOCK = MAX_M };
+enum { MAX_N = 4, MAX_NP = 16 / UNITS / 2, BLOCK = MAX_M };
 
 /* ---- packing: [tap][input][16 channels][column][16] ---------------------- */
 
@@ -65,7 +65,7 @@ INLINE void lanes16(int np, int n, weft_dtype t, vf s[][MAX_N][UNITS],
 {
     UNROLL for (int u = 0; u < UNITS; u++)
     {
-        vf x[4];
+        vf x[MAX_NP];
         const int left = min_int(lanes - u * VL, VL);
         UNROLL for (int i = 0; i < np; i++) x[i] =
             lanes == LANES ? vld(p[i] + k + u * VL)
@@ -86,7 +86,7 @@ INLINE void pixels_times(int np, int n, weft_dtype t, const weft_conv_args *a,
     const weft_conv *c = a->conv;
     const size_t line = (size_t)n * LANES * weft_dtype_size(t);
     const char *b = a->weight;
-    vf s[4][MAX_N][UNITS];
+    vf s[MAX_NP][MAX_N][UNITS];
     UNROLL for (int i = 0; i < np; i++)
     {
         UNROLL for (int j = 0; j < n; j++)
@@ -94,8 +94,10 @@ INLINE void pixels_times(int np, int n, weft_dtype t, const weft_conv_args *a,
             UNROLL for (int u = 0; u < UNITS; u++) s[i][j][u] = vset(0);
         }
     }
-    for (int g = 0; g < c->kh * c->kw * inputs(c); g++, rows += MAX_M) {
-        const int cin = c->cin[g % inputs(c)];
+    const int nsrc = inputs(c), tables = c->kh * c->kw * nsrc;
+    for (int g = 0, src = 0; g < tables; g++, rows += MAX_M) {
+        const int cin = c->cin[src];
+        src = src + 1 == nsrc ? 0 : src + 1;
         int k = 0;
         for (; k + LANES <= cin; k += LANES, b += line)
             lanes16(np, n, t, s, rows, k, LANES, b);
@@ -142,9 +144,11 @@ static size_t narrow_scratch(const weft_conv *c, weft_variant v, int n, int w)
     return room_lay(c, NULL, &r);
 }
 
-/* Sums of two units per column and pixel: 12 registers of 16. */
+/* Sums of a pixel and column take UNITS registers: 8 to 12 of 16 in all, or 8
+ * to 18 of 32. */
 INLINE int pixels_at_once(int n)
 {
+    if (UNITS == 1) return n == 3 ? 6 : n == 4 ? 4 : 8;
     return n == 1 ? 4 : n == 2 ? 3 : n == 3 ? 2 : 1;
 }
 
@@ -153,7 +157,7 @@ INLINE void block(int n, weft_dtype t, const job *j, const room *r,
 {
     const int step = pixels_at_once(n);
     for (int i = 0; i < m; i += step) {
-        float sums[4][VL] = {{0}};
+        float sums[MAX_NP][VL] = {{0}};
         if (i + step <= m)
             pixels_times(step, n, t, j->a, r->rows + i, sums);
         else

@@ -42,6 +42,30 @@ INLINE const float *pixel(const weft_conv_args *a, int src, int y, int s, int x,
            (((ptrdiff_t)y * a->n + s) * a->w + x) * a->conv->cin[src];
 }
 
+/* How many output pixels of a row, x on, have all of their columns inside; 0
+ * where upsampling repeats columns. */
+static inline int inner_run(const weft_conv_args *a, int x)
+{
+    const weft_conv *c = a->conv;
+    const int left = x * c->stride - c->pad_left;
+    const int room = a->w - c->kw - left;
+    if (c->up != 1 || left < 0 || room < 0) return 0;
+    return min_int(a->wout - x, room / c->stride + 1);
+}
+
+/* One entry of every table, for output pixel (y, x). */
+static inline void pixel_taps(const weft_conv_args *a, int y, int s, int x,
+                              const float *zero, const float **rows)
+{
+    const weft_conv *c = a->conv;
+    const int top = y * c->stride - c->pad_top;
+    const int left = x * c->stride - c->pad_left, nsrc = inputs(c);
+    for (int ky = 0; ky < c->kh; ky++)
+        for (int kx = 0; kx < c->kw; kx++)
+            for (int src = 0; src < nsrc; src++, rows += MAX_M)
+                *rows = pixel(a, src, top + ky, s, left + kx, zero);
+}
+
 /* For `m` output pixels from flat index p0 on (index of [row][n][wout]):
  * rows[(tap * inputs + src) * MAX_M + i], and the sample of each. */
 static inline void pixel_table(const weft_conv_args *a, ptrdiff_t p0, int m,
@@ -49,19 +73,21 @@ static inline void pixel_table(const weft_conv_args *a, ptrdiff_t p0, int m,
                                int *sample)
 {
     const weft_conv *c = a->conv;
-    const int nsrc = inputs(c);
+    const int nsrc = inputs(c), tables = c->kh * c->kw * nsrc;
     const ptrdiff_t line = (ptrdiff_t)a->n * a->wout;
     int y = (int)(p0 / line), s = (int)(p0 % line) / a->wout,
         x = (int)(p0 % a->wout);
-    for (int i = 0; i < m; i++) {
-        sample[i] = s;
-        const float **r = rows + i;
-        for (int ky = 0; ky < c->kh; ky++)
-            for (int kx = 0; kx < c->kw; kx++)
-                for (int src = 0; src < nsrc; src++, r += MAX_M)
-                    *r = pixel(a, src, y * c->stride + ky - c->pad_top, s,
-                               x * c->stride + kx - c->pad_left, zero);
-        if (++x == a->wout) x = 0, s++;
+    for (int i = 0, run; i < m; i += run) {
+        run = max_int(1, min_int(m - i, inner_run(a, x)));
+        pixel_taps(a, y, s, x, zero, rows + i);
+        for (int t = 0; run > 1 && t < tables; t++) {
+            const ptrdiff_t step = (ptrdiff_t)c->stride * c->cin[t % nsrc];
+            const float **r = rows + t * MAX_M + i;
+            for (int q = 1; q < run; q++) r[q] = r[0] + q * step;
+        }
+        for (int q = 0; q < run; q++) sample[i + q] = s;
+        x += run;
+        if (x == a->wout) x = 0, s++;
         if (s == a->n) s = 0, y++;
     }
 }

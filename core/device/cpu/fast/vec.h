@@ -241,10 +241,40 @@ INLINE void vacc(vf *s, vf a, vf b)
 
 INLINE void vprefetch(const void *p) { __builtin_prefetch(p); }
 
-/* Sums across lanes run over 16 virtual lanes on any instruction set. */
+/* Sums across lanes run over 16 virtual lanes on any instruction set: lanes i
+ * and i + 8, then i + 4, i + 2, i + 1; so do maxima. */
 enum { LANES = 16, UNITS = LANES / VL };
 
-/* Lanes i and i + 8, then i + 4, i + 2, i + 1. */
+#if (defined __AVX2__ || defined __AVX512F__) && !defined WEFT_VEC_WIDE
+#define FOLD(name, op, last)                                                   \
+    INLINE float name(__m256 x)                                                \
+    {                                                                          \
+        const __m128 high = _mm256_extractf128_ps(x, 1);                       \
+        __m128 s = op(_mm256_castps256_ps128(x), high);                        \
+        s = op(s, _mm_movehl_ps(s, s));                                        \
+        return _mm_cvtss_f32(last(s, _mm_movehdup_ps(s)));                     \
+    }
+FOLD(vsum8, _mm_add_ps, _mm_add_ss)
+FOLD(vmax8, _mm_max_ps, _mm_max_ss)
+#undef FOLD
+#ifdef __AVX512F__
+INLINE __m256 vhigh(vf x)
+{
+    return _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(x), 1));
+}
+INLINE float vsum16(const vf *x)
+{
+    return vsum8(_mm256_add_ps(_mm512_castps512_ps256(*x), vhigh(*x)));
+}
+INLINE float vmax16(const vf *x)
+{
+    return vmax8(_mm256_max_ps(_mm512_castps512_ps256(*x), vhigh(*x)));
+}
+#else
+INLINE float vsum16(const vf *x) { return vsum8(x[0] + x[1]); }
+INLINE float vmax16(const vf *x) { return vmax8(_mm256_max_ps(x[0], x[1])); }
+#endif
+#else
 INLINE float vsum16(const vf *x)
 {
     float t[LANES];
@@ -253,14 +283,14 @@ INLINE float vsum16(const vf *x)
         for (int i = 0; i < w; i++) t[i] += t[i + w];
     return t[0];
 }
-
-INLINE float vhmax(vf x)
+INLINE float vmax16(const vf *x)
 {
-    float t[VL];
-    vst(t, x);
-    for (int w = VL / 2; w; w /= 2)
+    float t[LANES];
+    for (int u = 0; u < UNITS; u++) vst(t + u * VL, x[u]);
+    for (int w = LANES / 2; w; w /= 2)
         for (int i = 0; i < w; i++) t[i] = t[i] > t[i + w] ? t[i] : t[i + w];
     return t[0];
 }
+#endif
 
 #endif
