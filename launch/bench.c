@@ -22,16 +22,17 @@
 
 weft_status weft_bench_eval(weft_bench *b)
 {
-    const weft_input in = {.x = b->sampler.x,
-                           .time = b->job.setup.solver->time[0]};
+    weft_flight *f = &b->sampler.flight[0];
+    const weft_input in = {.x = f->x, .time = b->job.setup.solver->time[0]};
 
-    return weft_predict(b->sampler.denoiser, &in, b->out);
+    if (!f->solver) return WEFT_OK;
+    return weft_predict(f->asked[0], &in, b->out);
 }
 
 /* The first of an image, so in step. */
 static weft_status unet_eval(weft_bench *b)
 {
-    WEFT_TRY(weft_job_restart(&b->job, b->job.setup.denoise));
+    WEFT_TRY(weft_flight_restart(&b->sampler.flight[0]));
     return weft_bench_eval(b);
 }
 
@@ -39,7 +40,7 @@ static weft_status vae_decode(weft_bench *b)
 {
     const float *picture;
 
-    return weft_sampler_decode(&b->sampler, 0, &picture);
+    return weft_sampler_decode(&b->sampler, &b->sampler.flight[0], 0, &picture);
 }
 
 static weft_status image(weft_bench *b)
@@ -47,7 +48,7 @@ static weft_status image(weft_bench *b)
     weft_progress silent;
 
     weft_progress_start(&silent, NULL, "", b->job.setup.plan.steps);
-    WEFT_TRY(weft_sampler_run(&b->sampler, 0, 1, &silent, 0));
+    WEFT_TRY(weft_sampler_run(&b->sampler, 1, &silent, NULL, NULL));
     return b->job.setup.decode >= 0 ? vae_decode(b) : WEFT_OK;
 }
 
@@ -114,7 +115,7 @@ static weft_status run_all(weft_bench *b)
     if (wants(b, "image")) WEFT_TRY(measure(b, "image", image));
     if (wants(b, "step")) WEFT_TRY(weft_bench_step(b));
     if (!wants(b, "layers")) return WEFT_OK;
-    WEFT_TRY(weft_bench_layers(b, s->denoise, "unet_eval", unet_eval));
+    WEFT_TRY(weft_bench_layers(b, s->net_of[0], "unet_eval", unet_eval));
     return s->decode >= 0
                ? weft_bench_layers(b, s->decode, "vae_decode", vae_decode)
                : WEFT_OK;
@@ -123,8 +124,7 @@ static weft_status run_all(weft_bench *b)
 static weft_status start(weft_bench *b, weft_comm *world, const weft_cli *cli)
 {
     const char *override[WEFT_MAX_OVERRIDES + 1];
-    weft_solver *solver;
-    size_t floats;
+    weft_flight *f = &b->sampler.flight[0];
 
     memcpy(override, cli->override, sizeof cli->override);
     override[cli->noverrides] = "run.batch=1";
@@ -133,15 +133,12 @@ static weft_status start(weft_bench *b, weft_comm *world, const weft_cli *cli)
     WEFT_TRY(weft_job_connect(&b->job, true));
     WEFT_TRY(weft_sampler_create(&b->job, &b->sampler));
     if (b->job.setup.decode >= 0)
-        WEFT_TRY(weft_job_load(&b->job, b->job.setup.decode));
-    solver = b->job.setup.solver;
-    floats = weft_batch_floats(&solver->batch);
-    b->out = calloc(floats, sizeof *b->out);
+        WEFT_TRY(weft_job_load(&b->job, b->job.setup.models.vae));
     b->speaks = weft_comm_rank(world) == 0;
-    if (!b->out) return weft_fail(WEFT_ENOMEM, "out of memory");
-    weft_noise_init(b->sampler.noise, b->job.config.sample.rng,
-                    b->job.config.sample.seed[0]);
-    return weft_solver_start(solver, b->sampler.x);
+    WEFT_TRY(weft_flight_enter(f, 0, 1));
+    if (!f->solver) return WEFT_OK;
+    b->out = calloc(weft_batch_floats(&f->solver->batch), sizeof *b->out);
+    return b->out ? WEFT_OK : weft_fail(WEFT_ENOMEM, "out of memory");
 }
 
 int weft_command_bench(const weft_cli *cli)

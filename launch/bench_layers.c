@@ -108,6 +108,7 @@ static void print_class(const weft_bench *b, const char *what, const char *kind,
            what, kind, seconds / runs, flops / 1e9, rate, peak, rate / peak);
 }
 
+/* Of the nets that rank 0 has a part in. */
 weft_status weft_bench_layers(weft_bench *b, int net, const char *what,
                               weft_timed *fn)
 {
@@ -115,10 +116,13 @@ weft_status weft_bench_layers(weft_bench *b, int net, const char *what,
     const double peak =
         measure_peak(b->job.setup.dev) / 1e9 * b->job.topology.threads;
 
+    const bool mine = b->job.net[net].mine;
+
     WEFT_TRY(fn(b));
-    memset(b->job.net[net].seconds, 0, (size_t)g->nnodes * sizeof(double));
+    if (mine)
+        memset(b->job.net[net].seconds, 0, (size_t)g->nnodes * sizeof(double));
     for (int i = 0; i < b->job.config.bench.runs; i++) WEFT_TRY(fn(b));
-    for (int i = 0; i < g->nnodes && b->speaks; i++) {
+    for (int i = 0; i < g->nnodes && b->speaks && mine; i++) {
         double seconds, flops;
 
         if (sum_class(b, net, i, &seconds, &flops))

@@ -49,7 +49,7 @@ static weft_status time_some(weft_bench *b, series *r, int n, double *end)
     weft_traffic before, after;
     double start;
 
-    WEFT_TRY(weft_job_restart(&b->job, b->job.setup.denoise));
+    WEFT_TRY(weft_flight_restart(&b->sampler.flight[0]));
     WEFT_TRY(evaluate(b, r->skip));
     before = weft_job_traffic(&b->job);
     WEFT_TRY(weft_comm_barrier(b->job.world));
@@ -112,7 +112,8 @@ static weft_status one_series(weft_bench *b, const char *kind, int skip,
 
 weft_status weft_bench_step(weft_bench *b)
 {
-    const weft_schedule *s = &b->job.setup.sched;
+    const weft_setup *setup = &b->job.setup;
+    const weft_schedule *s = &setup->plan.net[setup->net_of[0]].sched;
     const int n = b->job.config.bench.runs;
 
     WEFT_TRY(evaluate(b, 1));

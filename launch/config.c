@@ -8,6 +8,7 @@
 #include "core/io/png.h"
 #include "launch/config_check.h"
 #include "launch/config_parallel.h"
+#include "launch/config_roles.h"
 #include "launch/config_schema.h"
 #include "launch/suggest.h"
 
@@ -300,6 +301,7 @@ static weft_status take_all(loading *l)
     WEFT_TRY(take_sample(l));
     take_rest(l);
     WEFT_TRY(weft_config_parallel(l->root, &l->raw->parallel, c));
+    WEFT_TRY(weft_config_take_roles(l->root, &l->raw->parallel, l->c));
     return take_outputs(l);
 }
 
@@ -378,6 +380,8 @@ void weft_config_release(weft_config *c)
         free(c->model[i].portable);
     }
     free(c->model);
+    for (int i = 0; i < c->parallel.nroles; i++) free(c->parallel.role[i].name);
+    free(c->parallel.role);
     char *const text[] = {c->file,
                           c->vae,
                           c->vae_portable,

@@ -51,6 +51,19 @@ typedef struct weft_config_model {
     char *name, *path, *portable;
 } weft_config_model;
 
+/* Ranks of one role, and where that was said, for messages. */
+typedef struct weft_config_role {
+    char *name; /* a model's, NAME.cond, NAME.uncond, cond, uncond, vae */
+    int ranks;
+    int line; /* 0: not in the file */
+} weft_config_role;
+
+typedef enum weft_config_roles {
+    WEFT_ROLES_SHARED, /* every role has all ranks of its group */
+    WEFT_ROLES_AUTO,   /* partition/place chooses */
+    WEFT_ROLES_GIVEN,
+} weft_config_roles;
+
 typedef struct weft_config {
     char *file;               /* as given, for messages */
     weft_config_model *model; /* in the order of the config */
@@ -82,6 +95,11 @@ typedef struct weft_config {
         bool async;  /* the rest only then */
         int warmup, lag;
         weft_old norm;
+        weft_config_roles roles;
+        weft_config_role *role; /* [nroles], where given */
+        int nroles;
+        bool share;  /* roles may share ranks */
+        int flights; /* batches under way at once; 0: auto */
     } parallel;
     struct {
         int threads;     /* 0: auto */

@@ -38,6 +38,7 @@ static const char *const norms[] = {[WEFT_OLD_SHOWN] = "stale",
                                     [WEFT_OLD_PAIRED] = "corrected",
                                     [WEFT_OLD_REFUSED] = "fresh",
                                     [WEFT_OLD_ABSENT] = "local"};
+static const char *const sharing[] = {"allow", "forbid"};
 static const char *const kernels[] = {"reference", "lean", "fast"};
 static const char *const benches[] = {"all",   "unet_eval", "vae_decode",
                                       "image", "step",      "layers"};
@@ -52,6 +53,7 @@ static const choice choices[] = {
     {"sample.rng", rngs, COUNT(rngs), later_rngs},
     {"parallel.exchange", exchanges, COUNT(exchanges), none},
     {"parallel.norm", norms, COUNT(norms), none},
+    {"parallel.sharing", sharing, COUNT(sharing), none},
     {"run.kernels", kernels, COUNT(kernels), none},
     {"bench.what", benches, COUNT(benches), none},
     {"bench.link", links, COUNT(links), none},
@@ -84,6 +86,8 @@ static const range ranges[] = {
     {"parallel.grain", 1, 65536},
     {"parallel.warmup", 0, 10000},
     {"parallel.lag", 1, 1000},
+    {"parallel.flights", 1, 8},
+    {"parallel.roles.*.ranks", 0, 65536},
     {"run.threads", 0, 1024},
     {"run.batch", 1, 1024},
     {"run.deadline", 0, 1e6},
@@ -119,7 +123,6 @@ static const char *const later_keys[] = {
     "sample.image",
     "sample.mask",
     "sample.strength",
-    "parallel.roles",
     "run.checkpoint",
     "run.state",
     "output.dir",
@@ -132,9 +135,10 @@ static const struct {
     {"sample.steps", "30"},     {"sample.guidance", "1"},
     {"sample.label", "-1"},     {"sample.null_label", "-1"},
     {"sample.rng", "counter"},  {"parallel.exchange", "sync"},
-    {"parallel.warmup", "4"},   {"run.kernels", "fast"},
-    {"run.deadline", "120"},    {"bench.runs", "5"},
-    {"bench.what", "all"},      {"bench.link", "real"},
+    {"parallel.warmup", "4"},   {"parallel.sharing", "allow"},
+    {"run.kernels", "fast"},    {"run.deadline", "120"},
+    {"bench.runs", "5"},        {"bench.what", "all"},
+    {"bench.link", "real"},
 };
 
 static const choice *find_choice(const char *path)

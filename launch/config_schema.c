@@ -66,13 +66,27 @@ static const cyaml_schema_field_t sample_fields[] = {
     NUMBERS(weft_raw_sample, sigmas, nsigmas),
     CYAML_FIELD_END};
 
+static const cyaml_schema_field_t role_fields[] = {
+    CYAML_FIELD_INT("ranks", CYAML_FLAG_DEFAULT, weft_raw_role, ranks),
+    CYAML_FIELD_STRING_PTR("name", CYAML_FLAG_POINTER, weft_raw_role, name, 1,
+                           96),
+    CYAML_FIELD_END};
+
+static const cyaml_schema_value_t role = {
+    CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, weft_raw_role, role_fields)};
+
 static const cyaml_schema_field_t parallel_fields[] = {
     AUTO(weft_raw_parallel, patches),
     AUTO(weft_raw_parallel, grain),
+    AUTO(weft_raw_parallel, flights),
     TEXT(weft_raw_parallel, exchange),
+    TEXT(weft_raw_parallel, sharing),
     WHOLE(weft_raw_parallel, warmup),
     WHOLE(weft_raw_parallel, lag),
     TEXT(weft_raw_parallel, norm),
+    CYAML_FIELD_SEQUENCE_COUNT("roles",
+                               CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+                               weft_raw_parallel, role, nroles, &role, 1, 64),
     CYAML_FIELD_END};
 
 static const cyaml_schema_field_t run_fields[] = {

@@ -3,7 +3,8 @@
  * which libcyaml loads by and config_check.c checks by.
  *
  * The table describes a tree in which `models` has become a list of {name,
- * path} and the keys of `schedule` other than path one text, `inline`.
+ * path}, `parallel.roles` one of {name, ranks}, and the keys of `schedule`
+ * other than path one text, `inline`.
  * Everything is still as typed: names as text, "auto" as 0. *Local*.
  */
 #ifndef WEFT_LAUNCH_CONFIG_SCHEMA_H
@@ -35,9 +36,16 @@ typedef struct weft_raw_sample {
     int nnodes, nsigmas;
 } weft_raw_sample;
 
+typedef struct weft_raw_role {
+    char *name;
+    int ranks;
+} weft_raw_role;
+
 typedef struct weft_raw_parallel {
-    int patches, grain, warmup, lag;
-    char *exchange, *norm;
+    int patches, grain, warmup, lag, flights;
+    char *exchange, *norm, *sharing;
+    weft_raw_role *role;
+    int nroles;
 } weft_raw_parallel;
 
 typedef struct weft_raw_run {

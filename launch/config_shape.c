@@ -1,10 +1,11 @@
-/* config_shape.c - the two mappings that hold names of the user's choice. */
+/* config_shape.c - the mappings that hold names of the user's choice. */
 #include "launch/config_check.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "launch/config_roles.h"
 #include "launch/suggest.h"
 
 #define COUNT(array) ((int)(sizeof(array) / sizeof *(array)))
@@ -176,5 +177,6 @@ static weft_status shape_schedule(weft_tree *root)
 weft_status weft_config_shape(weft_tree *root)
 {
     WEFT_TRY(shape_models(root));
+    WEFT_TRY(weft_config_shape_roles(root));
     return shape_schedule(root);
 }

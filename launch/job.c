@@ -54,6 +54,45 @@ static weft_status find_processors(weft_job *j)
                                   j->config.run.threads, &j->topology);
 }
 
+/* Collective over the group. */
+static weft_status find_roles(weft_job *j)
+{
+    const weft_plan *plan = &j->setup.plan;
+
+    j->state = plan->roles.state[j->rank];
+    for (int k = 0; k < plan->nroles; k++) {
+        j->role[k].cut = weft_plan_cut(plan, k, j->rank);
+        WEFT_TRY(weft_comm_split(j->group, j->role[k].cut.me >= 0,
+                                 &j->role[k].ranks));
+    }
+    return WEFT_OK;
+}
+
+/* Collective over the node: who shares which weights. What no role of this
+ * rank reads is not left mapped. */
+static weft_status find_weights(weft_job *j)
+{
+    const weft_plan *plan = &j->setup.plan;
+    weft_models *models = &j->setup.models;
+
+    for (int i = 0; i < plan->nnets; i++)
+        if (j->role[plan->net[i].role].cut.me >= 0)
+            j->weights[plan->net[i].weights].mine = true;
+    for (int i = 0; i < models->nfiles; i++) {
+        WEFT_TRY(weft_comm_split(j->node, j->weights[i].mine,
+                                 &j->weights[i].sharers));
+        if (!j->weights[i].mine) weft_netfile_unmap(&models->file[i]);
+    }
+    return WEFT_OK;
+}
+
+/* What defines a displaced image (weft_config_identity): how it was cut. */
+static void fix_layout(weft_job *j)
+{
+    if (j->config.parallel.async)
+        j->config.parallel.patches = j->setup.plan.grid.patches;
+}
+
 weft_status weft_job_plan(weft_comm *world, const char *path,
                           const char *const *overrides, int noverrides,
                           weft_job *j)
@@ -72,16 +111,13 @@ weft_status weft_job_plan(weft_comm *world, const char *path,
                          &j->setup);
     WEFT_TRY(weft_comm_agree(world, st));
     WEFT_TRY(weft_comm_same(world, plan->hash, "plan"));
-    /* What defines a displaced image (weft_config_identity). */
-    if (j->config.parallel.async)
-        j->config.parallel.patches = plan->grid.patches;
-    j->group = weft_grid_group(&plan->grid, weft_comm_rank(world));
-    WEFT_TRY(weft_comm_split(world, j->group, &j->patches));
-    j->cut =
-        (weft_cut){.n = plan->grid.patches,
-                   .me = weft_grid_patch(&plan->grid, weft_comm_rank(world)),
-                   .first = plan->first};
-    return WEFT_OK;
+    fix_layout(j);
+    j->index = weft_grid_group(&plan->grid, weft_comm_rank(world));
+    j->rank = weft_grid_patch(&plan->grid, weft_comm_rank(world));
+    WEFT_TRY(weft_comm_split(world, j->index, &j->group));
+    st = find_roles(j);
+    if (st == WEFT_OK) st = find_weights(j);
+    return weft_comm_agree(world, st);
 }
 
 /* ---- connect ------------------------------------------------------------- */
@@ -93,6 +129,7 @@ static void poll_all(void *arg)
     for (int i = 0; i < j->setup.plan.nnets; i++)
         for (int k = 0; k < j->net[i].lanes; k++)
             weft_exchange_poll(j->net[i].lane[k]);
+    weft_crossroads_poll(j->crossroads);
 }
 
 static weft_status start_pool(weft_job *j)
@@ -103,9 +140,7 @@ static weft_status start_pool(weft_job *j)
     for (int i = 0; i < j->setup.plan.nnets; i++)
         if (j->net[i].layout.scratch > scratch)
             scratch = j->net[i].layout.scratch;
-    WEFT_TRY(weft_pool_reserve(j->pool, scratch));
-    weft_pool_set_poll(j->pool, poll_all, j);
-    return WEFT_OK;
+    return weft_pool_reserve(j->pool, scratch);
 }
 
 /* Activations of all nets in one block: they take turns. */
@@ -116,6 +151,7 @@ static weft_status map_block(weft_job *j)
     for (int i = 0; i < j->setup.plan.nnets; i++)
         if (j->net[i].layout.bytes > j->block_bytes)
             j->block_bytes = j->net[i].layout.bytes;
+    if (!j->block_bytes) return WEFT_OK;
     at = mmap(NULL, j->block_bytes, PROT_READ | PROT_WRITE,
               MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (at == MAP_FAILED)
@@ -128,35 +164,44 @@ static weft_status map_block(weft_job *j)
 
 static weft_status lay_out(weft_job *j, int i, bool timed)
 {
-    const weft_plan *p = &j->setup.plan;
-    const weft_netfile *file =
-        i == j->setup.denoise ? &j->setup.net : &j->setup.vae;
+    const weft_plan_net *planned = &j->setup.plan.net[i];
+    const weft_cut *cut = &j->role[planned->role].cut;
     weft_job_net *net = &j->net[i];
 
-    net->file = file;
+    net->file = &j->setup.models.file[planned->weights];
+    net->mine = cut->me >= 0;
+    if (!net->mine) return WEFT_OK;
     if (timed) {
-        net->seconds = calloc((size_t)file->graph.nnodes, sizeof(double));
+        net->seconds = calloc((size_t)net->file->graph.nnodes, sizeof(double));
         if (!net->seconds) return weft_fail(WEFT_ENOMEM, "out of memory");
     }
-    return weft_layout_make(&file->graph, p->dev, p->net[i].n, &j->cut,
-                            &net->layout);
+    return weft_layout_make(&net->file->graph, j->setup.plan.dev, planned->n,
+                            cut, &net->layout);
 }
 
-/* Collective over the patches. */
+/* Collective over the role. In step nothing of the past is kept, so one lane
+ * serves all questions that the net is asked; displaced, each batch in flight
+ * has a lane for each kind of question. */
 static weft_status open_lanes(weft_job *j, int i)
 {
-    const bool split =
-        i == j->setup.denoise && j->setup.guided && !j->setup.joint;
     const weft_plan_net *planned = &j->setup.plan.net[i];
-    const int stages = i == j->setup.denoise ? j->setup.lanes : 1;
+    const weft_job_role *role = &j->role[planned->role];
     weft_job_net *net = &j->net[i];
 
-    for (int k = 0; k < (split ? 2 : 1) * stages; k++) {
-        WEFT_TRY(weft_exchange_mpi_create(j->patches, &j->cut, planned->sched,
-                                          &net->lane[k]));
+    const int lanes =
+        planned->sched.lag ? planned->lanes * j->setup.plan.flights : 1;
+
+    if (!net->mine) return WEFT_OK;
+    net->lane = calloc((size_t)lanes + 1, sizeof *net->lane);
+    net->name = calloc((size_t)lanes, sizeof *net->name);
+    if (!net->lane || !net->name)
+        return weft_fail(WEFT_ENOMEM, "out of memory for lanes");
+    for (int k = 0; k < lanes; k++) {
+        WEFT_TRY(weft_exchange_mpi_create(role->ranks, &role->cut,
+                                          planned->sched, &net->lane[k]));
         net->lanes = k + 1;
-        snprintf(net->name[k], sizeof net->name[k], "%s, lane %d",
-                 planned->role, k);
+        snprintf(net->name[k], sizeof *net->name, "%.40s, lane %d",
+                 j->setup.plan.role[planned->role].name, k);
         net->lane[k]->name = net->name[k];
         if (net->seconds) /* only `weft bench` times */
             WEFT_TRY(weft_exchange_measure(net->lane[k], j->config.bench.link));
@@ -166,6 +211,28 @@ static weft_status open_lanes(weft_job *j, int i)
                                  net->lane[k], 0));
     }
     return WEFT_OK;
+}
+
+/* Collective over the group. */
+static weft_status open_roads(weft_job *j)
+{
+    const weft_plan *p = &j->setup.plan;
+    weft_span *lead = calloc((size_t)p->grid.patches, sizeof *lead);
+    weft_total_spec s = {.group = j->group,
+                         .have = lead,
+                         .state = p->roles.state,
+                         .unit = p->unit,
+                         .most = weft_method_sums(&j->setup.method, p->batch),
+                         .traffic = &j->traffic};
+    weft_status st;
+
+    if (!lead) return weft_fail(WEFT_ENOMEM, "out of memory");
+    for (int i = 0; i < p->grid.patches; i++)
+        lead[i] = weft_roles_span(&p->roles, 0, i);
+    st = weft_crossroads_open(j->group, &j->traffic, &j->crossroads);
+    if (st == WEFT_OK) st = weft_total_mpi_create(&s, &j->total);
+    free(lead);
+    return st;
 }
 
 static weft_status connect(weft_job *j, bool timed)
@@ -182,68 +249,96 @@ weft_status weft_job_connect(weft_job *j, bool timed)
 
     weft_watch_at("connecting", 0, 0);
     WEFT_TRY(weft_comm_agree(j->world, connect(j, timed)));
-    st = WEFT_OK;
+    st = open_roads(j);
     for (int i = 0; i < j->setup.plan.nnets && st == WEFT_OK; i++)
         st = open_lanes(j, i);
+    if (st == WEFT_OK) weft_pool_set_poll(j->pool, poll_all, j);
     return weft_comm_agree(j->world, st);
 }
 
 /* ---- weights ------------------------------------------------------------- */
 
-weft_status weft_job_load(weft_job *j, int i)
+/* A net of mine that file i is packed for: layouts of one file differ in their
+ * activations only. */
+static const weft_job_net *user_of(const weft_job *j, int file)
 {
-    weft_job_net *net = &j->net[i];
-    weft_status st;
-
-    if (net->weights) return WEFT_OK;
-    weft_watch_at("loading", 0, 0);
-    st = weft_window_create(j->node, net->layout.weight_bytes, &net->weights);
-    WEFT_TRY(weft_comm_agree(j->world, st));
-    st = weft_load_pack(&net->file->graph, j->setup.dev, &net->layout,
-                        net->file->st, weft_window_base(net->weights),
-                        weft_comm_rank(j->node), weft_comm_size(j->node),
-                        j->pool);
-    WEFT_TRY(weft_comm_agree(j->world, st));
-    return weft_comm_agree(j->world, weft_window_settle(net->weights));
+    for (int i = 0; i < j->setup.plan.nnets; i++)
+        if (j->net[i].mine && j->setup.plan.net[i].weights == file)
+            return &j->net[i];
+    return NULL;
 }
 
-weft_status weft_job_restart(weft_job *j, int i)
+static weft_status pack(weft_job *j, int file)
 {
-    for (int k = 0; k < j->net[i].lanes; k++)
-        WEFT_TRY(weft_exchange_restart(j->net[i].lane[k]));
+    const weft_job_net *net = user_of(j, file);
+    weft_job_weights *w = &j->weights[file];
+
+    return weft_load_pack(&net->file->graph, j->setup.dev, &net->layout,
+                          net->file->st, weft_window_base(w->packed),
+                          weft_comm_rank(w->sharers),
+                          weft_comm_size(w->sharers), j->pool);
+}
+
+weft_status weft_job_load(weft_job *j, int i)
+{
+    weft_job_weights *w = &j->weights[i];
+    weft_status st = WEFT_OK;
+
+    if (w->loaded) return WEFT_OK;
+    w->loaded = true;
+    weft_watch_at("loading", 0, 0);
+    if (w->mine)
+        st = weft_window_create(w->sharers, user_of(j, i)->layout.weight_bytes,
+                                &w->packed);
+    WEFT_TRY(weft_comm_agree(j->world, st));
+    if (w->mine) st = pack(j, i);
+    WEFT_TRY(weft_comm_agree(j->world, st));
+    if (w->mine) st = weft_window_settle(w->packed);
+    return weft_comm_agree(j->world, st);
+}
+
+weft_status weft_job_load_models(weft_job *j)
+{
+    for (int i = 0; i < j->setup.models.nfiles; i++)
+        if (i != j->setup.models.vae) WEFT_TRY(weft_job_load(j, i));
     return WEFT_OK;
 }
 
-weft_run weft_job_run(const weft_job *j, int i, int lane)
+weft_run weft_job_run(const weft_job *j, int i)
 {
     const weft_job_net *net = &j->net[i];
+    const weft_window *packed = j->weights[j->setup.plan.net[i].weights].packed;
 
     return (weft_run){.dev = j->setup.dev,
                       .pool = j->pool,
-                      .x = net->lane[lane],
+                      .x = net->lane[0],
                       .layout = &net->layout,
                       .block = j->block,
-                      .weights = weft_window_base(net->weights),
+                      .weights = weft_window_base(packed),
                       .seconds = net->seconds};
+}
+
+/* ---- the end ------------------------------------------------------------- */
+
+static void add_traffic(const weft_traffic *t, weft_traffic *sum)
+{
+    for (int c = 0; c < WEFT_CLASSES; c++) {
+        sum->bytes[c] += t->bytes[c];
+        sum->messages[c] += t->messages[c];
+    }
+    sum->exposed_s += t->exposed_s;
+    sum->exposed_async_s += t->exposed_async_s;
+    if (t->max_age > sum->max_age) sum->max_age = t->max_age;
+    sum->hidden_s += t->hidden_s;
 }
 
 weft_traffic weft_job_traffic(const weft_job *j)
 {
-    weft_traffic sum = {0};
+    weft_traffic sum = j->traffic;
 
     for (int i = 0; i < j->setup.plan.nnets; i++)
-        for (int k = 0; k < j->net[i].lanes; k++) {
-            const weft_traffic *t = &j->net[i].lane[k]->traffic;
-
-            for (int c = 0; c < WEFT_CLASSES; c++) {
-                sum.bytes[c] += t->bytes[c];
-                sum.messages[c] += t->messages[c];
-            }
-            sum.exposed_s += t->exposed_s;
-            sum.exposed_async_s += t->exposed_async_s;
-            if (t->max_age > sum.max_age) sum.max_age = t->max_age;
-            sum.hidden_s += t->hidden_s;
-        }
+        for (int k = 0; k < j->net[i].lanes; k++)
+            add_traffic(&j->net[i].lane[k]->traffic, &sum);
     return sum;
 }
 
@@ -251,7 +346,8 @@ static void release_net(weft_job_net *net)
 {
     for (int k = 0; k < net->lanes; k++)
         weft_exchange_mpi_destroy(net->lane[k]);
-    weft_window_destroy(net->weights);
+    free(net->lane);
+    free(net->name);
     weft_layout_release(&net->layout);
     free(net->seconds);
 }
@@ -259,11 +355,18 @@ static void release_net(weft_job_net *net)
 void weft_job_release(weft_job *j)
 {
     for (int i = 0; i < WEFT_PLAN_NETS; i++) release_net(&j->net[i]);
+    weft_total_mpi_destroy(&j->total);
+    weft_crossroads_close(j->crossroads);
+    for (int i = 0; i < WEFT_FILES; i++) {
+        weft_window_destroy(j->weights[i].packed);
+        weft_comm_free(j->weights[i].sharers);
+    }
+    for (int k = 0; k < WEFT_ROLES; k++) weft_comm_free(j->role[k].ranks);
     if (j->block) munmap(j->block, j->block_bytes);
     weft_pool_destroy(j->pool);
     weft_setup_release(&j->setup);
     weft_topology_release(&j->topology);
     weft_config_release(&j->config);
-    weft_comm_free(j->patches);
+    weft_comm_free(j->group);
     weft_comm_free(j->node);
 }

@@ -12,34 +12,54 @@
 #include "launch/topology.h"
 #include "mpi/comm.h"
 #include "mpi/exchange_mpi.h"
+#include "mpi/placed.h"
+#include "mpi/total.h"
 #include "mpi/window.h"
 
-enum { WEFT_LANES = WEFT_PLAN_LANES };
+/* The part of a role that this rank has; cut.me is -1 where it has none. */
+typedef struct weft_job_role {
+    weft_cut cut;
+    weft_comm *ranks; /* those of the role, in the order of the cut */
+} weft_job_role;
 
-/* One net on its lanes: setup.lanes for the conditional one, and as many for
- * the unconditional one where the two are not evaluated together. */
+enum { WEFT_LANE_NAME = 64 };
+
+/* One net of the plan on its lanes, on the ranks of its role. */
 typedef struct weft_job_net {
     const weft_netfile *file;
+    bool mine; /* what follows is there */
     weft_layout layout;
-    weft_exchange *lane[WEFT_LANES];
-    char name[WEFT_LANES][32]; /* of the lanes, for messages */
+    weft_exchange **lane; /* [lanes]: of flight 0, then of flight 1, ... */
+    char (*name)[WEFT_LANE_NAME]; /* [lanes], for messages */
     int lanes;
-    weft_window *weights;
-    double *seconds; /* [nodes], time by layer; or NULL */
+    double *seconds;         /* [nodes], time by layer; or NULL */
+    weft_placed_clock clock; /* all its evaluations here */
 } weft_job_net;
 
+/* The weights of one file, on the ranks of a node that have a role for it. */
+typedef struct weft_job_weights {
+    bool mine, loaded;
+    weft_comm *sharers;
+    weft_window *packed;
+} weft_job_weights;
+
 typedef struct weft_job {
-    weft_comm *world;          /* borrowed */
-    weft_comm *patches, *node; /* my group's patches; my node */
+    weft_comm *world;        /* borrowed */
+    weft_comm *group, *node; /* who works on the same images; my node */
     weft_topology topology;
     weft_config config;
     weft_setup setup;
-    weft_cut cut;
-    int group;
+    int index, rank; /* of my group; mine in it */
+    weft_span state; /* units that I keep of every sample; empty: none */
+    weft_job_role role[WEFT_ROLES];       /* as in the plan */
+    weft_job_net net[WEFT_PLAN_NETS];     /* likewise */
+    weft_job_weights weights[WEFT_FILES]; /* as in setup.models */
+    weft_crossroads *crossroads;
+    weft_total total;     /* over an image, for all who keep state */
+    weft_traffic traffic; /* between roles */
     weft_pool *pool;
     char *block; /* activations of whichever net is at work */
     size_t block_bytes;
-    weft_job_net net[WEFT_PLAN_NETS]; /* as in the plan */
 } weft_job;
 
 /* Collective over the job: read the config on rank 0 and send it round, find
@@ -49,18 +69,18 @@ weft_status weft_job_plan(weft_comm *world, const char *path,
                           weft_job *j);
 /* Collective over the job: threads, memory, lanes. */
 weft_status weft_job_connect(weft_job *j, bool timed);
-/* Collective over the job: the packed weights of plan net `i`, shared by the
- * ranks of a node. A second call does nothing. */
+/* Collective over the job: the packed weights of file `i`, shared by those
+ * ranks of a node that have a role for it. A second call does nothing. */
 weft_status weft_job_load(weft_job *j, int i);
-/* Collective over the patches: a new image begins on all lanes of net `i`. */
-weft_status weft_job_restart(weft_job *j, int i);
-/* Local: what an evaluation of plan net `i` on lane `lane` needs. The net must
+/* ... of everything that samples. */
+weft_status weft_job_load_models(weft_job *j);
+/* Local: what an evaluation of plan net `i`, which is mine, needs. The net must
  * be loaded. */
-weft_run weft_job_run(const weft_job *j, int i, int lane);
+weft_run weft_job_run(const weft_job *j, int i);
 /* Collective over the job. */
 void weft_job_release(weft_job *j);
 
-/* Payload and waits of all my lanes together. */
+/* Payload and waits of all my lanes, and of what goes between roles. */
 weft_traffic weft_job_traffic(const weft_job *j);
 
 #endif

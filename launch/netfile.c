@@ -55,6 +55,12 @@ weft_status weft_netfile_build(weft_netfile *f, weft_net_part part,
     return WEFT_OK;
 }
 
+void weft_netfile_unmap(weft_netfile *f)
+{
+    weft_st_close(f->st);
+    f->st = NULL;
+}
+
 void weft_netfile_close(weft_netfile *f)
 {
     if (f->built) weft_graph_release(&f->graph);

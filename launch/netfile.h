@@ -24,6 +24,9 @@ typedef struct weft_netfile {
 weft_status weft_netfile_open(const char *folder, weft_netfile *f);
 weft_status weft_netfile_build(weft_netfile *f, weft_net_part part,
                                weft_cell cell);
+/* The weights are not for this rank: nothing stays mapped. What the graph and
+ * the header said is kept. */
+void weft_netfile_unmap(weft_netfile *f);
 void weft_netfile_close(weft_netfile *f);
 
 #endif

@@ -17,17 +17,18 @@
 /* One image on its way out. */
 typedef struct outgoing {
     weft_sampler *s;
-    int slot;            /* in the batch */
-    const float *rows;   /* mine: [rows][n][w][c] */
-    int n, w, c, sample; /* of `rows`; which of the n */
-    weft_png *png;       /* writer */
-    unsigned char most;  /* brightest byte so far */
+    const weft_job_role *role; /* whose ranks have it, by its cut */
+    int image;                 /* of the list of seeds */
+    const float *rows;         /* mine: [rows][n][w][c] */
+    int n, w, c, sample;       /* of `rows`; which of the n */
+    weft_png *png;             /* writer */
+    unsigned char most;        /* brightest byte so far */
     weft_st_writer *file;
     int height;
     float *plane; /* one piece, [c][rows][w] */
 } outgoing;
 
-static bool is_writer(const weft_sampler *s) { return s->job->cut.me == 0; }
+static bool is_writer(const outgoing *o) { return o->role->cut.me == 0; }
 
 /* ---- pictures ------------------------------------------------------------ */
 
@@ -102,9 +103,8 @@ static weft_status take_latents(void *arg, int row, int rows, const void *data)
 static weft_status stream(outgoing *o, int rows_per_unit, size_t row_bytes,
                           weft_give_rows *give, weft_take_rows *take)
 {
-    weft_job *j = o->s->job;
-    weft_stream s = {.patches = j->patches,
-                     .cut = &j->cut,
+    weft_stream s = {.patches = o->role->ranks,
+                     .cut = &o->role->cut,
                      .rows_per_unit = rows_per_unit,
                      .row_bytes = row_bytes,
                      .piece = WEFT_STREAM_PIECE,
@@ -123,10 +123,11 @@ static weft_status stream(outgoing *o, int rows_per_unit, size_t row_bytes,
     return st;
 }
 
-static weft_status open_png(outgoing *o, int image)
+static weft_status open_png(outgoing *o)
 {
     const weft_job *j = o->s->job;
     const weft_config *c = &j->config;
+    const int image = o->image;
     char *path = NULL, *parameters = NULL, *identity = NULL;
     weft_status st = weft_config_fill(c, c->output.image, image, &path);
 
@@ -148,31 +149,31 @@ static weft_status open_png(outgoing *o, int image)
 }
 
 /* A picture without any light is a failure that nobody should find later. */
-static weft_status close_png(outgoing *o, weft_status st, int image)
+static weft_status close_png(outgoing *o, weft_status st)
 {
     if (st == WEFT_OK && o->most == 0)
-        st =
-            weft_fail(WEFT_ENAN,
-                      "the image of seed %llu is all black and was not "
-                      "written",
-                      (unsigned long long)o->s->job->config.sample.seed[image]);
+        st = weft_fail(
+            WEFT_ENAN,
+            "the image of seed %llu is all black and was not "
+            "written",
+            (unsigned long long)o->s->job->config.sample.seed[o->image]);
     if (st == WEFT_OK) return weft_png_finish(o->png);
     weft_png_abandon(o->png);
     return st;
 }
 
-static weft_status write_picture(outgoing *o, int image)
+static weft_status write_picture(outgoing *o)
 {
     const weft_plan *p = &o->s->job->setup.plan;
     weft_status st = WEFT_OK;
 
-    if (is_writer(o->s)) WEFT_TRY(open_png(o, image));
+    if (is_writer(o)) WEFT_TRY(open_png(o));
     st = stream(o, p->unit * p->row_scale, p->picture_row_bytes, give_pixels,
                 take_pixels);
-    return is_writer(o->s) ? close_png(o, st, image) : st;
+    return is_writer(o) ? close_png(o, st) : st;
 }
 
-static weft_status open_latents(outgoing *o, int image)
+static weft_status open_latents(outgoing *o)
 {
     const weft_job *j = o->s->job;
     const weft_plan *p = &j->setup.plan;
@@ -184,8 +185,8 @@ static weft_status open_latents(outgoing *o, int image)
     char *path;
     weft_status st;
 
-    WEFT_TRY(
-        weft_config_fill(&j->config, j->config.output.latents, image, &path));
+    WEFT_TRY(weft_config_fill(&j->config, j->config.output.latents, o->image,
+                              &path));
     st = weft_st_create(path, &entry, 1, NULL, &o->file);
     free(path);
     if (st != WEFT_OK) return st;
@@ -196,14 +197,14 @@ static weft_status open_latents(outgoing *o, int image)
     return weft_fail(WEFT_ENOMEM, "out of memory for rows to write");
 }
 
-static weft_status write_latents(outgoing *o, int image)
+static weft_status write_latents(outgoing *o)
 {
     const weft_plan *p = &o->s->job->setup.plan;
     weft_status st;
 
-    if (is_writer(o->s)) WEFT_TRY(open_latents(o, image));
+    if (is_writer(o)) WEFT_TRY(open_latents(o));
     st = stream(o, p->unit, p->latent_row_bytes, give_latents, take_latents);
-    if (!is_writer(o->s)) return st;
+    if (!is_writer(o)) return st;
     free(o->plane);
     if (st == WEFT_OK) return weft_st_finish(o->file);
     weft_st_abandon(o->file);
@@ -212,32 +213,76 @@ static weft_status write_latents(outgoing *o, int image)
 
 /* ---- decoding ------------------------------------------------------------ */
 
-/* The decoder's graph reads and writes the job's block: no copy of either. */
-weft_status weft_sampler_decode(weft_sampler *s, int slot,
+/* Role 0 leads: its rows are the ones that are written and decoded. */
+static const float *lead_rows(const weft_job *j, const weft_flight *f)
+{
+    const weft_plan *p = &j->setup.plan;
+    const weft_span mine = weft_roles_span(&p->roles, 0, j->rank);
+    const size_t row =
+        (size_t)p->batch * (size_t)p->columns * (size_t)p->channels;
+
+    if (!weft_span_units(mine)) return NULL;
+    return f->x + (size_t)(mine.from - j->state.from) * (size_t)p->unit * row;
+}
+
+/* The rows of one image of the batch, side by side. */
+static void pick(const weft_job *j, const weft_flight *f, int slot, float *to)
+{
+    const weft_plan *p = &j->setup.plan;
+    const size_t line = (size_t)p->columns * (size_t)p->channels;
+    const size_t rows =
+        (size_t)weft_span_units(weft_roles_span(&p->roles, 0, j->rank)) *
+        (size_t)p->unit;
+    const float *from = lead_rows(j, f);
+
+    for (size_t y = 0; y < rows; y++)
+        memcpy(to + y * line,
+               from + (y * (size_t)p->batch + (size_t)slot) * line,
+               line * sizeof *to);
+}
+
+/* The decoder's graph reads and writes the job's block: no copy of the
+ * picture. */
+static weft_status evaluate(weft_job *j, const float *latents,
+                            const float **picture)
+{
+    const weft_plan *p = &j->setup.plan;
+    const weft_job_net *net = &j->net[j->setup.decode];
+    const weft_graph *g = &net->file->graph;
+    const size_t floats =
+        (size_t)weft_cut_units(&j->role[p->vae].cut, j->role[p->vae].cut.me) *
+        (size_t)p->unit * (size_t)p->columns * (size_t)p->channels;
+    weft_run run = weft_job_run(j, j->setup.decode);
+
+    memcpy(weft_run_value(&run, g->input), latents, floats * sizeof *latents);
+    WEFT_TRY(weft_graph_eval(g, &run));
+    *picture = weft_run_value(&run, g->output);
+    return WEFT_OK;
+}
+
+weft_status weft_sampler_decode(weft_sampler *s, const weft_flight *f, int slot,
                                 const float **picture)
 {
-    const weft_plan *p = &s->job->setup.plan;
-    const weft_job_net *net = &s->job->net[s->job->setup.decode];
-    const size_t line = (size_t)p->columns * (size_t)p->channels;
+    weft_job *j = s->job;
     const double start = weft_clock();
-    weft_run run = weft_job_run(s->job, s->job->setup.decode, 0);
 
-    for (int y = 0; y < s->field.rows; y++)
-        memcpy(weft_run_value(&run, net->file->graph.input) + (size_t)y * line,
-               s->x + ((size_t)y * (size_t)p->batch + (size_t)slot) * line,
-               line * sizeof(float));
-    WEFT_TRY(weft_graph_eval(&net->file->graph, &run));
-    *picture = weft_run_value(&run, net->file->graph.output);
+    *picture = NULL;
+    WEFT_TRY(weft_redistribute_ready(s->latents));
+    pick(j, f, slot, s->given);
+    WEFT_TRY(weft_redistribute_post(s->latents));
+    WEFT_TRY(weft_redistribute_wait(s->latents));
+    if (j->net[j->setup.decode].mine) WEFT_TRY(evaluate(j, s->taken, picture));
     s->tally.decode += weft_clock() - start;
     return WEFT_OK;
 }
 
-weft_status weft_sampler_write(weft_sampler *s, int slot, int image)
+weft_status weft_sampler_write(weft_sampler *s, const weft_flight *f, int slot)
 {
     const weft_plan *p = &s->job->setup.plan;
     outgoing o = {.s = s,
-                  .slot = slot,
-                  .rows = s->x,
+                  .role = &s->job->role[0],
+                  .image = f->first + slot,
+                  .rows = lead_rows(s->job, f),
                   .n = p->batch,
                   .w = p->columns,
                   .c = p->channels,
@@ -245,15 +290,16 @@ weft_status weft_sampler_write(weft_sampler *s, int slot, int image)
                   .height = p->rows};
 
     weft_watch_at("writing an image", 0, 0);
-    if (p->latent_row_bytes) WEFT_TRY(write_latents(&o, image));
+    if (p->latent_row_bytes && o.role->cut.me >= 0) WEFT_TRY(write_latents(&o));
     if (!p->picture_row_bytes) return WEFT_OK;
-    if (s->job->setup.decode >= 0) {
+    if (p->vae >= 0) {
         weft_watch_at("decoding", 0, 0);
-        WEFT_TRY(weft_sampler_decode(s, slot, &o.rows));
+        WEFT_TRY(weft_sampler_decode(s, f, slot, &o.rows));
+        o.role = &s->job->role[p->vae];
         o.n = 1;
         o.sample = 0;
         o.w = p->width;
         o.c = s->job->setup.picture_channels;
     }
-    return write_picture(&o, image);
+    return o.role->cut.me >= 0 ? write_picture(&o) : WEFT_OK;
 }

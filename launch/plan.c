@@ -17,10 +17,11 @@ static size_t packed_with(const weft_setup *s, const char *kernels)
     size_t sum = 0;
 
     if (weft_device_find(kernels, NULL, &dev) != WEFT_OK) return 0;
-    for (int i = 0; i < s->plan.nnets; i++) {
+    for (int i = 0; i < s->models.nfiles; i++) {
         weft_layout l;
 
-        if (weft_layout_make(s->plan.net[i].graph, dev, 1, &one, &l) != WEFT_OK)
+        if (weft_layout_make(&s->models.file[i].graph, dev, 1, &one, &l) !=
+            WEFT_OK)
             return 0;
         sum += l.weight_bytes;
         weft_layout_release(&l);
@@ -33,7 +34,8 @@ static void print_kernels(const weft_setup *s)
     const double mib = 1048576.0;
     size_t file = 0;
 
-    for (int i = 0; i < s->plan.nnets; i++) file += s->plan.net[i].file_bytes;
+    for (int i = 0; i < s->models.nfiles; i++)
+        file += s->models.file[i].file_bytes;
     printf("weights    %.1f MiB in the files; packed, once per node: "
            "lean %.1f MiB, fast %.1f MiB\n",
            (double)file / mib, (double)packed_with(s, "lean") / mib,

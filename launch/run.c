@@ -11,6 +11,7 @@
 #include "launch/report.h"
 #include "launch/sample.h"
 #include "mpi/watch.h"
+#include "launch/summary.h"
 
 typedef struct run {
     const weft_cli *cli;
@@ -31,15 +32,15 @@ static weft_status check_outputs(const weft_config *c)
                      c->file);
 }
 
-/* Each group's writer tries the places where it will write. */
+/* The first rank of each group tries the places where it will write. */
 static weft_status probe_outputs(const run *r)
 {
     const weft_job *j = &r->job;
-    const int from = weft_plan_first_image(&j->setup.plan, j->group);
-    const int to = weft_plan_first_image(&j->setup.plan, j->group + 1);
+    const int from = weft_plan_first_image(&j->setup.plan, j->index);
+    const int to = weft_plan_first_image(&j->setup.plan, j->index + 1);
 
     WEFT_TRY(check_outputs(&j->config));
-    if (j->cut.me != 0) return WEFT_OK;
+    if (j->rank != 0) return WEFT_OK;
     return weft_places_try(&j->config, from, to);
 }
 
@@ -107,111 +108,43 @@ static weft_status report_image(run *r, int image, double seconds)
     return st;
 }
 
-static weft_status write_batch(run *r, int first, int n, double began)
+static weft_status write_batch(void *arg, const weft_flight *f, double began)
 {
-    for (int i = 0; i < n; i++) {
-        WEFT_TRY(weft_sampler_write(&r->sampler, i, first + i));
-        WEFT_TRY(report_image(r, first + i, weft_clock() - began));
+    run *r = arg;
+    const weft_models *m = &r->job.setup.models;
+
+    if (m->vae >= 0) WEFT_TRY(weft_job_load(&r->job, m->vae));
+    for (int i = 0; i < f->n; i++) {
+        WEFT_TRY(weft_sampler_write(&r->sampler, f, i));
+        WEFT_TRY(report_image(r, f->first + i, weft_clock() - began));
     }
     return WEFT_OK;
 }
 
 static weft_status make_images(run *r)
 {
-    weft_job *j = &r->job;
-    const weft_plan *p = &j->setup.plan;
-    const int from = weft_plan_first_image(p, j->group);
-    const int to = weft_plan_first_image(p, j->group + 1);
-    const int batches = (to - from + p->batch - 1) / p->batch;
+    const weft_plan *p = &r->job.setup.plan;
+    const int batches = weft_plan_batches(p, r->job.index);
     const bool shown = weft_comm_rank(r->world) == 0;
     weft_progress progress;
 
     weft_progress_start(&progress, shown ? stderr : NULL, "sampling",
                         batches * p->steps);
-    for (int b = 0; b < batches; b++) {
-        const int first = from + b * p->batch;
-        const int n = to - first < p->batch ? to - first : p->batch;
-        const double began = weft_clock();
-
-        WEFT_TRY(
-            weft_sampler_run(&r->sampler, first, n, &progress, b * p->steps));
-        if (j->setup.decode >= 0) WEFT_TRY(weft_job_load(j, j->setup.decode));
-        WEFT_TRY(write_batch(r, first, n, began));
-    }
+    WEFT_TRY(weft_sampler_run(&r->sampler, batches, &progress, write_batch, r));
     weft_progress_end(&progress);
     return WEFT_OK;
 }
 
 /* ---- the end ------------------------------------------------------------- */
 
-enum { EXPOSED = 2 * WEFT_CLASSES, EXPOSED_ASYNC, HIDDEN, EVALUATIONS, SUMS };
-enum { PEAK, SAMPLING, DECODE, AGE, MOSTS };
-
-static void add_traffic(const weft_traffic *t, double *sum)
-{
-    for (int c = 0; c < WEFT_CLASSES; c++) {
-        sum[c] += (double)t->bytes[c];
-        sum[WEFT_CLASSES + c] += (double)t->messages[c];
-    }
-    sum[EXPOSED] += t->exposed_s;
-    sum[EXPOSED_ASYNC] += t->exposed_async_s;
-    sum[HIDDEN] += t->hidden_s;
-}
-
-static void weights_of(const weft_job *j, weft_summary *s)
-{
-    for (int i = 0; i < j->setup.plan.nnets; i++) {
-        s->weights_mapped_bytes += (int64_t)weft_st_bytes(j->net[i].file->st);
-        s->weights_packed_bytes += (int64_t)j->net[i].layout.weight_bytes;
-    }
-}
-
-static void fill(const run *r, const double *sum, const double *most,
-                 weft_summary *s)
-{
-    const int ranks = weft_comm_size(r->world);
-
-    *s = (weft_summary){
-        .ranks = ranks,
-        .threads = r->job.topology.threads,
-        .evaluations = (int64_t)sum[EVALUATIONS],
-        .seconds_first_eval = r->sampler.tally.first_eval - r->cli->started,
-        .seconds_sampling = most[SAMPLING],
-        .seconds_decode = most[DECODE],
-        .seconds_total = weft_clock() - r->cli->started,
-        .peak_rss_bytes = (int64_t)most[PEAK],
-        .wait_exposed_s = sum[EXPOSED] / ranks,
-        .wait_exposed_async_s = sum[EXPOSED_ASYNC] / ranks,
-        .max_age = (int)most[AGE],
-        .comm_hidden_s = sum[HIDDEN] / ranks,
-    };
-    for (int c = 0; c < WEFT_CLASSES; c++) {
-        s->bytes_sent[c] = (int64_t)sum[c];
-        s->messages_sent[c] = (int64_t)sum[WEFT_CLASSES + c];
-    }
-    weights_of(&r->job, s);
-}
-
 static weft_status finish(run *r)
 {
-    const weft_tally *tally = &r->sampler.tally;
-    const weft_traffic lanes = weft_job_traffic(&r->job);
-    double sum[SUMS] = {0}, most[MOSTS];
-    weft_summary s;
+    json_t *summary;
 
     weft_watch_at("finishing", 0, 0);
-    add_traffic(&lanes, sum);
-    add_traffic(&tally->output, sum);
-    if (r->job.cut.me == 0) sum[EVALUATIONS] = (double)tally->evaluations;
-    most[PEAK] = (double)weft_peak_rss();
-    most[SAMPLING] = tally->sampling;
-    most[DECODE] = tally->decode;
-    most[AGE] = lanes.max_age;
-    WEFT_TRY(weft_comm_sum(r->world, sum, SUMS));
-    WEFT_TRY(weft_comm_max(r->world, most, MOSTS));
-    if (weft_comm_rank(r->world) != 0) return WEFT_OK;
-    fill(r, sum, most, &s);
-    return weft_report_event(r->report, "summary", weft_summary_json(&s));
+    WEFT_TRY(
+        weft_summary_collect(&r->job, &r->sampler, r->cli->started, &summary));
+    return weft_report_event(r->report, "summary", summary);
 }
 
 /* Rank 0 tells the person who waits where to look. */

@@ -4,128 +4,141 @@
 #include <string.h>
 
 #include "core/clock.h"
-#include "core/guide/guidance.h"
 #include "mpi/watch.h"
 
 /* ---- making -------------------------------------------------------------- */
 
-static float *labels_of(const weft_setup *s, int cond, int uncond)
+/* An image's latents move from the lead's cut to that of the decoder. */
+static weft_status connect_latents(weft_sampler *s)
 {
-    const int n = cond + uncond;
-    float *label = calloc((size_t)n + 1, sizeof *label);
-
-    for (int i = 0; label && i < n; i++)
-        label[i] = i < cond ? s->label : s->null_label;
-    return label;
-}
-
-static weft_status one_model(weft_job *j, int lane, int cond, int uncond,
-                             weft_denoiser **out)
-{
-    const weft_setup *s = &j->setup;
-    const weft_run run = weft_job_run(j, s->denoise, lane * s->lanes);
-    float *label = s->labelled ? labels_of(s, cond, uncond) : NULL;
+    weft_job *j = s->job;
+    const weft_plan *p = &j->setup.plan;
+    const size_t unit =
+        (size_t)p->unit * (size_t)p->columns * (size_t)p->channels;
+    const size_t ranks = (size_t)p->grid.patches;
+    weft_span *have = calloc(2 * ranks, sizeof *have), *want = have + ranks;
+    weft_redistribute_spec r = {.have = have,
+                                .want = want,
+                                .unit_bytes = unit * sizeof(float),
+                                .class = WEFT_LATENTS,
+                                .what = "latents to decode"};
     weft_status st;
 
-    if (s->labelled && !label) return weft_fail(WEFT_ENOMEM, "out of memory");
-    st = weft_model_create(&s->net.graph, &run, label, out);
-    free(label);
-    if (st == WEFT_OK && s->lanes > 1)
-        weft_model_set_lanes(*out, &j->net[s->denoise].lane[lane * s->lanes],
-                             s->lanes);
+    if (!have) return weft_fail(WEFT_ENOMEM, "out of memory");
+    for (int i = 0; i < p->grid.patches; i++) {
+        have[i] = weft_roles_span(&p->roles, 0, i);
+        want[i] = weft_roles_span(&p->roles, p->vae, i);
+    }
+    s->given = calloc(unit * (size_t)weft_span_units(have[j->rank]) + 1,
+                      sizeof *s->given);
+    s->taken = calloc(unit * (size_t)weft_span_units(want[j->rank]) + 1,
+                      sizeof *s->taken);
+    r.mine = s->given;
+    r.all = s->taken;
+    st = s->given && s->taken
+             ? weft_redistribute_create(j->crossroads, &r, &s->latents)
+             : weft_fail(WEFT_ENOMEM, "out of memory for latents");
+    free(have);
     return st;
 }
 
-/* A model, or guidance made of models. */
-static weft_status make_denoiser(weft_sampler *s)
+static weft_status make(weft_sampler *s)
 {
-    const weft_setup *setup = &s->job->setup;
-    const int n = setup->plan.batch;
-    const bool joint = setup->joint;
+    const weft_plan *p = &s->job->setup.plan;
+    const weft_pipeline_spec order = weft_plan_pipeline(p, s->job->index);
 
-    WEFT_TRY(one_model(s->job, 0, n, joint ? n : 0, &s->model[0]));
-    s->denoiser = s->model[0];
-    if (!setup->guided) return WEFT_OK;
-    if (!joint) WEFT_TRY(one_model(s->job, 1, 0, n, &s->model[1]));
-    WEFT_TRY(weft_cfg_create(
-        s->model[0], s->model[1],
-        &(weft_guidance){.scale = s->job->config.sample.guidance}, &s->guide));
-    s->denoiser = s->guide;
+    WEFT_TRY(weft_pipeline_make(&order, &s->order));
+    if (p->vae >= 0) WEFT_TRY(connect_latents(s));
+    for (int i = 0; i < p->flights; i++) {
+        s->nflights++;
+        WEFT_TRY(weft_flight_create(s->job, i, &s->flight[i]));
+    }
     return WEFT_OK;
-}
-
-static weft_status make_state(weft_sampler *s)
-{
-    const weft_job *j = s->job;
-    const weft_plan *p = &j->setup.plan;
-    const weft_batch b = {.rows = weft_cut_units(&j->cut, j->cut.me) * p->unit,
-                          .n = p->batch,
-                          .w = p->columns,
-                          .c = p->channels};
-    const size_t floats = weft_batch_floats(&b);
-    const size_t more = weft_solver_buffer_floats(j->setup.solver, &b);
-
-    s->field = (weft_field){.c = p->channels,
-                            .h = p->rows,
-                            .w = p->columns,
-                            .row0 = p->first[j->cut.me] * p->unit,
-                            .rows = b.rows};
-    s->noise = calloc((size_t)p->batch, sizeof *s->noise);
-    s->state =
-        aligned_alloc(64, (floats + more + 31) / 16 * 16 * sizeof(float));
-    if (!s->noise || !s->state)
-        return weft_fail(WEFT_ENOMEM, "out of memory for the latents");
-    s->x = s->state;
-    return weft_solver_bind(j->setup.solver, &b, &s->field, s->noise,
-                            s->state + floats);
 }
 
 weft_status weft_sampler_create(weft_job *j, weft_sampler *s)
 {
-    weft_status st;
-
     memset(s, 0, sizeof *s);
     s->job = j;
-    WEFT_TRY(weft_comm_agree(j->world, make_state(s)));
-    WEFT_TRY(weft_job_load(j, j->setup.denoise));
-    st = make_denoiser(s);
-    return weft_comm_agree(j->world, st);
+    WEFT_TRY(weft_job_load_models(j));
+    return weft_comm_agree(j->world, make(s));
 }
 
 void weft_sampler_release(weft_sampler *s)
 {
-    weft_denoiser_destroy(s->guide);
-    for (int i = 0; i < WEFT_LANES; i++) weft_denoiser_destroy(s->model[i]);
-    free(s->noise);
-    free(s->state);
+    for (int i = 0; i < s->nflights; i++) weft_flight_release(&s->flight[i]);
+    weft_redistribute_destroy(s->latents);
+    weft_pipeline_release(&s->order);
+    free(s->given);
+    free(s->taken);
 }
 
 /* ---- sampling ------------------------------------------------------------ */
 
-weft_status weft_sampler_run(weft_sampler *s, int first, int n,
-                             weft_progress *progress, int steps_before)
-{
-    const weft_config *c = &s->job->config;
-    weft_solver *solver = s->job->setup.solver;
-    const uint64_t before = s->denoiser->evaluations;
-    const int batch = s->job->setup.plan.batch;
-    double start;
+/* A run of turns, as it goes. */
+typedef struct walk {
+    weft_sampler *s;
+    weft_progress *progress;
+    int done; /* steps of all batches */
+    weft_arrive *arrive;
+    void *arg;
+    double began[WEFT_FLIGHTS];
+    uint64_t before[WEFT_FLIGHTS]; /* evaluations */
+} walk;
 
-    /* A batch that is not full repeats its last image. */
-    for (int i = 0; i < batch; i++)
-        weft_noise_init(&s->noise[i], c->sample.rng,
-                        c->sample.seed[first + (i < n ? i : n - 1)]);
-    WEFT_TRY(weft_job_restart(s->job, s->job->setup.denoise));
-    WEFT_TRY(weft_solver_start(solver, s->x));
-    start = weft_clock();
-    if (s->tally.first_eval == 0) s->tally.first_eval = start;
-    for (int i = 0; i < solver->steps; i++) {
-        weft_watch_at("step", i + 1, solver->steps);
-        WEFT_TRY(weft_solver_step(solver, i, &s->denoiser, s->x));
-        weft_progress_step(progress, steps_before + i + 1);
-    }
-    s->tally.sampling += weft_clock() - start;
-    s->tally.evaluations +=
-        (s->denoiser->evaluations - before) / (uint64_t)batch * (uint64_t)n;
+static weft_status enter(walk *w, const weft_turn *t)
+{
+    weft_sampler *s = w->s;
+    const weft_plan *p = &s->job->setup.plan;
+    const int first =
+        weft_plan_first_image(p, s->job->index) + t->batch * p->batch;
+    const int end = weft_plan_first_image(p, s->job->index + 1);
+    weft_flight *f = &s->flight[t->slot];
+
+    w->began[t->slot] = weft_clock();
+    w->before[t->slot] = weft_flight_evaluations(f);
+    if (s->tally.first_eval == 0) s->tally.first_eval = w->began[t->slot];
+    return weft_flight_enter(f, first,
+                             end - first < p->batch ? end - first : p->batch);
+}
+
+static weft_status leave(walk *w, const weft_turn *t)
+{
+    weft_tally *tally = &w->s->tally;
+    const weft_flight *f = &w->s->flight[t->slot];
+    const uint64_t passes = weft_flight_evaluations(f) - w->before[t->slot];
+
+    tally->evaluations +=
+        passes / (uint64_t)w->s->job->setup.plan.batch * (uint64_t)f->n;
+    return w->arrive ? w->arrive(w->arg, f, w->began[t->slot]) : WEFT_OK;
+}
+
+static weft_status take_turn(walk *w, const weft_turn *t)
+{
+    const weft_stage *stage = &w->s->job->setup.plan.stage[t->stage];
+    weft_flight *f = &w->s->flight[t->slot];
+    const double start = weft_clock();
+
+    if (t->stage == 0) WEFT_TRY(enter(w, t));
+    WEFT_TRY(weft_flight_finish(f));
+    if (t->stage > 0 && stage->index == 0)
+        weft_progress_step(w->progress, ++w->done);
+    weft_watch_at("step", stage->step + 1, w->s->job->setup.plan.steps);
+    if (!stage->leaves)
+        WEFT_TRY(weft_flight_begin(f, stage->step, stage->index));
+    w->s->tally.sampling += weft_clock() - start;
+    return stage->leaves ? leave(w, t) : WEFT_OK;
+}
+
+weft_status weft_sampler_run(weft_sampler *s, int batches,
+                             weft_progress *progress, weft_arrive *arrive,
+                             void *arg)
+{
+    walk w = {.s = s, .progress = progress, .arrive = arrive, .arg = arg};
+    weft_turn t;
+
+    s->order.spec.batches = batches;
+    weft_pipeline_restart(&s->order);
+    while (weft_pipeline_next(&s->order, &t)) WEFT_TRY(take_turn(&w, &t));
     return WEFT_OK;
 }

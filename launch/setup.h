@@ -8,27 +8,26 @@
 #ifndef WEFT_LAUNCH_SETUP_H
 #define WEFT_LAUNCH_SETUP_H
 
-#include "core/solve/solver.h"
-#include "launch/config.h"
-#include "launch/netfile.h"
+#include "launch/models.h"
 #include "partition/plan.h"
+
+enum { WEFT_ROLE_NAME = 80 };
 
 typedef struct weft_setup {
     const weft_config *config; /* borrowed */
     const weft_device *dev;
-    weft_netfile net, vae;
-    bool has_vae;
+    weft_method method;
+    weft_models models;
     weft_noise_schedule schedule;
-    weft_solver *solver;
+    weft_solver *solver; /* for the plan; each batch in flight has its own */
+    char role_name[WEFT_ROLES][WEFT_ROLE_NAME];
+    weft_stage *stage; /* of the plan */
     weft_plan plan;
+    int net_of[WEFT_LEAVES];                   /* leaves to the plan's nets */
+    int lane_of[WEFT_LEAVES][WEFT_PLAN_LANES]; /* ... and, by the solver's lane,
+                                                  to the net's; -1: not asked */
+    int decode; /* of the plan's nets; -1 without a VAE */
     int picture_channels;
-    bool guided;         /* two conditions an evaluation */
-    bool joint;          /* ... in one batch */
-    weft_schedule sched; /* of the nets that sample */
-    int lanes;           /* of each model: the solver's where displaced */
-    float label, null_label;
-    bool labelled;
-    int denoise, decode; /* indices into plan.net; decode -1 without a VAE */
 } weft_setup;
 
 /* What is found bad in a file before the first step is the user's to mend,

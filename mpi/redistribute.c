@@ -25,6 +25,7 @@ struct weft_redistribute {
     uint64_t bytes; /* that I send each time */
     bool sending, receiving;
     int nreceives, nsends;
+    int *peer;             /* of each request, owned */
     MPI_Request request[]; /* receives, then sends */
 };
 
@@ -54,6 +55,8 @@ void weft_crossroads_close(weft_crossroads *c)
     free(c);
 }
 
+int weft_crossroads_ranks(const weft_crossroads *c) { return c->group->size; }
+
 /* Units are what is counted where bytes do not fit MPI's int. */
 static weft_status add(weft_redistribute *r, bool send, const weft_overlap *o,
                        char *at, size_t unit_bytes)
@@ -78,6 +81,7 @@ static weft_status add(weft_redistribute *r, bool send, const weft_overlap *o,
                                 r->at->comm, q);
     if (type != MPI_BYTE) MPI_Type_free(&type);
     WEFT_TRY(weft_mpi_check(code, send ? "MPI_Send_init" : "MPI_Recv_init"));
+    r->peer[r->nreceives + r->nsends] = o->peer;
     *(send ? &r->nsends : &r->nreceives) += 1;
     if (send) r->bytes += bytes;
     return WEFT_OK;
@@ -125,17 +129,20 @@ weft_status weft_redistribute_create(weft_crossroads *c,
     const size_t ranks = (size_t)c->group->size;
     weft_redistribute *r =
         calloc(1, sizeof *r + 2 * ranks * sizeof(MPI_Request));
+    int *peer = malloc(2 * ranks * sizeof *peer);
     weft_overlap *o = malloc(ranks * sizeof *o);
     weft_status st = WEFT_OK;
 
     WEFT_MUST(weft_crossing_is_valid(s->have, s->want, c->group->size));
-    if (r && o) {
+    if (r && o && peer) {
         r->at = c;
+        r->peer = peer;
         r->class = s->class;
         r->what = s->what;
         st = connect(r, s, o);
     } else {
         st = weft_fail(WEFT_ENOMEM, "out of memory for requests");
+        free(peer);
     }
     free(o);
     if (st == WEFT_OK) {
@@ -153,22 +160,31 @@ void weft_redistribute_destroy(weft_redistribute *r)
     if (r->at && r->at->last == r) r->at->last = NULL;
     for (int i = 0; i < r->nreceives + r->nsends; i++)
         MPI_Request_free(&r->request[i]);
+    free(r->peer);
     free(r);
 }
 
 /* ---- run ----------------------------------------------------------------- */
 
-static weft_status complete(weft_redistribute *r, MPI_Request *q, int n,
-                            bool *open)
+static weft_status complete(weft_redistribute *r, int first, int n, bool *open)
 {
     if (!*open) return WEFT_OK;
     *open = false;
-    return weft_mpi_check(MPI_Waitall(n, q, MPI_STATUSES_IGNORE), r->what);
+    for (int i = first; i < first + n; i++) {
+        const weft_awaited a = {.comm = r->at->group,
+                                .peer = r->peer[i],
+                                .out = i >= r->nreceives,
+                                .what = r->what,
+                                .class = weft_class_name[r->class]};
+
+        WEFT_TRY(weft_watch_wait(&r->request[i], &a));
+    }
+    return WEFT_OK;
 }
 
 weft_status weft_redistribute_ready(weft_redistribute *r)
 {
-    return complete(r, r->request + r->nreceives, r->nsends, &r->sending);
+    return complete(r, r->nreceives, r->nsends, &r->sending);
 }
 
 weft_status weft_redistribute_post(weft_redistribute *r)
@@ -189,7 +205,7 @@ weft_status weft_redistribute_post(weft_redistribute *r)
 weft_status weft_redistribute_wait(weft_redistribute *r)
 {
     const double start = weft_clock();
-    const weft_status st = complete(r, r->request, r->nreceives, &r->receiving);
+    const weft_status st = complete(r, 0, r->nreceives, &r->receiving);
 
     r->at->traffic->exposed_s += weft_clock() - start;
     return st;

@@ -29,6 +29,8 @@ weft_status weft_crossroads_open(const weft_comm *group, weft_traffic *traffic,
 /* Collective over the group, after its redistributions were destroyed. NULL is
  * nothing. */
 void weft_crossroads_close(weft_crossroads *c);
+/* Local. */
+int weft_crossroads_ranks(const weft_crossroads *c);
 /* Local. Progress with whatever is under way. */
 void weft_crossroads_poll(weft_crossroads *c);
 

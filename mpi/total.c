@@ -7,6 +7,7 @@
 #include "mpi/internal.h"
 
 typedef struct total_mpi {
+    const weft_comm *group;
     MPI_Comm comm;
     weft_traffic *traffic;
     int unit, most, units;
@@ -50,6 +51,22 @@ static weft_status post(total_mpi *m, const double *mine, int k)
     return WEFT_OK;
 }
 
+static weft_status complete(total_mpi *m)
+{
+    for (int i = 0; i < m->nfrom + m->nto; i++) {
+        const bool out = i >= m->nfrom;
+        const weft_awaited a = {.comm = m->group,
+                                .peer = out ? m->to[i - m->nfrom].peer
+                                            : m->from[i].peer,
+                                .out = out,
+                                .what = "sums over the image",
+                                .class = weft_class_name[WEFT_CONTROL]};
+
+        WEFT_TRY(weft_watch_wait(&m->request[i], &a));
+    }
+    return WEFT_OK;
+}
+
 static weft_status sum(const weft_total *t, const double *rowwise, int k,
                        double *total)
 {
@@ -65,9 +82,7 @@ static weft_status sum(const weft_total *t, const double *rowwise, int k,
     if (weft_span_units(m->mine))
         memcpy(m->room + rows_of(m, m->mine.from) * (size_t)k, mine,
                rows_of(m, weft_span_units(m->mine)) * (size_t)k * sizeof *mine);
-    WEFT_TRY(weft_mpi_check(
-        MPI_Waitall(m->nfrom + m->nto, m->request, MPI_STATUSES_IGNORE),
-        "exchanging sums"));
+    WEFT_TRY(complete(m));
     m->traffic->exposed_s += weft_clock() - start;
     return weft_total_sum(&all, m->room, k, total);
 }
@@ -133,10 +148,12 @@ weft_status weft_total_mpi_create(const weft_total_spec *s, weft_total *t)
     for (int i = 0; i < s->group->size; i++)
         units += weft_span_units(s->have[i]);
     *t = weft_total_solo(weft_span_units(state) * s->unit);
+    t->image_rows = units * s->unit;
     if (all_hold_all(s, units)) return WEFT_OK;
     m = calloc(1, sizeof *m);
     if (!m) return weft_fail(WEFT_ENOMEM, "out of memory for sums");
-    *m = (total_mpi){.comm = MPI_COMM_NULL,
+    *m = (total_mpi){.group = s->group,
+                     .comm = MPI_COMM_NULL,
                      .traffic = s->traffic,
                      .unit = s->unit,
                      .most = s->most,

@@ -128,8 +128,8 @@ bool weft_pipeline_next(weft_pipeline *p, weft_turn *t)
     if (p->left == p->spec.batches) return false;
     t->batch = choose(p);
     t->slot = t->batch % p->spec.flights;
-    t->stage = p->flight[t->slot].next++;
     t->start = begins(p, t->batch);
+    t->stage = p->flight[t->slot].next++;
     s = &p->spec.stage[t->stage];
     ready = end = p->flight[t->slot].ready;
     take_answers(p, ready);

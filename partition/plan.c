@@ -88,12 +88,14 @@ weft_status weft_plan_graph_past(const weft_graph *g, int n,
     return st;
 }
 
-/* Everything that is not patch 0's own goes to it in pieces. */
-static void add_stream(weft_volume *v, const weft_plan *p, int per_unit,
-                       size_t row)
+/* Everything of a role that is not its patch 0's own goes to it in pieces. */
+static void add_stream(weft_volume *v, const weft_plan *p, int role,
+                       int per_unit, size_t row)
 {
-    for (int q = 1; row && q < p->grid.patches; q++) {
-        const int rows = (p->first[q + 1] - p->first[q]) * per_unit;
+    const weft_cut cut = weft_plan_cut(p, role, 0);
+
+    for (int q = 1; row && q < cut.n; q++) {
+        const int rows = weft_cut_units(&cut, q) * per_unit;
 
         v->messages[WEFT_OUTPUT] +=
             (uint64_t)(rows + WEFT_STREAM_PIECE - 1) / WEFT_STREAM_PIECE;
@@ -122,35 +124,112 @@ static double flops_of(const weft_graph *g, int n, int units, int total)
 }
 
 /* The patch with the most rows. */
-static int busiest(const weft_plan *p)
+static int busiest(const weft_cut *cut)
 {
     int most = 0;
 
-    for (int q = 1; q < p->grid.patches; q++)
-        if (p->first[q + 1] - p->first[q] > p->first[most + 1] - p->first[most])
-            most = q;
+    for (int q = 1; q < cut->n; q++)
+        if (weft_cut_units(cut, q) > weft_cut_units(cut, most)) most = q;
     return most;
 }
 
-/* Memory of the past of all lanes on a patch. */
-static weft_status past_of(const weft_plan *p, const weft_plan_net *net,
-                           int patch, size_t *bytes)
+static int samples_of(const weft_plan *p, const weft_plan_net *net)
 {
-    const weft_cut cut = {.n = p->grid.patches, .me = patch, .first = p->first};
+    return net->each_image ? 1 : net->conditions * p->batch;
+}
 
-    *bytes = 0;
-    if (!net->sched.lag) return WEFT_OK;
-    WEFT_TRY(weft_plan_graph_past(net->graph, net->n, &cut, net->sched, bytes));
-    *bytes *= (size_t)(net->lanes ? net->lanes : 1);
+double weft_plan_seconds(const weft_plan *p, int i, const weft_cut *cut)
+{
+    const weft_plan_net *net = &p->net[i];
+    const int n = samples_of(p, net), total = weft_cut_total(cut);
+    const weft_volume v = weft_plan_graph_volume(net->graph, n, cut);
+    double seconds =
+        flops_of(net->graph, n, weft_cut_units(cut, busiest(cut)), total) /
+        (p->costs.flops * p->threads);
+
+    for (int c = 0; c < WEFT_CLASSES; c++)
+        seconds += ((double)v.messages[c] * p->costs.message +
+                    (double)v.bytes[c] * p->costs.byte) /
+                   cut->n;
+    return seconds;
+}
+
+weft_lane_cost weft_plan_lane(const weft_plan *p, int i, const weft_cut *cut)
+{
+    const int times = p->net[i].each_image ? p->batch : 1;
+
+    return (weft_lane_cost){p->net[i].role,
+                            times * weft_plan_seconds(p, i, cut)};
+}
+
+/* Predictions go to all who keep state; latents come to those who decode. */
+static weft_status add_crossing(const weft_plan *p, weft_plan_net *net)
+{
+    const size_t unit = (size_t)p->unit * (size_t)p->columns *
+                        (size_t)p->channels * sizeof(float) * (size_t)net->n;
+    const weft_class class = net->each_image ? WEFT_LATENTS : WEFT_REDISTRIBUTE;
+    weft_span *span = calloc(2 * (size_t)p->grid.patches, sizeof *span);
+    weft_span *want = span + p->grid.patches;
+    weft_crossing c;
+
+    if (!span) return weft_fail(WEFT_ENOMEM, "out of memory for a plan");
+    if (net->each_image) {
+        for (int i = 0; i < p->grid.patches; i++) {
+            span[i] = weft_roles_span(&p->roles, 0, i);
+            want[i] = weft_roles_span(&p->roles, net->role, i);
+        }
+        c = weft_crossing_of(span, want, p->grid.patches);
+    } else {
+        c = weft_roles_crossing(&p->roles, net->role, span);
+    }
+    net->volume.messages[class] += c.messages;
+    net->volume.bytes[class] += c.units * unit;
+    net->displaced.messages[class] += c.messages;
+    net->displaced.bytes[class] += c.units * unit;
+    free(span);
     return WEFT_OK;
 }
 
-static weft_status make_net(const weft_plan *p, weft_plan_net *net)
+/* Memory of the past of all lanes of all flights on patch cut->me. */
+static weft_status past_of(const weft_plan *p, const weft_plan_net *net,
+                           const weft_cut *cut, size_t *bytes)
 {
-    const weft_cut cut = weft_plan_cut(p, busiest(p));
-    const int most = weft_cut_units(&cut, cut.me);
+    const int lanes = net->lanes ? net->lanes : 1;
+
+    *bytes = 0;
+    if (!net->sched.lag) return WEFT_OK;
+    WEFT_TRY(weft_plan_graph_past(net->graph, net->n, cut, net->sched, bytes));
+    *bytes *= (size_t)lanes * (size_t)p->flights;
+    return WEFT_OK;
+}
+
+/* What displaced evaluations need and send; there is nobody to lag behind on a
+ * patch of one's own. */
+static weft_status displace(const weft_plan *p, weft_plan_net *net)
+{
+    weft_cut cut = weft_plan_cut(p, net->role, 0);
+
+    net->sched = !net->each_image && cut.n > 1 ? p->sched : WEFT_IN_STEP;
+    net->displaced =
+        weft_plan_graph_displaced(net->graph, net->n, &cut, net->sched);
+    net->past_bytes = 0;
+    for (cut.me = 0; cut.me < cut.n; cut.me++) {
+        size_t bytes;
+
+        WEFT_TRY(past_of(p, net, &cut, &bytes));
+        if (bytes > net->past_bytes) net->past_bytes = bytes;
+    }
+    return WEFT_OK;
+}
+
+static weft_status make_net(weft_plan *p, int i)
+{
+    weft_plan_net *net = &p->net[i];
+    weft_cut cut = weft_plan_cut(p, net->role, 0);
     weft_layout l;
 
+    cut.me = busiest(&cut);
+    net->n = samples_of(p, net);
     WEFT_TRY(weft_layout_make(net->graph, p->dev, net->n, &cut, &l));
     net->weight_bytes = l.weight_bytes;
     net->block_bytes = l.bytes;
@@ -160,18 +239,15 @@ static weft_status make_net(const weft_plan *p, weft_plan_net *net)
     weft_layout_release(&l);
     net->flops = flops_of(net->graph, net->n, p->units, p->units);
     net->share = net->flops > 0
-                     ? flops_of(net->graph, net->n, most, p->units) / net->flops
+                     ? flops_of(net->graph, net->n,
+                                weft_cut_units(&cut, cut.me), p->units) /
+                           net->flops
                      : 0;
+    net->seconds = weft_plan_seconds(p, i, &cut);
     net->volume = weft_plan_graph_volume(net->graph, net->n, &cut);
-    net->displaced =
-        weft_plan_graph_displaced(net->graph, net->n, &cut, net->sched);
-    for (int q = 0; q < cut.n; q++) {
-        size_t bytes = 0;
-
-        WEFT_TRY(past_of(p, net, q, &bytes));
-        if (bytes > net->past_bytes) net->past_bytes = bytes;
-    }
-    return WEFT_OK;
+    p->lane[i] = weft_plan_lane(p, i, &cut);
+    WEFT_TRY(displace(p, net));
+    return add_crossing(p, net);
 }
 
 /* ---- the plan ------------------------------------------------------------ */
@@ -184,15 +260,29 @@ static uint64_t fold(uint64_t h, const void *data, size_t bytes)
     return h;
 }
 
+static uint64_t hash_roles(uint64_t h, const weft_roles *r)
+{
+    for (int k = 0; k < r->n; k++) {
+        const weft_role *role = &r->role[k];
+
+        h = fold(h, role->asked.name, strlen(role->asked.name));
+        h = fold(h, &role->rank0, sizeof role->rank0);
+        h = fold(h, role->first,
+                 (size_t)(role->asked.ranks + 1) * sizeof *role->first);
+    }
+    return h;
+}
+
 /* Whatever ranks could disagree about. FNV-1a. */
 static uint64_t hash_of(const weft_plan *p)
 {
     const int facts[] = {p->ranks,  p->grid.patches, p->width,    p->height,
                          p->rows,   p->columns,      p->channels, p->unit,
-                         p->images, p->batch,        p->steps,    p->nnets};
+                         p->images, p->batch,        p->flights,  p->steps,
+                         p->nnets,  p->nstages};
     uint64_t h = fold(14695981039346656037u, facts, sizeof facts);
 
-    h = fold(h, p->first, (size_t)(p->grid.patches + 1) * sizeof *p->first);
+    h = hash_roles(h, &p->roles);
     h = fold(h, &p->identity, sizeof p->identity);
     for (int i = 0; i < p->nnets; i++) {
         const weft_plan_net *net = &p->net[i];
@@ -205,21 +295,54 @@ static uint64_t hash_of(const weft_plan *p)
         h = fold(h, &net->weight_bytes, sizeof net->weight_bytes);
         h = fold(h, &net->file_bytes, sizeof net->file_bytes);
         h = fold(h, &net->n, sizeof net->n);
+        h = fold(h, &net->seconds, sizeof net->seconds);
     }
     return h;
 }
 
+/* Roles that all have the group's ranks make at most as many patches as there
+ * are units; others make as many each. */
+static weft_status make_roles(weft_plan *p)
+{
+    weft_role_spec spec[WEFT_ROLES];
+    int most = p->units;
+
+    for (int k = 0; k < p->nroles; k++)
+        if (p->role[k].ranks) most = p->units * p->nroles;
+    WEFT_TRY(weft_grid_make(p->ranks, p->group, most, p->images, &p->grid));
+    for (int k = 0; k < p->nroles; k++) {
+        const int all = p->grid.patches < p->units ? p->grid.patches : p->units;
+
+        spec[k] = p->role[k];
+        if (!spec[k].ranks) spec[k].ranks = all;
+    }
+    return weft_roles_make(p->grid.patches, p->units, spec, p->nroles, p->share,
+                           &p->roles);
+}
+
+/* The order of turns is made again by every rank as it runs. */
+static weft_status make_forecast(weft_plan *p)
+{
+    const weft_pipeline_spec s = weft_plan_pipeline(p, 0);
+    weft_pipeline order;
+
+    WEFT_TRY(weft_pipeline_make(&s, &order));
+    WEFT_MUST(weft_pipeline_is_valid(&order, 10000));
+    p->forecast = weft_pipeline_forecast(&order);
+    weft_pipeline_release(&order);
+    return WEFT_OK;
+}
+
 static weft_status make(weft_plan *p)
 {
-    WEFT_TRY(
-        weft_grid_make(p->ranks, p->patches, p->units, p->images, &p->grid));
-    p->first = calloc((size_t)p->grid.patches + 1, sizeof *p->first);
-    if (!p->first) return weft_fail(WEFT_ENOMEM, "out of memory for a plan");
-    WEFT_TRY(
-        weft_split_rows(p->rows, p->unit, p->grid.patches, NULL, p->first));
-    for (int i = 0; i < p->nnets; i++) WEFT_TRY(make_net(p, &p->net[i]));
-    add_stream(&p->output, p, p->unit * p->row_scale, p->picture_row_bytes);
-    add_stream(&p->output, p, p->unit, p->latent_row_bytes);
+    const int decodes = p->vae >= 0 ? p->vae : 0;
+
+    WEFT_TRY(make_roles(p));
+    for (int i = 0; i < p->nnets; i++) WEFT_TRY(make_net(p, i));
+    add_stream(&p->output, p, decodes, p->unit * p->row_scale,
+               p->picture_row_bytes);
+    add_stream(&p->output, p, 0, p->unit, p->latent_row_bytes);
+    WEFT_TRY(make_forecast(p));
     p->hash = hash_of(p);
     WEFT_MUST(weft_plan_is_valid(p));
     return WEFT_OK;
@@ -229,7 +352,7 @@ weft_status weft_plan_make(weft_plan *p)
 {
     weft_status st;
 
-    p->first = NULL;
+    memset(&p->roles, 0, sizeof p->roles);
     memset(&p->output, 0, sizeof p->output);
     p->units = p->rows / p->unit;
     st = make(p);
@@ -237,26 +360,43 @@ weft_status weft_plan_make(weft_plan *p)
     return st;
 }
 
-void weft_plan_release(weft_plan *p)
+void weft_plan_release(weft_plan *p) { weft_roles_release(&p->roles); }
+
+static bool cut_is_valid(const weft_cut *cut, int units)
 {
-    free(p->first);
-    p->first = NULL;
+    if (cut->first[0] != 0 || cut->first[cut->n] != units) return false;
+    for (int q = 0; q < cut->n; q++)
+        if (cut->first[q] >= cut->first[q + 1]) return false;
+    return true;
 }
 
 bool weft_plan_is_valid(const weft_plan *p)
 {
     if (p->grid.groups * p->grid.patches != p->ranks) return false;
-    if (p->first[0] != 0 || p->first[p->grid.patches] != p->units) return false;
-    for (int q = 0; q < p->grid.patches; q++)
-        if (p->first[q] >= p->first[q + 1]) return false;
+    for (int k = 0; k < p->nroles; k++) {
+        const weft_cut cut = weft_plan_cut(p, k, 0);
+
+        if (!cut_is_valid(&cut, p->units)) return false;
+    }
     return p->units * p->unit == p->rows &&
            p->rows * p->row_scale == p->height &&
            weft_plan_first_image(p, p->grid.groups) == p->images;
 }
 
-weft_cut weft_plan_cut(const weft_plan *p, int patch)
+weft_cut weft_plan_cut(const weft_plan *p, int role, int rank)
 {
-    return (weft_cut){.n = p->grid.patches, .me = patch, .first = p->first};
+    return weft_roles_cut(&p->roles, role, rank);
+}
+
+bool weft_plan_moves(const weft_plan *p, int role)
+{
+    for (int i = 0; i < p->grid.patches; i++) {
+        const weft_span mine = weft_roles_span(&p->roles, role, i);
+        const weft_span kept = p->roles.state[i];
+
+        if (mine.from != kept.from || mine.to != kept.to) return true;
+    }
+    return false;
 }
 
 int weft_plan_first_image(const weft_plan *p, int group)
@@ -264,19 +404,51 @@ int weft_plan_first_image(const weft_plan *p, int group)
     return weft_share_first(p->images, p->grid.groups, group);
 }
 
-weft_plan_memory weft_plan_memory_of(const weft_plan *p, int patch,
+int weft_plan_batches(const weft_plan *p, int group)
+{
+    const int images =
+        weft_plan_first_image(p, group + 1) - weft_plan_first_image(p, group);
+
+    return (images + p->batch - 1) / p->batch;
+}
+
+weft_pipeline_spec weft_plan_pipeline(const weft_plan *p, int group)
+{
+    return (weft_pipeline_spec){.roles = &p->roles,
+                                .lane = p->lane,
+                                .nlanes = p->nnets,
+                                .stage = p->stage,
+                                .nstages = p->nstages,
+                                .batches = weft_plan_batches(p, group),
+                                .flights = p->flights};
+}
+
+/* Does net i bring weights that no net before it brought to this rank? */
+static bool brings_weights(const weft_plan *p, int i, int rank)
+{
+    for (int k = 0; k < i; k++)
+        if (p->net[k].weights == p->net[i].weights &&
+            weft_roles_has(&p->roles, p->net[k].role, rank))
+            return false;
+    return true;
+}
+
+weft_plan_memory weft_plan_memory_of(const weft_plan *p, int rank,
                                      int ranks_on_node)
 {
-    const weft_cut cut = weft_plan_cut(p, patch);
-    const int units = weft_cut_units(&cut, patch);
+    const size_t rows =
+        (size_t)weft_span_units(p->roles.state[rank]) * (size_t)p->unit;
     weft_plan_memory m = {0};
 
     for (int i = 0; i < p->nnets; i++) {
+        const weft_cut cut = weft_plan_cut(p, p->net[i].role, rank);
         weft_layout l;
         size_t past;
 
-        if (past_of(p, &p->net[i], patch, &past) == WEFT_OK) m.past += past;
-        m.weights_share += p->net[i].weight_bytes / (size_t)ranks_on_node;
+        if (cut.me < 0) continue;
+        if (past_of(p, &p->net[i], &cut, &past) == WEFT_OK) m.past += past;
+        if (brings_weights(p, i, rank))
+            m.weights_share += p->net[i].weight_bytes / (size_t)ranks_on_node;
         if (weft_layout_make(p->net[i].graph, p->dev, p->net[i].n, &cut, &l) !=
             WEFT_OK)
             continue;
@@ -287,7 +459,7 @@ weft_plan_memory weft_plan_memory_of(const weft_plan *p, int patch,
     }
     m.scratch *= (size_t)p->threads;
     m.state =
-        p->state_bytes_per_row * (size_t)(units * p->unit) * (size_t)p->batch;
+        p->state_bytes_per_row * rows * (size_t)p->batch * (size_t)p->flights;
     m.total = m.weights_share + m.activations + m.scratch + m.state + m.past;
     return m;
 }
@@ -308,7 +480,7 @@ static void add_net(weft_volume *v, const weft_plan_net *net, int times)
 weft_volume weft_plan_total(const weft_plan *p)
 {
     const int images = weft_plan_first_image(p, 1);
-    const int batches = (images + p->batch - 1) / p->batch;
+    const int batches = weft_plan_batches(p, 0);
     weft_volume v = {0};
 
     for (int i = 0; i < p->nnets; i++)

@@ -15,43 +15,69 @@
 
 #include "core/net/graph.h"
 #include "partition/grid.h"
+#include "partition/pipeline.h"
+#include "partition/roles.h"
 
 /* Payload of all ranks of one group together, counted at the sender. */
 typedef struct weft_volume {
     uint64_t bytes[WEFT_CLASSES], messages[WEFT_CLASSES];
 } weft_volume;
 
-enum { WEFT_PLAN_NETS = 4, WEFT_PLAN_LANES = 16 };
+enum { WEFT_PLAN_NETS = 2 * WEFT_ROLES, WEFT_PLAN_LANES = 32 };
 
-/* One net as a plan sees it. */
+/* What an evaluation is expected to cost. Placement compares roles by these;
+ * whoever knows the machine better may say so. */
+typedef struct weft_costs {
+    double flops;   /* of a thread, in a second */
+    double message; /* seconds for each, and ... */
+    double byte;    /* for each byte that a rank sends */
+} weft_costs;
+
+/* A processor of today, and ranks of one node. */
+#define WEFT_COSTS                                                             \
+    {                                                                          \
+        .flops = 40e9, .message = 10e-6, .byte = 0.5e-9                        \
+    }
+
+/* One net as a plan sees it: asked by one role about a batch of fixed size. */
 typedef struct weft_plan_net {
-    const char *role; /* "denoise", "decode"; borrowed */
+    int role; /* of the plan's; its ranks evaluate it */
     const weft_graph *graph;
-    int n;             /* samples that one evaluation takes */
+    int weights;       /* nets with equal numbers share one file's weights */
+    int conditions;    /* 2: both conditions of a sample, in one batch */
     int evaluations;   /* calls per batch of images ... */
-    bool each_image;   /* ... or per image */
+    bool each_image;   /* ... or per image, one at a time */
     size_t file_bytes; /* of its weights in the checkpoint */
-    weft_schedule sched;
-    int lanes;                    /* 0 is 1 */
-    int in_lane[WEFT_PLAN_LANES]; /* the evaluations, where there are several */
+    int lanes;         /* kinds of questions that it is asked; 0: one */
+    int in_lane[WEFT_PLAN_LANES]; /* the evaluations of each */
     /* filled in by weft_plan_make: */
+    int n;                             /* samples that one evaluation takes */
     size_t weight_bytes;               /* packed, once per node */
     size_t block_bytes, scratch_bytes; /* the largest rank's; per worker */
     size_t max_rows_held, max_rows_image;
-    double flops;          /* of one evaluation, all patches */
-    double share;          /* of the flops that the busiest patch does */
-    size_t past_bytes;     /* the largest rank's, all lanes */
-    weft_volume volume;    /* of one evaluation in step ... */
+    double flops;        /* of one evaluation, all patches */
+    double share;        /* of the flops that the busiest patch does */
+    double seconds;      /* expected, of one evaluation */
+    weft_schedule sched; /* in step where its role has one patch */
+    size_t past_bytes;   /* the largest rank's, all lanes of all flights */
+    weft_volume volume;  /* of one evaluation in step, with what it tells other
+                            roles ... */
     weft_volume displaced; /* ... and of a displaced one */
 } weft_plan_net;
 
 typedef struct weft_plan {
     /* asked */
-    int ranks, patches;          /* patches 0: auto */
-    int width, height;           /* pixels */
-    int rows, columns, channels; /* of the latent */
+    int ranks;
+    int group; /* ranks on one batch of images; 0: as many as are of use */
+    weft_role_spec role[WEFT_ROLES]; /* ranks 0: all of the group. Role 0 leads:
+                                        its rows are the latents written */
+    int nroles, vae;                 /* role that decodes; -1: none */
+    bool share;                      /* roles may share ranks */
+    int width, height;               /* pixels */
+    int rows, columns, channels;     /* of the latent */
     int unit, strip;   /* latent rows and columns that are never divided */
-    int images, batch; /* in all; at once in a group */
+    int images, batch; /* in all; at once in a flight */
+    int flights;       /* batches under way in a group */
     int steps, threads;
     int row_scale;              /* rows of the picture per latent row */
     size_t picture_row_bytes;   /* sent to the writer; 0: no picture */
@@ -59,14 +85,21 @@ typedef struct weft_plan {
     size_t state_bytes_per_row; /* the solver's, per latent row and sample */
     const char *kernels;        /* borrowed */
     const weft_device *dev;     /* borrowed */
+    weft_costs costs;
+    weft_schedule sched; /* of the nets that sample */
     weft_plan_net net[WEFT_PLAN_NETS];
     int nnets;
+    const weft_stage *stage; /* [nstages], of a batch; borrowed. Their lanes are
+                                the nets */
+    int nstages;
     uint64_t identity; /* hash of whatever else must be equal */
     /* made */
     weft_grid grid;
     int units;
-    int *first;         /* [patches + 1], owned */
-    weft_volume output; /* of one image */
+    weft_roles roles;
+    weft_lane_cost lane[WEFT_PLAN_NETS];
+    weft_forecast forecast; /* of group 0 */
+    weft_volume output;     /* of one image */
     uint64_t hash;
 } weft_plan;
 
@@ -81,20 +114,34 @@ void weft_plan_release(weft_plan *p);
  * failure is weft's own mistake. */
 bool weft_plan_is_valid(const weft_plan *p);
 
-/* How an image is cut; `patch` is me. Borrows from the plan. */
-weft_cut weft_plan_cut(const weft_plan *p, int patch);
+/* How a role's rows are cut; me: where rank `rank` of the group is in it, or
+ * -1. Borrows from the plan. */
+weft_cut weft_plan_cut(const weft_plan *p, int role, int rank);
+
+/* Batches of a group, and the order of its turns. */
+int weft_plan_batches(const weft_plan *p, int group);
+weft_pipeline_spec weft_plan_pipeline(const weft_plan *p, int group);
+
+/* What one evaluation of net `i` would cost over a cut: the busiest patch's
+ * work, and its messages. For placing, before a plan is made. */
+double weft_plan_seconds(const weft_plan *p, int i, const weft_cut *cut);
+/* ... and what a turn that asks it costs: all images of the batch. */
+weft_lane_cost weft_plan_lane(const weft_plan *p, int i, const weft_cut *cut);
+
+/* Whether role `role` tells its predictions to others than itself. */
+bool weft_plan_moves(const weft_plan *p, int role);
 
 /* Images of group g: first .. first of g + 1, of the list of seeds. */
 int weft_plan_first_image(const weft_plan *p, int group);
 
-/* Memory of the rank that holds patch `patch`, by use. */
+/* Memory of one rank, by use. */
 typedef struct weft_plan_memory {
     size_t weights_share; /* the node's packed weights, over its ranks */
     size_t activations, scratch, state, past, total;
 } weft_plan_memory;
 
-/* `ranks_on_node` share one copy of the weights. */
-weft_plan_memory weft_plan_memory_of(const weft_plan *p, int patch,
+/* `rank` of the group; `ranks_on_node` share one copy of the weights. */
+weft_plan_memory weft_plan_memory_of(const weft_plan *p, int rank,
                                      int ranks_on_node);
 
 /* Payload of one group's images: what a run counts. */

@@ -4,11 +4,13 @@
 
 static double mib(size_t bytes) { return (double)bytes / 1048576.0; }
 
+static const char *plural(int n) { return n == 1 ? "" : "s"; }
+
 static void print_volume(const weft_volume *v, const char *what, FILE *to)
 {
     for (int c = 0; c < WEFT_CLASSES; c++)
         if (v->messages[c])
-            fprintf(to, "           %-8s %8llu messages %14llu bytes%s\n",
+            fprintf(to, "           %-12s %8llu messages %14llu bytes%s\n",
                     weft_class_name[c], (unsigned long long)v->messages[c],
                     (unsigned long long)v->bytes[c], what);
 }
@@ -22,17 +24,17 @@ static void print_displaced(const weft_plan_net *n, FILE *to)
     fprintf(to,
             "           %d lane%s, %d evaluations in step, %d displaced by "
             "%d; the past takes %.1f MiB\n",
-            n->lanes, n->lanes == 1 ? "" : "s", n->evaluations - displaced,
-            displaced, n->sched.lag, mib(n->past_bytes));
+            n->lanes, plural(n->lanes), n->evaluations - displaced, displaced,
+            n->sched.lag, mib(n->past_bytes));
 }
 
-static void print_net(const weft_plan_net *n, FILE *to)
+static void print_net(const weft_plan *p, const weft_plan_net *n, FILE *to)
 {
     fprintf(to,
             "%-10s %d evaluation%s per %s of %d sample%s, %.1f GFLOP each; "
             "weights %.1f MiB in the file, %.1f MiB packed\n",
-            n->role, n->evaluations, n->evaluations == 1 ? "" : "s",
-            n->each_image ? "image" : "batch", n->n, n->n == 1 ? "" : "s",
+            p->role[n->role].name, n->evaluations, plural(n->evaluations),
+            n->each_image ? "image" : "batch", n->n, plural(n->n),
             n->flops / 1e9, mib(n->file_bytes), mib(n->weight_bytes));
     fprintf(to,
             "           busiest patch %.1f %% of the work, holds %zu of "
@@ -43,20 +45,65 @@ static void print_net(const weft_plan_net *n, FILE *to)
     if (n->sched.lag) print_volume(&n->displaced, ", displaced", to);
 }
 
+/* Which ranks of a group have which role, and how busy they will be. */
+static void print_roles(const weft_plan *p, FILE *to)
+{
+    for (int k = 0; k < p->nroles; k++) {
+        const weft_role *r = &p->roles.role[k];
+
+        fprintf(to, "role       %-14s rank%s %d", r->asked.name,
+                plural(r->asked.ranks), r->rank0);
+        if (r->asked.ranks > 1)
+            fprintf(to, " .. %d", r->rank0 + r->asked.ranks - 1);
+        fprintf(to, " of each group, busy %.0f %% of the time\n",
+                100 * p->forecast.busy[k]);
+    }
+    fprintf(to,
+            "turns      %d batch%s in flight; about %.3g s for group 0 "
+            "(%.3g GFLOP/s a thread)\n",
+            p->flights, p->flights == 1 ? "" : "es", p->forecast.seconds,
+            p->costs.flops / 1e9);
+}
+
+enum { TURNS_SHOWN = 12 };
+
+/* The first turns: batch, step, and who evaluates. */
+static void print_order(const weft_plan *p, FILE *to)
+{
+    const weft_pipeline_spec s = weft_plan_pipeline(p, 0);
+    weft_pipeline order;
+    weft_turn t;
+
+    if (p->flights == 1 || weft_pipeline_make(&s, &order) != WEFT_OK) return;
+    fprintf(to, "order     ");
+    for (int i = 0; i < TURNS_SHOWN && weft_pipeline_next(&order, &t); i++) {
+        const weft_stage *stage = &p->stage[t.stage];
+
+        fprintf(to, " %c%d:", 'A' + t.batch % 26, stage->step);
+        for (int k = 0; k < stage->n; k++)
+            fprintf(to, "%s%s", k ? "+" : "",
+                    p->role[p->net[stage->lane[k]].role].name);
+    }
+    fprintf(to, " ...\n           (batch A .., its step: who evaluates; the "
+                "same order on every rank)\n");
+    weft_pipeline_release(&order);
+}
+
 static void print_ranks(const weft_plan *p, FILE *to)
 {
-    fprintf(to, "\n%-6s %-6s %-18s %-14s %s\n", "patch", "units", "latent rows",
+    fprintf(to, "\n%-6s %-6s %-18s %-14s %s\n", "rank", "units", "latent rows",
             "picture rows",
             "MiB: weights + activations + "
             "scratch + state + past");
     for (int q = 0; q < p->grid.patches; q++) {
         const weft_plan_memory m = weft_plan_memory_of(p, q, 1);
-        const int a = p->first[q] * p->unit, b = p->first[q + 1] * p->unit;
+        const weft_span s = p->roles.state[q];
+        const int a = s.from * p->unit, b = s.to * p->unit;
 
         fprintf(to,
                 "%-6d %-6d %6d ..%7d   %6d ..%7d %8.1f + %.1f + %.1f + "
                 "%.1f + %.1f = %.1f\n",
-                q, p->first[q + 1] - p->first[q], a, b - 1, a * p->row_scale,
+                q, weft_span_units(s), a, b - 1, a * p->row_scale,
                 b * p->row_scale - 1, mib(m.weights_share), mib(m.activations),
                 mib(m.scratch), mib(m.state), mib(m.past), mib(m.total));
     }
@@ -68,18 +115,20 @@ void weft_plan_print(const weft_plan *p, FILE *to)
     fprintf(to, "picture    %d x %d, latent %d x %d x %d, grain %d rows\n",
             p->width, p->height, p->columns, p->rows, p->channels, p->unit);
     fprintf(to,
-            "ranks      %d = %d group%s of %d patch%s, %d thread%s each, "
+            "ranks      %d = %d group%s of %d rank%s, %d thread%s each, "
             "kernels %s (%s)\n",
-            p->ranks, p->grid.groups, p->grid.groups == 1 ? "" : "s",
-            p->grid.patches, p->grid.patches == 1 ? "" : "es", p->threads,
-            p->threads == 1 ? "" : "s", p->kernels, p->dev->isa);
+            p->ranks, p->grid.groups, plural(p->grid.groups), p->grid.patches,
+            plural(p->grid.patches), p->threads, plural(p->threads), p->kernels,
+            p->dev->isa);
     fprintf(to, "images     %d, %d at once, %d steps\n", p->images, p->batch,
             p->steps);
-    for (int i = 0; i < p->nnets; i++) print_net(&p->net[i], to);
+    for (int i = 0; i < p->nnets; i++) print_net(p, &p->net[i], to);
     if (p->output.messages[WEFT_OUTPUT])
         fprintf(to, "%-10s %llu messages %llu bytes per image\n", "output",
                 (unsigned long long)p->output.messages[WEFT_OUTPUT],
                 (unsigned long long)p->output.bytes[WEFT_OUTPUT]);
+    print_roles(p, to);
+    print_order(p, to);
     print_ranks(p, to);
     fprintf(to, "plan       %016llx\n", (unsigned long long)p->hash);
 }
@@ -100,16 +149,16 @@ static void json_volume(const char *key, const weft_volume *v, FILE *to)
     fprintf(to, "}");
 }
 
-static void json_net(const weft_plan_net *n, FILE *to)
+static void json_net(const weft_plan *p, const weft_plan_net *n, FILE *to)
 {
     fprintf(to,
             "{\"role\":\"%s\",\"samples\":%d,\"evaluations\":%d,"
             "\"gflop\":%.6f,\"busiest_share\":%.6f,\"file_bytes\":%zu,"
             "\"packed_bytes\":%zu,\"block_bytes\":%zu,\"scratch_bytes\":%zu,"
             "\"max_rows_held\":%zu,\"max_rows_image\":%zu,",
-            n->role, n->n, n->evaluations, n->flops / 1e9, n->share,
-            n->file_bytes, n->weight_bytes, n->block_bytes, n->scratch_bytes,
-            n->max_rows_held, n->max_rows_image);
+            p->role[n->role].name, n->n, n->evaluations, n->flops / 1e9,
+            n->share, n->file_bytes, n->weight_bytes, n->block_bytes,
+            n->scratch_bytes, n->max_rows_held, n->max_rows_image);
     json_volume("per_evaluation", &n->volume, to);
     if (n->sched.lag) {
         fprintf(to, ",\"lanes\":%d,\"past_bytes\":%zu,", n->lanes,
@@ -122,15 +171,30 @@ static void json_net(const weft_plan_net *n, FILE *to)
 static void json_patch(const weft_plan *p, int q, FILE *to)
 {
     const weft_plan_memory m = weft_plan_memory_of(p, q, 1);
+    const weft_span s = p->roles.state[q];
 
     fprintf(to,
             "{\"patch\":%d,\"first_row\":%d,\"rows\":%d,"
             "\"weights_bytes\":%zu,\"activation_bytes\":%zu,"
-            "\"scratch_bytes\":%zu,\"state_bytes\":%zu,\"past_bytes\":%zu,"
-            "\"total_bytes\":%zu}",
-            q, p->first[q] * p->unit, (p->first[q + 1] - p->first[q]) * p->unit,
-            m.weights_share, m.activations, m.scratch, m.state, m.past,
-            m.total);
+            "\"scratch_bytes\":%zu,\"state_bytes\":%zu,\"total_bytes\":%zu}",
+            q, s.from * p->unit, weft_span_units(s) * p->unit, m.weights_share,
+            m.activations, m.scratch, m.state, m.total);
+}
+
+static void json_roles(const weft_plan *p, FILE *to)
+{
+    fprintf(to, "\"flights\":%d,\"seconds\":%.6g,\"roles\":[", p->flights,
+            p->forecast.seconds);
+    for (int k = 0; k < p->nroles; k++) {
+        const weft_role *r = &p->roles.role[k];
+
+        fprintf(to,
+                "%s{\"role\":\"%s\",\"first_rank\":%d,\"ranks\":%d,"
+                "\"busy\":%.4f}",
+                k ? "," : "", r->asked.name, r->rank0, r->asked.ranks,
+                p->forecast.busy[k]);
+    }
+    fprintf(to, "],");
 }
 
 void weft_plan_print_json(const weft_plan *p, FILE *to)
@@ -147,9 +211,11 @@ void weft_plan_print_json(const weft_plan *p, FILE *to)
             p->dev->isa, p->images, p->batch, p->steps);
     for (int i = 0; i < p->nnets; i++) {
         if (i) fprintf(to, ",");
-        json_net(&p->net[i], to);
+        json_net(p, &p->net[i], to);
     }
-    fprintf(to, "],\"by_patch\":[");
+    fprintf(to, "],");
+    json_roles(p, to);
+    fprintf(to, "\"by_patch\":[");
     for (int q = 0; q < p->grid.patches; q++) {
         if (q) fprintf(to, ",");
         json_patch(p, q, to);

@@ -48,13 +48,20 @@ static bool is_internal(const char *name)
            strcmp(name, "inline") == 0;
 }
 
+/* A mapping of names to numbers, or a word: typed in one piece. */
+static bool is_whole(const char *path)
+{
+    return strcmp(path, "parallel.roles") == 0;
+}
+
 static void walk(tables *t, const cyaml_schema_value_t *v, const char *path)
 {
-    if (v->type == CYAML_SEQUENCE && v->sequence.entry->type == CYAML_MAPPING) {
+    if (v->type == CYAML_SEQUENCE && v->sequence.entry->type == CYAML_MAPPING &&
+        !is_whole(path)) {
         char entry[ROOM];
         assert_true(snprintf(entry, ROOM, "%s.NAME", path) < ROOM);
         walk(t, v->sequence.entry, entry);
-    } else if (v->type == CYAML_MAPPING) {
+    } else if (v->type == CYAML_MAPPING && !is_whole(path)) {
         for (const cyaml_schema_field_t *f = v->mapping.fields; f->key; f++) {
             char inner[ROOM];
             if (is_internal(f->key)) continue;
@@ -161,6 +168,8 @@ static const char *type_of(const cyaml_schema_value_t *v)
     case CYAML_ENUM:
         return "`auto` or whole number";
     case CYAML_SEQUENCE:
+        if (v->sequence.entry->type == CYAML_MAPPING)
+            return "a word or ranks by role";
         return v->sequence.entry->type == CYAML_STRING ? "texts" : "numbers";
     default:
         return "?";

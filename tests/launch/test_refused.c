@@ -272,7 +272,6 @@ static const bad bad_later[] = {
      "6: parallel.norm needs parallel.exchange: async"},
     {GOOD "parallel: {exchange: async, norm: never}\n",
      "6: unknown norm \"never\"; known are stale, corrected, fresh, local"},
-    {GOOD "parallel: {roles: {cond: 1}}\n", "6: parallel.roles" LATER},
     {GOOD "run: {checkpoint: 0}\n", "6: run.checkpoint" LATER},
     {GOOD "run: {state: x}\n", "6: run.state" LATER},
     {GOOD "output: {dir: out}\n", "6: output.dir" LATER},

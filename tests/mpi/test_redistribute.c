@@ -172,6 +172,7 @@ static void expect_total(const weft_roles *roles)
 
     weft_roles_crossing(roles, 0, have);
     assert_int_equal(weft_total_mpi_create(&s, &t), WEFT_OK);
+    assert_int_equal(t.image_rows, UNITS * UNIT);
     for (int k = 1; k <= SUMS; k++) {
         for (int y = mine.from * UNIT; y < mine.to * UNIT; y++)
             for (int i = 0; i < k; i++)

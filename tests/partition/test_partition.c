@@ -191,6 +191,11 @@ static void volume_is_what_the_layers_say(void **state)
 
 /* ---- plans --------------------------------------------------------------- */
 
+/* Five steps, then the picture. */
+static const weft_stage stages[] = {
+    {.step = 0, .n = 1}, {.step = 1, .n = 1}, {.step = 2, .n = 1},
+    {.step = 3, .n = 1}, {.step = 4, .n = 1}, {.step = 5, .leaves = true}};
+
 static weft_plan asked(const weft_graph *g, int ranks)
 {
     weft_plan p = {.ranks = ranks,
@@ -210,8 +215,15 @@ static weft_plan asked(const weft_graph *g, int ranks)
                    .kernels = "reference",
                    .nnets = 1};
 
-    p.net[0] = (weft_plan_net){
-        .role = "denoise", .graph = g, .n = 2, .evaluations = 5};
+    p.costs = (weft_costs)WEFT_COSTS;
+    p.role[0] = (weft_role_spec){.name = "strong", .denoises = true};
+    p.nroles = 1;
+    p.vae = -1;
+    p.share = true;
+    p.flights = 1;
+    p.stage = stages;
+    p.nstages = 6;
+    p.net[0] = (weft_plan_net){.graph = g, .conditions = 1, .evaluations = 5};
     assert_int_equal(weft_device_find("reference", NULL, &p.dev), WEFT_OK);
     return p;
 }

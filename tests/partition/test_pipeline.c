@@ -92,6 +92,27 @@ static void alone_a_batch_takes_the_sum_of_its_stages(void **state)
     weft_roles_release(&s.roles);
 }
 
+/* Turns say when they begin and end: one after the other here. */
+static void turns_follow_each_other(void **state)
+{
+    double end = 0;
+    weft_pipeline p;
+    weft_turn t;
+    setting s;
+
+    (void)state;
+    make(&s, 2, 1, 1, 2, 3, 2, 1);
+    assert_int_equal(weft_pipeline_make(&s.spec, &p), WEFT_OK);
+    while (weft_pipeline_next(&p, &t)) {
+        assert_true(t.start == end);
+        end += s.lane[s.stage[t.stage].lane[0]].seconds;
+        assert_true(t.end == end);
+    }
+    assert_true(end == 2 * (7 * 2 + 3 * 3));
+    weft_pipeline_release(&p);
+    weft_roles_release(&s.roles);
+}
+
 static void two_in_flight_keep_strong_busy(void **state)
 {
     setting s;
@@ -298,6 +319,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(alone_a_batch_takes_the_sum_of_its_stages),
+        cmocka_unit_test(turns_follow_each_other),
         cmocka_unit_test(two_in_flight_keep_strong_busy),
         cmocka_unit_test(sharing_ranks_gains_nothing_from_flights),
         cmocka_unit_test(long_runs_are_foreseen_from_their_beginning),

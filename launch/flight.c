@@ -1,0 +1,225 @@
+#include "launch/flight.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- state --------------------------------------------------------------- */
+
+static weft_batch batch_of(const weft_job *j)
+{
+    const weft_plan *p = &j->setup.plan;
+
+    return (weft_batch){.rows = weft_span_units(j->state) * p->unit,
+                        .n = p->batch,
+                        .w = p->columns,
+                        .c = p->channels};
+}
+
+static weft_status make_state(weft_flight *f)
+{
+    const weft_job *j = f->job;
+    const weft_plan *p = &j->setup.plan;
+    const weft_batch b = batch_of(j);
+    const size_t floats = weft_batch_floats(&b);
+    size_t more;
+
+    WEFT_TRY(
+        weft_method_solver(&j->setup.method, &j->setup.schedule, &f->solver));
+    more = weft_solver_buffer_floats(f->solver, &b);
+    f->field = (weft_field){.c = p->channels,
+                            .h = p->rows,
+                            .w = p->columns,
+                            .row0 = j->state.from * p->unit,
+                            .rows = b.rows};
+    f->noise = calloc((size_t)p->batch, sizeof *f->noise);
+    f->state =
+        aligned_alloc(64, (floats + more + 31) / 16 * 16 * sizeof(float));
+    if (!f->noise || !f->state)
+        return weft_fail(WEFT_ENOMEM, "out of memory for the latents");
+    f->x = f->state;
+    return weft_solver_bind(f->solver, &b, &f->field, f->noise,
+                            f->state + floats);
+}
+
+/* ---- denoisers ----------------------------------------------------------- */
+
+/* The lanes of this flight, by the solver's kinds of questions. */
+static void set_lanes(weft_flight *f, int i)
+{
+    const weft_setup *s = &f->job->setup;
+    const int net = s->net_of[i], first = f->slot * s->plan.net[net].lanes;
+
+    for (int k = 0; k < WEFT_PLAN_LANES; k++)
+        if (s->lane_of[i][k] >= 0)
+            f->lane[i][k] = f->job->net[net].lane[first + s->lane_of[i][k]];
+    weft_model_set_lanes(f->model[i], f->lane[i], WEFT_PLAN_LANES);
+}
+
+static weft_status make_model(weft_flight *f, int i)
+{
+    const weft_setup *s = &f->job->setup;
+    const weft_leaf *leaf = &s->method.leaf[i];
+    const weft_labels *told = &s->models.label[leaf->model];
+    const int net = s->net_of[i], n = s->plan.net[net].n;
+    const weft_run run = weft_job_run(f->job, net);
+    float *label = calloc((size_t)n, sizeof *label);
+    weft_status st;
+
+    if (!label) return weft_fail(WEFT_ENOMEM, "out of memory");
+    for (int k = 0; k < n; k++)
+        label[k] = leaf->condition == WEFT_UNCOND || k >= s->plan.batch
+                       ? told->uncond
+                       : told->cond;
+    st = weft_model_create(s->plan.net[net].graph, &run,
+                           told->any ? label : NULL, &f->model[i]);
+    free(label);
+    if (st == WEFT_OK && s->plan.net[net].sched.lag) set_lanes(f, i);
+    return st;
+}
+
+static weft_status place_leaf(weft_flight *f, int i, weft_span *have)
+{
+    weft_job *j = f->job;
+    const weft_plan *p = &j->setup.plan;
+    const int net = j->setup.net_of[i], role = p->net[net].role;
+    weft_placed_spec s = {.batch = batch_of(j),
+                          .at = j->crossroads,
+                          .have = have,
+                          .keep = p->roles.state,
+                          .rank = j->rank,
+                          .unit = p->unit,
+                          .clock = &j->net[net].clock};
+
+    if (j->net[net].mine) WEFT_TRY(make_model(f, i));
+    s.net = f->model[i];
+    s.batch.n = p->net[net].n;
+    for (int q = 0; q < p->grid.patches; q++)
+        have[q] = weft_roles_span(&p->roles, role, q);
+    return weft_placed_create(&s, &f->leaf[i]);
+}
+
+static weft_status place_leaves(weft_flight *f)
+{
+    const weft_setup *s = &f->job->setup;
+    weft_span *have = calloc((size_t)s->plan.grid.patches, sizeof *have);
+    weft_status st = WEFT_OK;
+
+    if (!have) return weft_fail(WEFT_ENOMEM, "out of memory");
+    for (int i = 0; i < s->method.nleaves && st == WEFT_OK; i++)
+        st = place_leaf(f, i, have);
+    free(have);
+    return st;
+}
+
+static weft_status make_asked(weft_flight *f, int i)
+{
+    const weft_asked *a = &f->job->setup.method.asked[i];
+    weft_guidance g = a->guidance;
+
+    f->asked[i] = f->leaf[a->leaf];
+    if (!a->guided) return WEFT_OK;
+    g.total = &f->job->total;
+    WEFT_TRY(weft_cfg_create(f->leaf[a->leaf],
+                             a->against >= 0 ? f->leaf[a->against] : NULL, &g,
+                             &f->guide[i]));
+    f->asked[i] = f->guide[i];
+    return WEFT_OK;
+}
+
+weft_status weft_flight_create(weft_job *j, int slot, weft_flight *f)
+{
+    memset(f, 0, sizeof *f);
+    f->job = j;
+    f->slot = slot;
+    WEFT_TRY(place_leaves(f));
+    if (!weft_span_units(j->state)) return WEFT_OK;
+    for (int i = 0; i < j->setup.method.nasked; i++) WEFT_TRY(make_asked(f, i));
+    return make_state(f);
+}
+
+void weft_flight_release(weft_flight *f)
+{
+    for (int i = 0; i < WEFT_ASKED; i++) weft_denoiser_destroy(f->guide[i]);
+    for (int i = 0; i < WEFT_LEAVES; i++) {
+        weft_denoiser_destroy(f->leaf[i]);
+        weft_denoiser_destroy(f->model[i]);
+    }
+    weft_solver_destroy(f->solver);
+    free(f->noise);
+    free(f->state);
+    memset(f, 0, sizeof *f);
+}
+
+/* ---- stages -------------------------------------------------------------- */
+
+weft_status weft_flight_restart(weft_flight *f)
+{
+    for (int i = 0; i < WEFT_LEAVES; i++)
+        for (int k = 0; k < WEFT_PLAN_LANES; k++)
+            if (f->lane[i][k]) WEFT_TRY(weft_exchange_restart(f->lane[i][k]));
+    return WEFT_OK;
+}
+
+weft_status weft_flight_enter(weft_flight *f, int first, int n)
+{
+    const weft_config *c = &f->job->config;
+
+    f->first = first;
+    f->n = n;
+    WEFT_TRY(weft_flight_restart(f));
+    if (!f->solver) return WEFT_OK;
+    for (int i = 0; i < f->job->setup.plan.batch; i++)
+        weft_noise_init(&f->noise[i], c->sample.rng,
+                        c->sample.seed[first + (i < n ? i : n - 1)]);
+    return weft_solver_start(f->solver, f->x);
+}
+
+static weft_status take(weft_flight *f)
+{
+    const weft_question *q = &f->question;
+
+    for (int i = 0; i < q->n; i++)
+        WEFT_TRY(weft_answer(f->asked[q->who[i]], q->answer[i]));
+    return weft_solver_take(f->solver, f->step, f->stage, f->x);
+}
+
+weft_status weft_flight_finish(weft_flight *f)
+{
+    weft_status st;
+
+    if (!f->question.n) return WEFT_OK;
+    st = take(f);
+    f->question.n = 0;
+    return st == WEFT_OK ? st : weft_solver_failed(f->solver, f->step, st);
+}
+
+static weft_status put(const weft_flight *f)
+{
+    const weft_question *q = &f->question;
+
+    for (int i = 0; i < q->n; i++)
+        WEFT_TRY(weft_ask(f->asked[q->who[i]], &q->in));
+    for (int i = 0; i < q->n; i++) WEFT_TRY(weft_work(f->asked[q->who[i]]));
+    return WEFT_OK;
+}
+
+weft_status weft_flight_begin(weft_flight *f, int i, int k)
+{
+    weft_status st;
+
+    if (!f->solver) return WEFT_OK;
+    f->step = i;
+    f->stage = k;
+    weft_solver_ask(f->solver, i, k, f->x, &f->question);
+    st = put(f);
+    return st == WEFT_OK ? st : weft_solver_failed(f->solver, i, st);
+}
+
+uint64_t weft_flight_evaluations(const weft_flight *f)
+{
+    uint64_t sum = 0;
+
+    for (int i = 0; i < WEFT_LEAVES; i++)
+        if (f->leaf[i]) sum += f->leaf[i]->evaluations;
+    return sum;
+}

@@ -1,0 +1,51 @@
+/*
+ * flight.h - one batch of images on its way from noise to latents.
+ *
+ * Several are under way at once; each has its own solver, noise and
+ * predictions, and all share nets and lanes. A rank that keeps no state (it
+ * only decodes) has an empty flight.
+ */
+#ifndef WEFT_LAUNCH_FLIGHT_H
+#define WEFT_LAUNCH_FLIGHT_H
+
+#include "launch/job.h"
+
+typedef struct weft_flight {
+    weft_job *job;
+    int slot; /* which of those in flight */
+    weft_solver *solver;
+    weft_noise *noise; /* [batch] */
+    float *state;      /* x, then the solver's buffers */
+    float *x;          /* [rows][batch][columns][channels] */
+    weft_field field;
+    weft_denoiser *model[WEFT_LEAVES]; /* where its role is mine */
+    weft_denoiser *leaf[WEFT_LEAVES];
+    weft_exchange *lane[WEFT_LEAVES][WEFT_PLAN_LANES]; /* displaced only */
+    weft_denoiser *guide[WEFT_ASKED]; /* NULL where a leaf alone is asked */
+    weft_denoiser *asked[WEFT_ASKED]; /* the solver's; borrowed from above */
+    weft_question question;           /* under way, if n > 0 */
+    int step, stage;                  /* ... and whose it is */
+    int first, n; /* images of the list of seeds; n at most the batch */
+} weft_flight;
+
+/* Local, but every rank of the group makes the same ones in the same order.
+ * The models must be loaded. On failure to be released as well. */
+weft_status weft_flight_create(weft_job *j, int slot, weft_flight *f);
+void weft_flight_release(weft_flight *f);
+
+/* A new image has no past: its lanes begin anew, where they are displaced.
+ * *Collective* over the ranks of each role. */
+weft_status weft_flight_restart(weft_flight *f);
+/* Begin with images first .. first + n; a batch that is not full repeats its
+ * last image. */
+weft_status weft_flight_enter(weft_flight *f, int first, int n);
+/* Take the answers to the question under way, if any. A failure says in which
+ * step. *Collective* over the group, as the next one. */
+weft_status weft_flight_finish(weft_flight *f);
+/* Ask and evaluate stage k of step i. */
+weft_status weft_flight_begin(weft_flight *f, int i, int k);
+
+/* Passes of nets so far, per sample and condition. */
+uint64_t weft_flight_evaluations(const weft_flight *f);
+
+#endif

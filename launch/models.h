@@ -1,0 +1,43 @@
+/*
+ * models.h - the nets of a run, and the labels that they are asked about.
+ *
+ * *Local.* Opens the models that the method takes and the autoencoder, each
+ * file once however many models are made of it, and refuses in words what does
+ * not go together: latent spaces, predictions, labels.
+ */
+#ifndef WEFT_LAUNCH_MODELS_H
+#define WEFT_LAUNCH_MODELS_H
+
+#include "launch/method.h"
+#include "launch/netfile.h"
+
+enum { WEFT_FILES = WEFT_MODELS + 1 };
+
+/* What one model is told. */
+typedef struct weft_labels {
+    bool any; /* the model takes labels */
+    float cond, uncond;
+} weft_labels;
+
+typedef struct weft_models {
+    weft_netfile file[WEFT_FILES];
+    const char *path[WEFT_FILES]; /* borrowed from the config */
+    int nfiles;
+    int of[WEFT_MODELS]; /* which file a model of the method is in */
+    int vae;             /* file; -1: the sample is the picture */
+    weft_labels label[WEFT_MODELS];
+} weft_models;
+
+/* On failure what was opened is still to be closed. */
+weft_status weft_models_open(const weft_method *m, weft_models *s);
+/* Once the method is listed. */
+weft_status weft_models_label(const weft_method *m, weft_models *s);
+void weft_models_close(weft_models *s);
+
+/* Of all nets that sample: a multiple of every total stride. */
+int weft_models_stride(const weft_models *s);
+/* Of any model: all are alike. */
+const weft_net_info *weft_models_info(const weft_models *s);
+uint64_t weft_models_fingerprint(const weft_models *s);
+
+#endif

@@ -1,0 +1,265 @@
+#include "launch/roles.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- names --------------------------------------------------------------- */
+
+static bool is_given(const weft_config *c, const char *name)
+{
+    for (int i = 0; i < c->parallel.nroles; i++)
+        if (!strcmp(c->parallel.role[i].name, name)) return true;
+    return false;
+}
+
+/* NAME.cond means the same as cond where there is one model. */
+static bool gives(const weft_method *m, int model, const char *condition)
+{
+    char name[WEFT_ROLE_NAME];
+
+    snprintf(name, sizeof name, "%s.%s", m->config->model[m->model[model]].name,
+             condition);
+    return is_given(m->config, name) ||
+           (m->nmodels == 1 && is_given(m->config, condition));
+}
+
+void weft_roles_split(weft_setup *s, bool all)
+{
+    weft_method *m = &s->method;
+
+    for (int i = 0; i < m->nmodels; i++)
+        m->apart[i] = all || gives(m, i, "cond") || gives(m, i, "uncond");
+}
+
+/* ---- roles --------------------------------------------------------------- */
+
+static int role_named(const weft_setup *s, const char *name)
+{
+    for (int k = 0; k < s->plan.nroles; k++)
+        if (!strcmp(s->role_name[k], name)) return k;
+    return -1;
+}
+
+static weft_status add_role(weft_setup *s, const char *name, bool denoises,
+                            int *role)
+{
+    weft_plan *p = &s->plan;
+
+    *role = role_named(s, name);
+    if (*role >= 0) return WEFT_OK;
+    if (p->nroles == WEFT_ROLES)
+        return weft_fail(WEFT_EINPUT, "%s: more than %d roles", s->config->file,
+                         WEFT_ROLES);
+    *role = p->nroles++;
+    snprintf(s->role_name[*role], WEFT_ROLE_NAME, "%s", name);
+    p->role[*role] =
+        (weft_role_spec){.name = s->role_name[*role], .denoises = denoises};
+    return WEFT_OK;
+}
+
+/* "strong, weak and vae" */
+static void list_roles(const weft_setup *s, char *text, size_t room)
+{
+    const int n = s->plan.nroles;
+    size_t at = 0;
+
+    for (int k = 0; k < n && at < room; k++)
+        at += (size_t)snprintf(text + at, room - at, "%s%s",
+                               k == 0       ? ""
+                               : k + 1 == n ? " and "
+                                            : ", ",
+                               s->role_name[k]);
+}
+
+static weft_status refuse_role(const weft_setup *s, const weft_config_role *r)
+{
+    char roles[WEFT_ROLES * WEFT_ROLE_NAME];
+    char line[24] = "";
+
+    list_roles(s, roles, sizeof roles);
+    if (r->line) snprintf(line, sizeof line, ":%d", r->line);
+    return weft_fail(WEFT_EINPUT,
+                     "%s%s: parallel.roles: nothing in this run asks \"%s\"; "
+                     "its roles are %s",
+                     s->config->file, line, r->name, roles);
+}
+
+/* MODEL.cond is cond where MODEL is the only one. */
+static const char *short_name(const weft_setup *s, const char *name)
+{
+    const weft_method *m = &s->method;
+    const char *model = s->config->model[m->model[0]].name;
+    const size_t n = strlen(model);
+
+    if (m->nmodels == 1 && !strncmp(name, model, n) && name[n] == '.')
+        return name + n + 1;
+    return name;
+}
+
+static weft_status give_ranks(weft_setup *s)
+{
+    const weft_config *c = s->config;
+
+    for (int i = 0; i < c->parallel.nroles; i++) {
+        const weft_config_role *r = &c->parallel.role[i];
+        const int k = role_named(s, short_name(s, r->name));
+
+        if (k < 0) return refuse_role(s, r);
+        s->plan.role[k].ranks = r->ranks;
+    }
+    for (int k = 0; k < s->plan.nroles && c->parallel.nroles; k++)
+        if (s->plan.role[k].denoises && !s->plan.role[k].ranks)
+            return weft_fail(WEFT_EINPUT,
+                             "%s: parallel.roles gives no ranks to %s", c->file,
+                             s->role_name[k]);
+    return WEFT_OK;
+}
+
+/* ---- nets ---------------------------------------------------------------- */
+
+/* Leaves of one net, role and size of batch share a layout and a lane. */
+static int add_net(weft_setup *s, int file, int role, int conditions)
+{
+    weft_plan *p = &s->plan;
+
+    for (int i = 0; i < p->nnets; i++)
+        if (p->net[i].weights == file && p->net[i].role == role &&
+            p->net[i].conditions == conditions)
+            return i;
+    WEFT_MUST(p->nnets < WEFT_PLAN_NETS);
+    p->net[p->nnets] =
+        (weft_plan_net){.role = role,
+                        .graph = &s->models.file[file].graph,
+                        .weights = file,
+                        .conditions = conditions,
+                        .file_bytes = s->models.file[file].file_bytes};
+    return p->nnets++;
+}
+
+static weft_status add_leaves(weft_setup *s)
+{
+    const weft_method *m = &s->method;
+
+    for (int i = 0; i < m->nleaves; i++) {
+        const weft_leaf *leaf = &m->leaf[i];
+        char name[WEFT_ROLE_NAME];
+        int role;
+
+        weft_method_role(m, leaf, name, sizeof name);
+        WEFT_TRY(add_role(s, name, true, &role));
+        s->net_of[i] = add_net(s, s->models.of[leaf->model], role,
+                               leaf->condition == WEFT_BOTH ? 2 : 1);
+    }
+    return WEFT_OK;
+}
+
+static weft_status add_vae(weft_setup *s)
+{
+    s->plan.vae = s->decode = -1;
+    if (s->models.vae < 0) return WEFT_OK;
+    WEFT_TRY(add_role(s, "vae", false, &s->plan.vae));
+    s->decode = add_net(s, s->models.vae, s->plan.vae, 1);
+    s->plan.net[s->decode].each_image = true;
+    s->plan.net[s->decode].evaluations = s->config->output.image ? 1 : 0;
+    return WEFT_OK;
+}
+
+/* ---- stages -------------------------------------------------------------- */
+
+/* Questions of one kind, a step apart, have a lane of their own where nets see
+ * the past. */
+static weft_status count_lane(weft_setup *s, int leaf, int kind)
+{
+    weft_plan_net *net = &s->plan.net[s->net_of[leaf]];
+    int *lane = &s->lane_of[leaf][kind];
+
+    if (*lane < 0 && net->lanes == WEFT_PLAN_LANES)
+        return weft_fail(WEFT_EINPUT,
+                         "%s: more than %d kinds of questions to one net",
+                         s->config->file, WEFT_PLAN_LANES);
+    if (*lane < 0) *lane = net->lanes++;
+    net->in_lane[*lane]++;
+    net->evaluations++;
+    return WEFT_OK;
+}
+
+static weft_status add_lane(weft_setup *s, weft_stage *stage, int leaf)
+{
+    const int kind = weft_solver_lane(s->solver, stage->step, stage->index);
+
+    if (leaf < 0) return WEFT_OK;
+    if (stage->n == WEFT_STAGE_LANES)
+        return weft_fail(WEFT_EINPUT,
+                         "%s: more than %d evaluations in one stage",
+                         s->config->file, WEFT_STAGE_LANES);
+    stage->lane[stage->n++] = s->net_of[leaf];
+    return count_lane(s, leaf, kind);
+}
+
+static weft_status list_stage(weft_setup *s, int step, int k, weft_stage *to)
+{
+    weft_question q;
+
+    *to = (weft_stage){.step = step, .index = k};
+    weft_solver_who(s->solver, step, k, &q);
+    for (int i = 0; i < q.n; i++) {
+        const weft_asked *a = &s->method.asked[q.who[i]];
+
+        WEFT_TRY(add_lane(s, to, a->leaf));
+        WEFT_TRY(add_lane(s, to, a->against));
+    }
+    return WEFT_OK;
+}
+
+static weft_status list_stages(weft_setup *s)
+{
+    weft_plan *p = &s->plan;
+    int n = 1;
+
+    for (int i = 0; i < s->solver->steps; i++)
+        n += weft_solver_stages(s->solver, i);
+    if (weft_solver_lanes(s->solver) > WEFT_PLAN_LANES)
+        return weft_fail(WEFT_EINPUT, "%s: more than %d kinds of questions",
+                         s->config->file, WEFT_PLAN_LANES);
+    memset(s->lane_of, -1, sizeof s->lane_of);
+    free(s->stage);
+    s->stage = calloc((size_t)n, sizeof *s->stage);
+    if (!s->stage) return weft_fail(WEFT_ENOMEM, "out of memory for stages");
+    p->stage = s->stage;
+    p->nstages = 0;
+    for (int i = 0; i < s->solver->steps; i++)
+        for (int k = 0; k < weft_solver_stages(s->solver, i); k++)
+            WEFT_TRY(list_stage(s, i, k, &s->stage[p->nstages++]));
+    s->stage[p->nstages] =
+        (weft_stage){.step = s->solver->steps, .leaves = true};
+    if (s->decode >= 0 && s->config->output.image) {
+        s->stage[p->nstages].lane[0] = s->decode;
+        s->stage[p->nstages].n = 1;
+    }
+    p->nstages++;
+    return WEFT_OK;
+}
+
+/* What shared ranks are dealt by. */
+static void weigh_roles(weft_plan *p)
+{
+    for (int i = 0; i < p->nnets; i++) {
+        const int first[] = {0, p->rows / p->unit};
+        const weft_cut one = {.n = 1, .first = first};
+
+        p->role[p->net[i].role].work +=
+            weft_plan_seconds(p, i, &one) * p->net[i].evaluations;
+    }
+}
+
+weft_status weft_roles_ask(weft_setup *s)
+{
+    s->plan.nroles = s->plan.nnets = 0;
+    s->plan.batch = 1;
+    WEFT_TRY(add_leaves(s));
+    WEFT_TRY(add_vae(s));
+    WEFT_TRY(give_ranks(s));
+    WEFT_TRY(list_stages(s));
+    weigh_roles(&s->plan);
+    return WEFT_OK;
+}
