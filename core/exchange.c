@@ -58,19 +58,26 @@ static weft_status start(weft_exchange *x, weft_mail *m)
     return WEFT_OK;
 }
 
-/* All of it; NULL or a mail that nobody started is here. */
-static weft_status finish(weft_exchange *x, weft_mail *m)
+/* Parcels from .. to of a mail that is under way. */
+static weft_status wait(weft_exchange *x, weft_mail *m, int from, int to)
 {
     const double asked = weft_clock();
     double waited;
 
-    if (!m || !m->under_way) return WEFT_OK;
-    for (int i = 0; i < m->n; i++) WEFT_TRY(x->via->wait(x, m, i));
-    m->under_way = false;
+    for (int i = from; i < to; i++) WEFT_TRY(x->via->wait(x, m, i));
     waited = weft_clock() - asked;
     x->traffic.exposed_s += waited;
     if (x->sched.lag && x->t >= x->sched.warmup)
         x->traffic.exposed_async_s += waited;
+    return WEFT_OK;
+}
+
+/* All of it; NULL or a mail that nobody started is here. */
+static weft_status finish(weft_exchange *x, weft_mail *m)
+{
+    if (!m || !m->under_way) return WEFT_OK;
+    WEFT_TRY(wait(x, m, 0, m->n));
+    m->under_way = false;
     return WEFT_OK;
 }
 
@@ -214,7 +221,7 @@ static void point_at(const weft_exchange *x, weft_slot *s, weft_view *v)
     if (age && s->spec.old == WEFT_OLD_PAIRED) v->then = s->then;
 }
 
-static void look(weft_exchange *x, weft_slot *s, weft_view *v)
+static void show(weft_exchange *x, weft_slot *s, weft_view *v)
 {
     *v = (weft_view){.age = is_absent(x, s) ? 0 : age_of(x, s)};
     if (s->spec.reach == WEFT_REACH_ALL) {
@@ -238,7 +245,32 @@ weft_status weft_exchange_get(weft_exchange *x, int slot, weft_view *seen)
         x->traffic.hidden_s += weft_clock() - m->started;
     WEFT_TRY(finish(x, m));
     s->got_at = x->t;
-    look(x, s, seen);
+    show(x, s, seen);
+    return WEFT_OK;
+}
+
+weft_status weft_exchange_look(weft_exchange *x, int slot, weft_view *seen)
+{
+    weft_slot *s = &x->slot[slot];
+
+    WEFT_MUST(slot < x->settled && s->put_at == x->t && s->got_at < x->t);
+    WEFT_MUST(s->spec.reach == WEFT_REACH_ALL);
+    show(x, s, seen);
+    return WEFT_OK;
+}
+
+weft_status weft_exchange_await(weft_exchange *x, int slot, int p, bool to_wait,
+                                bool *here)
+{
+    weft_slot *s = &x->slot[slot];
+    weft_mail *m = shown(x, s);
+    int i = 0;
+
+    *here = true;
+    if (!m || !m->under_way || p == x->cut.me) return WEFT_OK;
+    while (m->parcel[i].peer != p) i++;
+    if (to_wait) return wait(x, m, i, i + 1);
+    *here = x->via->arrived(x, m, i);
     return WEFT_OK;
 }
 

@@ -170,6 +170,12 @@ weft_status weft_exchange_next(weft_exchange *x);
 weft_status weft_exchange_open(weft_exchange *x, int slot, void **mine);
 weft_status weft_exchange_put(weft_exchange *x, int slot);
 weft_status weft_exchange_get(weft_exchange *x, int slot, weft_view *seen);
+/* Between put() and get() of an ALL slot: what get() will show. Only the parts
+ * that weft_exchange_await says are `here` may be looked at. */
+weft_status weft_exchange_look(weft_exchange *x, int slot, weft_view *seen);
+/* Is part p here? With `wait`, not before it is. */
+weft_status weft_exchange_await(weft_exchange *x, int slot, int p, bool wait,
+                                bool *here);
 weft_status weft_exchange_done(weft_exchange *x, int slot);
 void weft_exchange_poll(weft_exchange *x);
 /* After put() on a BORDER slot: must rows of the neighbour above (or below) be

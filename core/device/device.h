@@ -128,6 +128,11 @@ typedef struct weft_affine_args {
  * The keys and values of the whole image lie in strips of `strip` columns, the
  * last one perhaps narrower: kv[y][sample][i] is strip i of row y, [columns][2
  * c], keys first, c = heads * dim. Query, output: [rows][n][w][c].
+ *
+ * Keys may come in several calls, key0 .. key1 of each where the one before
+ * left off: whole blocks of device->attend_block, but for the last keys of the
+ * image. What is known of each query and head in between lies in `state`; the
+ * last call writes the output. The bytes are those of one call.
  */
 typedef struct weft_attend_args {
     int n, w, heads, dim;
@@ -137,7 +142,12 @@ typedef struct weft_attend_args {
     const float *q;
     const float *const *kv; /* [key_rows][n][key_w / strip, rounded up] */
     float *out;             /* may be q */
+    int key0, key1;         /* key1 0: all */
+    void *state; /* [rows][n][w][heads] of WEFT_ATTEND_STATE(dim) bytes; NULL
+                    where all keys come at once */
 } weft_attend_args;
+
+#define WEFT_ATTEND_STATE(dim) (((size_t)(dim) + 2) * sizeof(double))
 
 /* Nearest upsampling (up: each pixel 2x2) or 2x2 means (down), outputs
  * row0 .. row1. */
@@ -168,6 +178,7 @@ typedef struct weft_device {
     void (*moments)(const weft_moments_args *a, weft_pool *pool);
     void (*affine)(const weft_affine_args *a, weft_pool *pool);
     void (*attend)(const weft_attend_args *a, weft_pool *pool);
+    int attend_block; /* keys that are visited together */
     void (*resample)(const weft_resample_args *a, weft_pool *pool);
 } weft_device;
 

@@ -4,7 +4,8 @@
  * Keys and values are computed where the pixel is and published; queries stay
  * at home and are computed while the keys travel. Keys are then visited in
  * image order, a block at a time, so no matrix of scores is ever stored, and
- * the order is that of one rank however many there are.
+ * the order is that of one rank however many there are. A part that has come is
+ * looked at while the next one is on its way.
  *
  * Keys and values of the whole image are the only thing a rank holds in full,
  * so they come for half of the heads at a time (where heads are even), one
@@ -15,8 +16,9 @@
 #include <math.h>
 #include <stdio.h>
 
-enum { IN, RES };              /* node->in */
-enum { KV, STRIPS, QUERY };    /* node->temp; a query for each half */
+enum { IN, RES }; /* node->in */
+/* node->temp; a query for each half */
+enum { KV, STRIPS, STATE, QUERY, TEMPS = QUERY + 2 };
 enum { W_OUT, B_OUT, W_HALF }; /* node->weight; then for each half: */
 enum { W_KV, B_KV, W_Q, B_Q, HALF };
 
@@ -56,13 +58,13 @@ static void find_strips(const weft_view *all, const weft_value *kv, int n,
     }
 }
 
-static void look(const weft_graph *g, const weft_node *d, const weft_run *run,
-                 int half, const weft_view *all)
+static weft_attend_args query_of(const weft_graph *g, const weft_node *d,
+                                 const weft_run *run, int half)
 {
     const weft_value *kv = weft_graph_at(g, d->temp[KV]);
-    const float **table = (void *)weft_run_value(run, d->temp[STRIPS]);
     float *q = weft_run_value(run, d->temp[QUERY + half]);
-    const weft_attend_args a = {
+
+    return (weft_attend_args){
         .n = run->layout->n,
         .w = weft_run_columns(g, run, d->in[IN]),
         .heads = d->u.attend.heads / d->u.attend.halves,
@@ -73,12 +75,64 @@ static void look(const weft_graph *g, const weft_node *d, const weft_run *run,
         .strip = kv->strip,
         .scale = (float)(1 / sqrt(d->u.attend.dim)),
         .q = q,
-        .kv = table,
+        .kv = (void *)weft_run_value(run, d->temp[STRIPS]),
         .out = q,
+        .state = weft_run_value(run, d->temp[STATE]),
     };
+}
 
-    find_strips(all, kv, a.n, table);
-    run->dev->attend(&a, run->pool);
+/* Are all parts of line `line` of patches here? */
+static weft_status line_is_here(weft_exchange *x, int slot,
+                                const weft_view *all, int line, bool wait,
+                                bool *here)
+{
+    const int first = line * all->across;
+
+    *here = true;
+    for (int p = first; p < first + all->across && *here; p++)
+        WEFT_TRY(weft_exchange_await(x, slot, p, wait, here));
+    return WEFT_OK;
+}
+
+/* Count on from *lines those lines of patches whose keys are here; there is at
+ * least one more. */
+static weft_status find_lines(weft_exchange *x, int slot, const weft_view *all,
+                              int *lines)
+{
+    const int n = all->n / all->across;
+    bool here;
+
+    WEFT_TRY(line_is_here(x, slot, all, *lines, true, &here));
+    do {
+        ++*lines;
+        if (*lines == n) break;
+        WEFT_TRY(line_is_here(x, slot, all, *lines, false, &here));
+    } while (here);
+    return WEFT_OK;
+}
+
+/* Look at keys in the order of the image, as far as they have come. */
+static weft_status look(const weft_graph *g, const weft_node *d,
+                        const weft_run *run, int half)
+{
+    const int slot = run->slot + half, block = run->dev->attend_block;
+    const weft_value *kv = weft_graph_at(g, d->temp[KV]);
+    weft_attend_args a = query_of(g, d, run, half);
+    const int keys = a.key_rows * a.key_w;
+    weft_view all;
+
+    WEFT_TRY(weft_exchange_look(run->x, slot, &all));
+    find_strips(&all, kv, a.n, (void *)weft_run_value(run, d->temp[STRIPS]));
+    for (int lines = 0; a.key1 < keys; a.key0 = a.key1) {
+        const weft_rect *r;
+
+        WEFT_TRY(find_lines(run->x, slot, &all, &lines));
+        r = &all.rect[lines * all.across - 1];
+        a.key1 = (r->row + r->rows) * a.key_w;
+        if (a.key1 < keys) a.key1 = a.key1 / block * block;
+        if (a.key0 < a.key1) run->dev->attend(&a, run->pool);
+    }
+    return weft_exchange_get(run->x, slot, &all);
 }
 
 static weft_status one_half(const weft_graph *g, const weft_node *d,
@@ -86,7 +140,6 @@ static weft_status one_half(const weft_graph *g, const weft_node *d,
 {
     const weft_val in[2] = {d->in[IN], WEFT_NONE};
     const int *weight = d->weight + W_HALF + half * HALF;
-    weft_view all;
     void *mine;
 
     WEFT_TRY(weft_exchange_open(run->x, run->slot + half, &mine));
@@ -95,8 +148,7 @@ static weft_status one_half(const weft_graph *g, const weft_node *d,
     WEFT_TRY(weft_exchange_put(run->x, run->slot + half));
     project(g, run, &d->u.attend.q, in, weight[W_Q], weight[B_Q], NULL,
             weft_run_value(run, d->temp[QUERY + half]));
-    WEFT_TRY(weft_exchange_get(run->x, run->slot + half, &all));
-    look(g, d, run, half, &all);
+    WEFT_TRY(look(g, d, run, half));
     /* The other half comes in this one's place. */
     return weft_exchange_done(run->x, run->slot + half);
 }
@@ -194,13 +246,16 @@ static bool fits(weft_graph *g, const char *name, weft_val in, weft_val res,
 
 /* `inner`: channels of one half. */
 static bool make_values(weft_graph *g, weft_val in, int inner, int halves,
-                        weft_val temp[4], weft_val *out)
+                        int dim, weft_val temp[TEMPS], weft_val *out)
 {
     const weft_value like = *weft_graph_at(g, in);
     const int rows = like.rows_per_unit;
 
     temp[KV] = weft_graph_value(g, rows, like.w, 2 * inner);
     temp[STRIPS] = weft_graph_strips(g, rows, 2);
+    temp[STATE] = weft_graph_value(
+        g, rows, like.w,
+        inner / dim * (int)(WEFT_ATTEND_STATE(dim) / sizeof(float)));
     temp[QUERY] = weft_graph_value(g, rows, like.w, inner);
     temp[QUERY + 1] =
         halves == 1 ? WEFT_NONE : weft_graph_value(g, rows, like.w, inner);
@@ -208,6 +263,7 @@ static bool make_values(weft_graph *g, weft_val in, int inner, int halves,
     if (*out == WEFT_NONE) return false;
     weft_graph_at(g, temp[KV])->whole = true;
     weft_graph_at(g, temp[STRIPS])->whole = true;
+    weft_graph_at(g, temp[STATE])->shared = true;
     return true;
 }
 
@@ -250,20 +306,20 @@ weft_val weft_add_self_attention(weft_graph *g, const char *name, weft_val in,
                                  bool old_names, float scale)
 {
     const int halves = heads % 2 ? 1 : 2;
-    weft_val temp[4], out;
+    weft_val temp[TEMPS], out;
     weft_node *d;
     names n;
 
     if (g->status != WEFT_OK || !fits(g, name, in, res, heads, dim) ||
         !make_names(g, name, old_names, &n) ||
-        !make_values(g, in, heads / halves * dim, halves, temp, &out))
+        !make_values(g, in, heads / halves * dim, halves, dim, temp, &out))
         return WEFT_NONE;
     d = weft_graph_node(g, &attention_ops, name);
     if (!d) return WEFT_NONE;
     d->in[IN] = in;
     d->in[RES] = res;
     d->out = out;
-    for (int i = 0; i < 4; i++) d->temp[i] = temp[i];
+    for (int i = 0; i < TEMPS; i++) d->temp[i] = temp[i];
     d->u.attend.heads = heads;
     d->u.attend.dim = dim;
     d->u.attend.halves = halves;

@@ -32,6 +32,7 @@ typedef struct weft_value {
     int w, c;          /* columns of the whole image; channels */
     int strip;         /* columns that no cut divides (core/cut.h) */
     int above, below;  /* spare rows, the most that any consumer wants */
+    bool shared;       /* needed only where the image has several patches */
     bool whole;        /* spans the image (keys and values, moments) */
     int made, last;    /* nodes that write it first and read it last */
 } weft_value;
@@ -90,7 +91,7 @@ typedef struct weft_want {
 enum {
     WEFT_NODE_IN = 4,
     WEFT_NODE_WEIGHTS = 10,
-    WEFT_NODE_TEMPS = 4,
+    WEFT_NODE_TEMPS = 5,
     WEFT_NODE_WANTS = 2,
 };
 

@@ -19,12 +19,6 @@ typedef struct stretch {
     double urgency;
 } stretch;
 
-static size_t rows_of(const weft_value *v, int units, int total_units)
-{
-    if (!v->rows_per_unit) return 1;
-    return (size_t)v->rows_per_unit * (size_t)(v->whole ? total_units : units);
-}
-
 static bool times(size_t *a, size_t b)
 {
     return !__builtin_mul_overflow(*a, b, a);
@@ -37,6 +31,16 @@ int weft_layout_columns(const weft_layout *l, const weft_value *v)
     if (!v->rows_per_unit) return v->w;
     return weft_cell_column(&cell, l->strip_to) -
            weft_cell_column(&cell, l->strip_from);
+}
+
+static size_t rows_of(const weft_value *v, const weft_layout *l)
+{
+    const bool alone =
+        l->units == l->total_units && weft_layout_columns(l, v) == v->w;
+    const int units = v->whole ? l->total_units : l->units;
+
+    if (!v->rows_per_unit) return 1;
+    return v->shared && alone ? 0 : (size_t)v->rows_per_unit * (size_t)units;
 }
 
 /* Bytes of `rows` rows of value v; false on overflow. */
@@ -59,7 +63,7 @@ static size_t aligned(size_t bytes)
 static weft_status measure(const weft_value *v, const weft_layout *l,
                            stretch *s)
 {
-    const size_t rows = rows_of(v, l->units, l->total_units);
+    const size_t rows = rows_of(v, l);
     size_t body, below;
 
     if (!bytes_of(v, rows, l, &body) ||

@@ -135,12 +135,18 @@ static void set_attend(bench *b, const char *line)
     const float **rows = block(b, (size_t)h * n * sizeof *rows);
     for (int y = 0; y < h * n; y++) rows[y] = kv + 2 * row / n * y;
     must(weft_pool_reserve(b->pool, b->dev->attend_scratch(w, heads, dim)));
-    b->a = (weft_attend_args){n,      w,
-                              heads,  dim,
-                              h,      h,
-                              w,      w,
-                              0.125f, numbers(b, row * h),
-                              rows,   numbers(b, row * h)};
+    b->a = (weft_attend_args){.n = n,
+                              .w = w,
+                              .heads = heads,
+                              .dim = dim,
+                              .rows = h,
+                              .key_rows = h,
+                              .key_w = w,
+                              .strip = w,
+                              .scale = 0.125f,
+                              .q = numbers(b, row * h),
+                              .kv = rows,
+                              .out = numbers(b, row * h)};
     b->run = run_attend;
 }
 

@@ -91,6 +91,22 @@ static double *attend_answer(const attend_data *d)
     return out;
 }
 
+/* Keys a few blocks at a time. */
+static void attend_in_calls(const weft_device *dev, weft_attend_args a,
+                            weft_pool *pool, int blocks)
+{
+    const int keys = a.key_rows * a.key_w, some = blocks * dev->attend_block;
+    const size_t queries = (size_t)a.rows * a.n * a.w * a.heads;
+    a.state = malloc(queries * WEFT_ATTEND_STATE(a.dim));
+    assert_non_null(a.state);
+    memset(a.state, 0xff, queries * WEFT_ATTEND_STATE(a.dim));
+    for (; a.key0 < keys; a.key0 = a.key1) {
+        a.key1 = a.key0 + some < keys ? a.key0 + some : keys;
+        dev->attend(&a, pool);
+    }
+    free(a.state);
+}
+
 /* A few rows of queries at a time, in place; keys in strips of step columns. */
 static void call_attend(const weft_device *dev, const attend_data *d,
                         weft_pool *pool, int step, float *out)
@@ -105,19 +121,23 @@ static void call_attend(const weft_device *dev, const attend_data *d,
     assert_int_equal(weft_pool_reserve(pool, scratch), 0);
     memcpy(out, d->q, d->outputs * sizeof *out);
     for (int y = 0; y < k->rows; y += step) {
-        const weft_attend_args a = {k->n,
-                                    k->w,
-                                    k->heads,
-                                    k->dim,
-                                    y + step < k->rows ? step : k->rows - y,
-                                    k->key_rows,
-                                    k->w,
-                                    step,
-                                    attend_scale(k),
-                                    out + y * line,
-                                    d->strips,
-                                    out + y * line};
-        dev->attend(&a, pool);
+        const weft_attend_args a = {.n = k->n,
+                                    .w = k->w,
+                                    .heads = k->heads,
+                                    .dim = k->dim,
+                                    .rows =
+                                        y + step < k->rows ? step : k->rows - y,
+                                    .key_rows = k->key_rows,
+                                    .key_w = k->w,
+                                    .strip = step,
+                                    .scale = attend_scale(k),
+                                    .q = out + y * line,
+                                    .kv = d->strips,
+                                    .out = out + y * line};
+        if (step < k->rows)
+            attend_in_calls(dev, a, pool, step);
+        else
+            dev->attend(&a, pool);
     }
 }
 

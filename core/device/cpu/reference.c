@@ -326,15 +326,35 @@ static void softmax_block(const weft_attend_args *a, const float *q, int sample,
     }
 }
 
-static void attend_query(const weft_attend_args *a, const float *q, int sample,
-                         int head, double *acc, float *out)
+/* The state of a query and head: acc, then top and den. */
+static void resume(const double *state, softmax *s)
 {
-    const int keys = a->key_rows * a->key_w;
+    memcpy(s->acc, state, s->dim * sizeof *state);
+    s->top = state[s->dim];
+    s->den = state[s->dim + 1];
+}
+
+static void suspend(const softmax *s, double *state)
+{
+    memcpy(state, s->acc, s->dim * sizeof *state);
+    state[s->dim] = s->top;
+    state[s->dim + 1] = s->den;
+}
+
+static void attend_query(const weft_attend_args *a, const float *q, int sample,
+                         int head, double *acc, double *state, float *out)
+{
+    const int keys = a->key_rows * a->key_w, end = a->key1 ? a->key1 : keys;
     softmax s = {.top = -HUGE_VAL, .acc = acc, .dim = a->dim};
 
     memset(acc, 0, a->dim * sizeof *acc);
-    for (int j = 0; j < keys; j += KEY_BLOCK)
+    if (a->key0) resume(state, &s);
+    for (int j = a->key0; j < end; j += KEY_BLOCK)
         softmax_block(a, q, sample, head, j, min_int(KEY_BLOCK, keys - j), &s);
+    if (end < keys) {
+        suspend(&s, state);
+        return;
+    }
     for (int d = 0; d < a->dim; d++) out[d] = (float)(acc[d] / s.den);
 }
 
@@ -352,9 +372,12 @@ static void attend_part(void *arg, int i, int worker)
     double *acc = weft_pool_scratch(t->pool, worker);
 
     for (int x = 0; x < a->w; x++) {
-        const size_t at =
-            (((size_t)line * a->w + x) * a->heads + head) * a->dim;
-        attend_query(a, a->q + at, line % a->n, head, acc, a->out + at);
+        const size_t query = ((size_t)line * a->w + x) * a->heads + head;
+        const size_t at = query * a->dim;
+        double *state =
+            a->state ? (double *)a->state + query * (a->dim + 2) : NULL;
+
+        attend_query(a, a->q + at, line % a->n, head, acc, state, a->out + at);
     }
 }
 
@@ -428,5 +451,6 @@ const weft_device weft_device_reference = {
     .moments = moments,
     .affine = affine,
     .attend = attend,
+    .attend_block = KEY_BLOCK,
     .resample = resample,
 };

@@ -11,7 +11,7 @@
 #include <math.h>
 
 enum {
-    BLOCK = 256,  /* keys per block: part of the result */
+    BLOCK = ATTEND_BLOCK,
     KSUM = 256,   /* most terms of a scalar product per chunk: too */
     QROWS = 48,   /* queries at a time: their scores stay in the cache */
     CHUNK = 1024, /* most queries of a task */
@@ -207,11 +207,43 @@ static void pass(const room *r, int q0, int n, int dim, int keys)
     gather(weight, n, dim, keys, r->values, r->acc + (size_t)q0 * wide);
 }
 
-/* Query t of a sample and head, in q and in the output. */
+/* Query t of a sample and head among all. */
 static size_t query_at(const weft_attend_args *a, int s, int head, int t)
 {
     const size_t pixel = ((size_t)(t / a->w) * a->n + s) * a->w + t % a->w;
-    return (pixel * a->heads + head) * a->dim;
+    return pixel * a->heads + head;
+}
+
+/* Its state between two calls: dim sums, then the highest score and the sum of
+ * weights. */
+static float *state_of(const weft_attend_args *a, size_t query)
+{
+    return (float *)(void *)((char *)a->state +
+                             query * WEFT_ATTEND_STATE(a->dim));
+}
+
+static void resume(const weft_attend_args *a, const room *r, int s, int head,
+                   int t0, int n)
+{
+    const int dim = a->dim, wide = round_up(dim, VL);
+    for (int i = 0; i < n; i++) {
+        const float *state = state_of(a, query_at(a, s, head, t0 + i));
+        memcpy(r->acc + (size_t)i * wide, state, dim * sizeof *state);
+        r->top[i] = state[dim];
+        r->sum[i] = state[dim + 1];
+    }
+}
+
+static void suspend(const weft_attend_args *a, const room *r, int s, int head,
+                    int t0, int n)
+{
+    const int dim = a->dim, wide = round_up(dim, VL);
+    for (int i = 0; i < n; i++) {
+        float *state = state_of(a, query_at(a, s, head, t0 + i));
+        memcpy(state, r->acc + (size_t)i * wide, dim * sizeof *state);
+        state[dim] = r->top[i];
+        state[dim + 1] = r->sum[i];
+    }
 }
 
 static void start(const weft_attend_args *a, const room *r, int s, int head,
@@ -220,7 +252,7 @@ static void start(const weft_attend_args *a, const room *r, int s, int head,
     const int dim = a->dim, wide = round_up(dim, VL);
     const float scale = a->scale * 1.44269504f;
     for (int i = 0; i < n; i++) {
-        const float *q = a->q + query_at(a, s, head, t0 + i);
+        const float *q = a->q + query_at(a, s, head, t0 + i) * dim;
         for (int c = 0; c < dim; c++) r->q[(size_t)i * dim + c] = q[c] * scale;
         r->top[i] = -1e30f;
         r->sum[i] = 0;
@@ -233,7 +265,7 @@ static void finish(const weft_attend_args *a, const room *r, int s, int head,
 {
     const int dim = a->dim, wide = round_up(dim, VL);
     for (int i = 0; i < n; i++) {
-        float *out = a->out + query_at(a, s, head, t0 + i);
+        float *out = a->out + query_at(a, s, head, t0 + i) * dim;
         for (int c = 0; c < dim; c++)
             out[c] = r->acc[(size_t)i * wide + c] / r->sum[i];
     }
@@ -245,20 +277,25 @@ static void attend_task(void *arg, int i, int worker)
     const weft_attend_args *a = j->a;
     const int part = i % j->chunks, head = i / j->chunks % a->heads;
     const int s = i / j->chunks / a->heads, keys = a->key_rows * a->key_w;
+    const int end = a->key1 ? a->key1 : keys;
     const int t0 = part_begin(j->queries, part, j->chunks);
     const int n = part_begin(j->queries, part + 1, j->chunks) - t0;
     room r;
     block b;
     lay(a->dim, weft_pool_scratch(j->pool, worker), &r);
     start(a, &r, s, head, t0, n);
-    for (int k0 = 0; k0 < keys; k0 += BLOCK) {
+    if (a->key0) resume(a, &r, s, head, t0, n);
+    for (int k0 = a->key0; k0 < end; k0 += BLOCK) {
         find_keys(a, s, head, k0, &b);
         pack_keys(&b, a->dim, r.keys);
         pack_values(&b, a->heads * a->dim, a->dim, r.values);
         for (int q = 0; q < n; q += QROWS)
             pass(&r, q, min_int(QROWS, n - q), a->dim, b.n);
     }
-    finish(a, &r, s, head, t0, n);
+    if (end < keys)
+        suspend(a, &r, s, head, t0, n);
+    else
+        finish(a, &r, s, head, t0, n);
 }
 
 void ISA(attend)(const weft_attend_args *a, weft_pool *pool)

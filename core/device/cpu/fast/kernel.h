@@ -124,6 +124,7 @@ typedef struct conv_kernel {
 
 extern const conv_kernel ISA(direct), ISA(narrow), ISA(minimal);
 
+enum { ATTEND_BLOCK = 256 }; /* keys per block: part of the result */
 size_t ISA(attend_scratch)(int w, int heads, int dim);
 void ISA(attend)(const weft_attend_args *a, weft_pool *pool);
 void ISA(moments)(const weft_moments_args *a, weft_pool *pool);

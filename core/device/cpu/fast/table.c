@@ -47,9 +47,9 @@ DEVICE_FUNCTIONS(lean, true)
     {                                                                          \
         .name = #mode, .isa = TEXT(WEFT_ISA), .weight_bytes = mode##_bytes,    \
         .weight_pack = mode##_pack, .conv_scratch = mode##_scratch,            \
-        .attend_scratch = ISA(attend_scratch), .conv = mode##_conv,            \
-        .moments = ISA(moments), .affine = ISA(affine), .attend = ISA(attend), \
-        .resample = ISA(resample),                                             \
+        .attend_scratch = ISA(attend_scratch), .attend_block = ATTEND_BLOCK,   \
+        .conv = mode##_conv, .moments = ISA(moments), .affine = ISA(affine),   \
+        .attend = ISA(attend), .resample = ISA(resample),                      \
     }
 
 const weft_device ISA(fast) = DEVICE(fast);
