@@ -131,14 +131,13 @@ static const char *const later_keys[] = {
 static const struct {
     const char *path, *text;
 } defaults[] = {
-    {"sample.method", "plain"}, {"sample.solver", "ddim"},
-    {"sample.steps", "30"},     {"sample.guidance", "1"},
-    {"sample.label", "-1"},     {"sample.null_label", "-1"},
-    {"sample.rng", "counter"},  {"parallel.exchange", "sync"},
-    {"parallel.warmup", "4"},   {"parallel.sharing", "allow"},
-    {"run.kernels", "fast"},    {"run.deadline", "120"},
-    {"bench.runs", "5"},        {"bench.what", "all"},
-    {"bench.link", "real"},
+    {"sample.method", "plain"},    {"sample.solver", "ddim"},
+    {"sample.steps", "30"},        {"sample.guidance", "1"},
+    {"sample.label", "-1"},        {"sample.null_label", "-1"},
+    {"sample.rng", "counter"},     {"parallel.exchange", "sync"},
+    {"parallel.sharing", "allow"}, {"run.kernels", "fast"},
+    {"run.deadline", "120"},       {"bench.runs", "5"},
+    {"bench.what", "all"},         {"bench.link", "real"},
 };
 
 static const choice *find_choice(const char *path)

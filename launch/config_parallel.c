@@ -3,7 +3,10 @@
 #include "launch/config_check.h"
 
 /* Only displaced evaluations have these. */
-static const char *const async_only[] = {"parallel.lag", "parallel.norm"};
+static const char *const async_only[] = {"parallel.warmup", "parallel.lag",
+                                         "parallel.norm"};
+
+enum { WARMUP = 4, LAG = 1 };
 
 static weft_place place_of(const weft_tree *root, const char *key)
 {
@@ -41,9 +44,10 @@ weft_status weft_config_parallel(const weft_tree *root,
 {
     c->parallel.async =
         weft_config_choice("parallel.exchange", raw->exchange) == 1;
-    c->parallel.warmup = raw->warmup;
     if (!c->parallel.async) return check_async_only(root);
-    c->parallel.lag = raw->lag ? raw->lag : 1;
+    c->parallel.warmup =
+        weft_tree_find(root, "parallel.warmup") ? raw->warmup : WARMUP;
+    c->parallel.lag = raw->lag ? raw->lag : LAG;
     c->parallel.norm = WEFT_OLD_PAIRED;
     if (raw->norm)
         c->parallel.norm =

@@ -69,7 +69,6 @@ static void test_defaults(void **state)
     assert_int_equal(c.parallel.patches, 0);
     assert_int_equal(c.parallel.grain, 0);
     assert_false(c.parallel.async);
-    assert_int_equal(c.parallel.warmup, 4);
     assert_int_equal(c.run.threads, 0);
     assert_int_equal(c.run.batch, 0);
     assert_true(c.run.deadline == 120);
@@ -104,7 +103,7 @@ static const char everything[] =
     "  seeds: \"7, 0-2,18446744073709551615\"\n"
     "  rng: torch-cpu\n"
     "  nodes: [999, 500.5, 1]\n"
-    "parallel: { patches: 4, grain: 8, exchange: sync, warmup: 0 }\n"
+    "parallel: { patches: 4, grain: 8, exchange: sync }\n"
     "run: { threads: 2, kernels: lean, batch: auto }\n"
     "output:\n"
     "  image: \"out/{seed}-{label}.png\"\n"

@@ -266,6 +266,8 @@ static const bad bad_later[] = {
     {GOOD "parallel: {exchange: async, warmup: 3, lag: 5}\n",
      "6: parallel.warmup 3 is below the lag of 5: an evaluation that looks 5 "
      "back needs as many before it"},
+    {GOOD "parallel: {exchange: sync, warmup: 7}\n",
+     "6: parallel.warmup needs parallel.exchange: async"},
     {GOOD "parallel: {lag: 2}\n",
      "6: parallel.lag needs parallel.exchange: async"},
     {GOOD "parallel: {exchange: sync, norm: stale}\n",
