@@ -129,6 +129,18 @@ static weft_status add_output(places *p, const char *path, const char *key)
     return keep(p, real, key);
 }
 
+/* What the config itself says may be out of reach, as in a weft that was
+ * installed for all. */
+static weft_status probe(const char *path, const char *key)
+{
+    const weft_status st = weft_file_probe(path);
+    char why[1024];
+
+    if (st != WEFT_EIO) return st;
+    snprintf(why, sizeof why, "%s", weft_fail_text());
+    return weft_fail(st, "%s; %s=FILE writes elsewhere", why, key);
+}
+
 static weft_status try_output(places *p, const weft_config *c,
                               const char *pattern, int image, const char *key)
 {
@@ -137,7 +149,7 @@ static weft_status try_output(places *p, const weft_config *c,
 
     if (!pattern) return WEFT_OK;
     WEFT_TRY(weft_config_fill(c, pattern, image, &path));
-    st = weft_file_probe(path);
+    st = probe(path, key);
     if (st == WEFT_OK) st = add_output(p, path, key);
     free(path);
     return st;

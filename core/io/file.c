@@ -79,7 +79,7 @@ static weft_status open_temp(weft_file *f)
         if (f->fd >= 0) return WEFT_OK;
         if (errno != EEXIST) break;
     }
-    return weft_file_fail(errno, f->temp, "create");
+    return weft_file_fail(errno, f->path, "create");
 }
 
 /* Forget the file without touching the disk. */

@@ -46,8 +46,10 @@ for launcher in env "$MPIEXEC -n 3"; do
     refused 2 "folder: cannot open: Is a directory" $launcher "$WEFT" sample \
         $small "$picture" output.report=folder
     # shellcheck disable=SC2086
-    refused 2 "/sys/picture.png" $launcher "$WEFT" sample $small \
-        output.image=/sys/picture.png
+    refused 2 "/sys/picture.png: cannot create: " $launcher "$WEFT" sample \
+        $small output.image=/sys/picture.png
+    grep -q "; output.image=FILE writes elsewhere" out.txt ||
+        fail "does not say how to write elsewhere"
     # shellcheck disable=SC2086
     refused 2 "/sys/run.jsonl" $launcher "$WEFT" sample $small "$picture" \
         output.report=/sys/run.jsonl
