@@ -1,6 +1,7 @@
 /*
  * `weft bench`: how long the parts of a run take, as JSON lines.
  *
+ *   run         the first line: what the others are of
  *   unet_eval   one guided evaluation of one sample
  *   vae_decode  one picture from its latents
  *   image       all steps and the decoding, nothing written
@@ -105,10 +106,27 @@ static bool wants(const weft_bench *b, const char *what)
     return !strcmp(asked, "all") || !strcmp(asked, what);
 }
 
+static weft_status print_run(const weft_bench *b)
+{
+    const weft_plan *p = &b->job.setup.plan;
+    char *about;
+
+    if (!b->speaks) return WEFT_OK;
+    WEFT_TRY(weft_config_about(&b->job.config, &about));
+    printf("{\"bench\": \"run\", %s\"ranks\": %d, \"patches\": %d, "
+           "\"threads\": %d, \"kernels\": \"%s\", \"isa\": \"%s\", "
+           "\"width\": %d, \"height\": %d}\n",
+           about, p->ranks, p->grid.patches, p->threads, p->kernels,
+           p->dev->isa, p->width, p->height);
+    free(about);
+    return weft_standard_flush();
+}
+
 static weft_status run_all(weft_bench *b)
 {
     const weft_setup *s = &b->job.setup;
 
+    WEFT_TRY(print_run(b));
     if (wants(b, "unet_eval")) WEFT_TRY(measure(b, "unet_eval", unet_eval));
     if (wants(b, "vae_decode") && s->decode >= 0)
         WEFT_TRY(measure(b, "vae_decode", vae_decode));

@@ -148,6 +148,10 @@ weft_status weft_config_identity(const weft_config *c, uint64_t seed,
 weft_status weft_config_parameters(const weft_config *c, uint64_t seed,
                                    char **text);
 
+/* What numbers about a run are of: `"version": ..., "config": ..., "method":
+ * ..., `, members for the beginning of a JSON object. *members is owned. */
+weft_status weft_config_about(const weft_config *c, char **members);
+
 /* Replace {seed}, {label}, {index}, {steps}, {width}, {height}, {model} in a
  * name; `image` counts the seeds from 0 and is {index}, six digits. *path is
  * owned. Names in a config have been checked when it was loaded. */

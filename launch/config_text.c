@@ -327,6 +327,17 @@ weft_status weft_config_identity(const weft_config *c, uint64_t seed,
     return end(&w, json);
 }
 
+weft_status weft_config_about(const weft_config *c, char **members)
+{
+    writer w;
+
+    WEFT_TRY(begin(&w));
+    fputs("\"version\": \"" WEFT_VERSION "\", \"config\": ", w.f);
+    write_string(w.f, c->file);
+    fprintf(w.f, ", \"method\": \"%s\", ", c->sample.method);
+    return end(&w, members);
+}
+
 weft_status weft_config_parameters(const weft_config *c, uint64_t seed,
                                    char **text)
 {

@@ -2,6 +2,7 @@
  * `weft plan`: what a run would do, without one.
  */
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "launch/commands.h"
 #include "launch/setup.h"
@@ -42,10 +43,21 @@ static void print_kernels(const weft_setup *s)
            (double)packed_with(s, "fast") / mib);
 }
 
+static weft_status print_json(const weft_setup *s)
+{
+    char *about;
+
+    WEFT_TRY(weft_config_about(s->config, &about));
+    weft_plan_print_json(&s->plan, about, stdout);
+    free(about);
+    return WEFT_OK;
+}
+
 static weft_status show(const weft_cli *cli, const weft_config *c)
 {
     weft_topology t;
     weft_setup s;
+    weft_status st = WEFT_OK;
     int threads;
 
     WEFT_TRY(weft_topology_discover(0, 1, false, c->run.threads, &t));
@@ -53,13 +65,13 @@ static weft_status show(const weft_cli *cli, const weft_config *c)
     weft_topology_release(&t);
     WEFT_TRY(weft_setup_make(c, cli->ranks, threads, &s));
     if (cli->json) {
-        weft_plan_print_json(&s.plan, stdout);
+        st = print_json(&s);
     } else {
         weft_plan_print(&s.plan, stdout);
         print_kernels(&s);
     }
     weft_setup_release(&s);
-    return weft_standard_flush();
+    return st == WEFT_OK ? weft_standard_flush() : st;
 }
 
 int weft_command_plan(const weft_cli *cli)

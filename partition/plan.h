@@ -161,6 +161,7 @@ weft_status weft_plan_graph_past(const weft_graph *g, int n,
 int weft_plan_displaced(weft_schedule sched, int evaluations);
 
 void weft_plan_print(const weft_plan *p, FILE *to);
-void weft_plan_print_json(const weft_plan *p, FILE *to);
+/* One object; `first` are members to begin with, each with its comma. */
+void weft_plan_print_json(const weft_plan *p, const char *first, FILE *to);
 
 #endif

@@ -197,18 +197,18 @@ static void json_roles(const weft_plan *p, FILE *to)
     fprintf(to, "],");
 }
 
-void weft_plan_print_json(const weft_plan *p, FILE *to)
+void weft_plan_print_json(const weft_plan *p, const char *first, FILE *to)
 {
     const weft_volume total = weft_plan_total(p);
 
     fprintf(to,
-            "{\"width\":%d,\"height\":%d,\"latent\":[%d,%d,%d],\"grain\":%d,"
+            "{%s\"width\":%d,\"height\":%d,\"latent\":[%d,%d,%d],\"grain\":%d,"
             "\"ranks\":%d,\"groups\":%d,\"patches\":%d,\"threads\":%d,"
             "\"kernels\":\"%s\",\"isa\":\"%s\",\"images\":%d,\"batch\":%d,"
             "\"steps\":%d,\"nets\":[",
-            p->width, p->height, p->channels, p->rows, p->columns, p->unit,
-            p->ranks, p->grid.groups, p->grid.patches, p->threads, p->kernels,
-            p->dev->isa, p->images, p->batch, p->steps);
+            first, p->width, p->height, p->channels, p->rows, p->columns,
+            p->unit, p->ranks, p->grid.groups, p->grid.patches, p->threads,
+            p->kernels, p->dev->isa, p->images, p->batch, p->steps);
     for (int i = 0; i < p->nnets; i++) {
         if (i) fprintf(to, ",");
         json_net(p, &p->net[i], to);

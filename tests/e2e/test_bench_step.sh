@@ -25,13 +25,19 @@ step 3 async parallel.exchange=async parallel.warmup=1
 
 "$PYTHON" - <<'END' || fail "not as planned"
 import json
-plan = json.load(open("plan.json"))["nets"][0]["per_evaluation"]
-bytes_, messages = (sum(c[k] for c in plan.values())
+plan = json.load(open("plan.json"))
+bytes_, messages = (sum(c[k] for c in plan["nets"][0]["per_evaluation"].values())
                     for k in ("bytes", "messages"))
 kinds = {"alone": ["in_step"], "real": ["in_step"], "none": ["in_step"],
          "blocking": ["in_step"], "async": ["in_step", "displaced"]}
 for name, want in kinds.items():
-    said = [json.loads(line) for line in open(name + ".jsonl")]
+    run, *said = [json.loads(line) for line in open(name + ".jsonl")]
+    assert run["bench"] == "run" and run["threads"] == 1, run
+    assert run["ranks"] == run["patches"] == (1 if name == "alone" else 3), run
+    assert (run["width"], run["height"]) == (64, 96), run
+    assert run["config"].endswith("configs/demo.yaml"), run
+    for key in "version", "method", "kernels", "isa":
+        assert run[key] == plan[key], (run, key)
     assert [s["kind"] for s in said] == want, (name, said)
     for s in said:
         assert s["n"] == 3 and s["ranks"] == (1 if name == "alone" else 3), s
