@@ -81,15 +81,36 @@ static weft_status finish(weft_exchange *x, weft_mail *m)
     return WEFT_OK;
 }
 
+/* What was sent until evaluation t is here, as floats. */
+static weft_status bring(weft_exchange *x, weft_slot *s, int t)
+{
+    if (!weft_is_coded(x, s)) return finish(x, s->in_last[t % s->depth]);
+    for (; s->decoded < t; s->decoded++) {
+        const int u = s->decoded + 1, k = u % s->depth;
+
+        WEFT_MUST(s->in_t[k] == u);
+        WEFT_TRY(finish(x, s->in_last[k]));
+        weft_coded_receive(x, s, u);
+    }
+    return WEFT_OK;
+}
+
+/* Is this an image's first message of a slot whose others need it? */
+static bool is_first(const weft_exchange *x, const weft_slot *s)
+{
+    return x->t == 0 && weft_is_residual(x, s);
+}
+
 /* Of evaluation t, into its place. What came there before is here by now, or
  * will not be looked at. */
 static weft_status receive(weft_exchange *x, weft_slot *s)
 {
     const int k = x->t % s->depth;
+    weft_mail *m = is_first(x, s) ? &s->first_in : &s->in[k];
 
-    WEFT_TRY(finish(x, s->in_last[k]));
-    WEFT_TRY(start(x, &s->in[k]));
-    s->in_last[k] = &s->in[k];
+    if (s->in_t[k] >= 0) WEFT_TRY(bring(x, s, s->in_t[k]));
+    WEFT_TRY(start(x, m));
+    s->in_last[k] = m;
     s->in_t[k] = x->t;
     return WEFT_OK;
 }
@@ -97,9 +118,14 @@ static weft_status receive(weft_exchange *x, weft_slot *s)
 static weft_status send(weft_exchange *x, weft_slot *s)
 {
     const int k = x->t % s->mine_depth;
+    weft_mail *m = is_first(x, s) ? &s->first_out : &s->out[k];
 
-    WEFT_TRY(start(x, &s->out[k]));
-    s->out_last[k] = &s->out[k];
+    if (is_first(x, s))
+        weft_coded_send_first(s);
+    else if (weft_is_coded(x, s))
+        weft_coded_send(x, s, k);
+    WEFT_TRY(start(x, m));
+    s->out_last[k] = m;
     return WEFT_OK;
 }
 
@@ -118,7 +144,7 @@ static weft_status drain(weft_exchange *x, weft_slot *s)
         s->in_t[k] = -1;
     }
     for (int k = 0; k < s->mine_depth; k++) WEFT_TRY(finish(x, s->out_last[k]));
-    s->opened_at = s->put_at = s->got_at = s->done_at = -1;
+    s->opened_at = s->put_at = s->got_at = s->done_at = s->decoded = -1;
     return WEFT_OK;
 }
 
@@ -243,7 +269,7 @@ weft_status weft_exchange_get(weft_exchange *x, int slot, weft_view *seen)
     m = shown(x, s);
     if (m && m->n && age_of(x, s) == 0)
         x->traffic.hidden_s += weft_clock() - m->started;
-    WEFT_TRY(finish(x, m));
+    if (m) WEFT_TRY(bring(x, s, x->t - age_of(x, s)));
     s->got_at = x->t;
     show(x, s, seen);
     return WEFT_OK;
@@ -259,6 +285,17 @@ weft_status weft_exchange_look(weft_exchange *x, int slot, weft_view *seen)
     return WEFT_OK;
 }
 
+/* Coded parts come all at once. */
+static weft_status await_coded(weft_exchange *x, weft_slot *s, bool to_wait,
+                               bool *here)
+{
+    const weft_mail *m = shown(x, s);
+
+    for (int i = 0; i < m->n && m->under_way && !to_wait && *here; i++)
+        *here = x->via->arrived(x, shown(x, s), i);
+    return *here ? bring(x, s, x->t - age_of(x, s)) : WEFT_OK;
+}
+
 weft_status weft_exchange_await(weft_exchange *x, int slot, int p, bool to_wait,
                                 bool *here)
 {
@@ -267,7 +304,9 @@ weft_status weft_exchange_await(weft_exchange *x, int slot, int p, bool to_wait,
     int i = 0;
 
     *here = true;
-    if (!m || !m->under_way || p == x->cut.me) return WEFT_OK;
+    if (!m || p == x->cut.me) return WEFT_OK;
+    if (weft_is_coded(x, s)) return await_coded(x, s, to_wait, here);
+    if (!m->under_way) return WEFT_OK;
     while (m->parcel[i].peer != p) i++;
     if (to_wait) return wait(x, m, i, i + 1);
     *here = x->via->arrived(x, m, i);

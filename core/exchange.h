@@ -46,6 +46,7 @@
 
 #include "core/cut.h"
 #include "core/status.h"
+#include "core/wire.h"
 
 /* What a message is for: the unit of accounting, and of communicators. */
 typedef enum weft_class {
@@ -86,10 +87,16 @@ typedef struct weft_slot_spec {
 typedef struct weft_schedule {
     int warmup, lag;  /* warmup at least lag */
     weft_old moments; /* what displaced evaluations show of class MOMENTS */
+    weft_wire wire;   /* how keys, values and borders travel */
 } weft_schedule;
 
 #define WEFT_IN_STEP ((weft_schedule){.lag = 0})
 
+/* How messages of a class travel: all but keys, values and borders as f32. */
+weft_wire weft_schedule_wire(const weft_schedule *s, weft_class class);
+/* Does an evaluation need what was sent before it? Then a lane must not serve
+ * two kinds of questions, or two images. */
+bool weft_has_past(const weft_schedule *s);
 /* The lag of evaluation t. */
 int weft_lag(const weft_schedule *s, int t);
 

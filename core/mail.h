@@ -78,12 +78,19 @@ struct weft_slot {
     weft_mail *in;       /* of this slot alone */
     weft_mail **in_last; /* what was started last into each place, or NULL */
     int *in_t;           /* of which evaluation */
+    char **in_wire;      /* [depth][nlinks]; messages, where they are coded */
+    int decoded;         /* the last evaluation that was; -1 */
     /* mine: [mine_depth] */
     int mine_depth;
     char **out_at;  /* [mine_depth][nlinks] */
     char **mine_at; /* ALL: [mine_depth] */
     weft_mail *out;
     weft_mail **out_last;
+    char **out_wire; /* [mine_depth][nlinks] */
+    /* residuals: what receivers hold of mine; an image's first messages, which
+     * are full ones */
+    char *held;
+    weft_mail first_in, first_out;
     /* view */
     const char **part, **then;              /* ALL: [n] */
     weft_rect *rect, *rect_alone;           /* ALL: [n] */
@@ -92,6 +99,23 @@ struct weft_slot {
 
 /* Bytes of what patch p holds. */
 size_t weft_slot_bytes(const weft_exchange *x, const weft_slot *s, int p);
+
+/* ---- core/coded.c: messages that are not f32 ------------------------------
+ */
+
+bool weft_is_coded(const weft_exchange *x, const weft_slot *s);
+bool weft_is_residual(const weft_exchange *x, const weft_slot *s);
+/* Bytes of the message from and to a peer. */
+size_t weft_coded_in(const weft_exchange *x, const weft_slot *s,
+                     const weft_link *l);
+size_t weft_coded_out(const weft_exchange *x, const weft_slot *s,
+                      const weft_link *l);
+/* Make the messages in place k of what lies in out_at there. */
+void weft_coded_send(const weft_exchange *x, const weft_slot *s, int k);
+/* The same of the first, which needs no making. */
+void weft_coded_send_first(const weft_slot *s);
+/* Decode what arrived in evaluation t, the one after the last decoded. */
+void weft_coded_receive(const weft_exchange *x, const weft_slot *s, int t);
 
 /* ---- core/border.c: BORDER ----------------------------------------------- */
 

@@ -65,6 +65,8 @@ static void set_depth(const weft_exchange *x, weft_slot *s)
     s->kept = lag > 0 && (old == WEFT_OLD_SHOWN || old == WEFT_OLD_PAIRED);
     s->depth = s->kept ? lag : 1;
     s->mine_depth = s->kept && old == WEFT_OLD_PAIRED ? lag + 1 : s->depth;
+    /* A residual is added to what was before it, in step too. */
+    s->kept = s->kept || weft_is_residual(x, s);
 }
 
 static void *take(size_t n, size_t size) { return calloc(n ? n : 1, size); }
@@ -84,13 +86,15 @@ static bool allocate(const weft_exchange *x, weft_slot *s)
     s->mine_at = take(out, sizeof *s->mine_at);
     s->out = take(out, sizeof *s->out);
     s->out_last = take(out, sizeof *s->out_last);
+    s->in_wire = take(in * (n + 1), sizeof *s->in_wire);
+    s->out_wire = take(out * (n + 1), sizeof *s->out_wire);
     s->part = take(n, sizeof *s->part);
     s->then = take(n, sizeof *s->then);
     s->rect = take(n, sizeof *s->rect);
     s->rect_alone = take(n, sizeof *s->rect_alone);
     return s->link && s->in_at && s->in && s->in_last && s->in_t && s->out_at &&
-           s->mine_at && s->out && s->out_last && s->part && s->then &&
-           s->rect && s->rect_alone;
+           s->mine_at && s->out && s->out_last && s->in_wire && s->out_wire &&
+           s->part && s->then && s->rect && s->rect_alone;
 }
 
 static void free_slot(weft_slot *s)
@@ -106,6 +110,10 @@ static void free_slot(weft_slot *s)
     free(s->mine_at);
     free(s->out);
     free(s->out_last);
+    free(s->in_wire);
+    free(s->out_wire);
+    free(s->first_in.parcel);
+    free(s->first_out.parcel);
     free(s->part);
     free(s->then);
     free(s->rect);
@@ -134,6 +142,7 @@ weft_status weft_exchange_declare(weft_exchange *x, const weft_slot_spec *spec,
                    .mine = weft_cut_rect(&x->cut, &spec->cell, me),
                    .opened_at = -1,
                    .put_at = -1,
+                   .decoded = -1,
                    .got_at = -1,
                    .done_at = -1};
 
@@ -208,12 +217,29 @@ static void place_columns(const weft_exchange *x, weft_slot *s, room *r)
         if (s->link[l].right) s->out_at[l] = piece(r, s->link[l].out);
 }
 
+/* Messages of a slot that is coded, beside its floats. */
+static void place_coded(const weft_exchange *x, weft_slot *s, room *r)
+{
+    const bool all = s->spec.reach == WEFT_REACH_ALL;
+
+    for (int i = 0; i < s->depth * s->nlinks; i++)
+        s->in_wire[i] = piece(r, weft_coded_in(x, s, &s->link[i % s->nlinks]));
+    for (int i = 0; i < s->mine_depth * s->nlinks; i++)
+        s->out_wire[i] =
+            all && i % s->nlinks
+                ? s->out_wire[i - 1]
+                : piece(r, weft_coded_out(x, s, &s->link[i % s->nlinks]));
+    if (weft_is_residual(x, s))
+        s->held = piece(r, weft_slot_bytes(x, s, x->cut.me));
+}
+
 static size_t place_all(const weft_exchange *x, int from, char *base)
 {
     room r = {.base = base};
 
     for (int i = from; i < x->nslots; i++) {
         if (x->slot[i].kept) place_kept(x, &x->slot[i], &r);
+        if (weft_is_coded(x, &x->slot[i])) place_coded(x, &x->slot[i], &r);
         if (x->slot[i].spec.reach == WEFT_REACH_BORDER)
             place_columns(x, &x->slot[i], &r);
     }
@@ -258,8 +284,9 @@ size_t weft_exchange_past_bytes(const weft_exchange *x)
 
 /* ---- messages ------------------------------------------------------------ */
 
+/* One of a slot's mails; `coded`: it is not f32. */
 static weft_status make_mail(weft_exchange *x, const weft_slot *s, bool out,
-                             char *const *at, weft_mail *m)
+                             bool coded, char *const *at, weft_mail *m)
 {
     *m = (weft_mail){.class = s->spec.class,
                      .tag = s->id,
@@ -268,24 +295,38 @@ static weft_status make_mail(weft_exchange *x, const weft_slot *s, bool out,
                      .parcel = take((size_t)s->nlinks, sizeof *m->parcel)};
     if (!m->parcel) return weft_fail(WEFT_ENOMEM, "out of memory for messages");
     for (int l = 0; l < s->nlinks; l++) {
-        const size_t bytes = out ? s->link[l].out : s->link[l].in;
+        const weft_link *link = &s->link[l];
+        const size_t bytes = out ? link->out : link->in;
+        const weft_rect *r = &s->rect[out ? x->cut.me : link->peer];
+        weft_parcel p = {.peer = link->peer,
+                         .at = at[l],
+                         .bytes = bytes,
+                         .unit = s->spec.pixel_bytes};
 
-        if (bytes)
-            m->parcel[m->n++] = (weft_parcel){.peer = s->link[l].peer,
-                                              .at = at[l],
-                                              .bytes = bytes,
-                                              .unit = s->spec.pixel_bytes};
+        if (!bytes) continue;
+        if (coded) {
+            p.bytes = (out ? weft_coded_out : weft_coded_in)(x, s, link);
+            p.unit = s->spec.reach == WEFT_REACH_ALL ? p.bytes / (size_t)r->rows
+                                                     : p.bytes;
+        }
+        m->parcel[m->n++] = p;
     }
     return x->via->prepare(x, m);
 }
 
 static weft_status make_mails(weft_exchange *x, weft_slot *s)
 {
+    const bool coded = weft_is_coded(x, s);
+    char *const *in = coded ? s->in_wire : s->in_at;
+    char *const *out = coded ? s->out_wire : s->out_at;
+
     for (int k = 0; k < s->depth; k++)
-        WEFT_TRY(make_mail(x, s, false, s->in_at + k * s->nlinks, &s->in[k]));
+        WEFT_TRY(make_mail(x, s, false, coded, in + k * s->nlinks, &s->in[k]));
     for (int k = 0; k < s->mine_depth; k++)
-        WEFT_TRY(make_mail(x, s, true, s->out_at + k * s->nlinks, &s->out[k]));
-    return WEFT_OK;
+        WEFT_TRY(make_mail(x, s, true, coded, out + k * s->nlinks, &s->out[k]));
+    if (!weft_is_residual(x, s)) return WEFT_OK;
+    WEFT_TRY(make_mail(x, s, false, false, s->in_at, &s->first_in));
+    return make_mail(x, s, true, false, s->out_at, &s->first_out);
 }
 
 static weft_status make_past(weft_exchange *x)
@@ -351,6 +392,8 @@ void weft_exchange_release(weft_exchange *x)
 
         for (int k = 0; k < s->depth; k++) forget(x, &s->in[k]);
         for (int k = 0; k < s->mine_depth; k++) forget(x, &s->out[k]);
+        forget(x, &s->first_in);
+        forget(x, &s->first_out);
     }
     if (x->via && x->via->release) x->via->release(x);
     for (int i = 0; i < x->nslots; i++) free_slot(&x->slot[i]);

@@ -92,9 +92,11 @@ typedef struct weft_config {
     struct {
         int patches; /* 0: auto */
         int grain;   /* latent rows; 0: the net's total stride */
-        bool async;  /* the rest only then */
-        int warmup, lag;
-        weft_old norm;
+        bool async;
+        int warmup, lag; /* async */
+        weft_old norm;   /* async */
+        weft_wire wire;
+        bool inexact; /* sync: a wire that changes the image is allowed */
         weft_config_roles roles;
         weft_config_role *role; /* [nroles], where given */
         int nroles;

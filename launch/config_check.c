@@ -34,6 +34,7 @@ static const char *const rngs[] = {
     [WEFT_RNG_COUNTER] = "counter", [WEFT_RNG_TORCH_CPU] = "torch-cpu"};
 static const char *const later_rngs[] = {"torch-cuda", NULL};
 static const char *const exchanges[] = {"sync", "async"};
+static const char *const truths[] = {"false", "true"};
 static const char *const norms[] = {[WEFT_OLD_SHOWN] = "stale",
                                     [WEFT_OLD_PAIRED] = "corrected",
                                     [WEFT_OLD_REFUSED] = "fresh",
@@ -54,6 +55,8 @@ static const choice choices[] = {
     {"parallel.exchange", exchanges, COUNT(exchanges), none},
     {"parallel.norm", norms, COUNT(norms), none},
     {"parallel.sharing", sharing, COUNT(sharing), none},
+    {"parallel.wire", weft_wire_name, WEFT_WIRES, none},
+    {"parallel.inexact", truths, COUNT(truths), none},
     {"run.kernels", kernels, COUNT(kernels), none},
     {"bench.what", benches, COUNT(benches), none},
     {"bench.link", links, COUNT(links), none},
@@ -135,6 +138,7 @@ static const struct {
     {"sample.steps", "30"},        {"sample.guidance", "1"},
     {"sample.label", "-1"},        {"sample.null_label", "-1"},
     {"sample.rng", "counter"},     {"parallel.exchange", "sync"},
+    {"parallel.wire", "f32"},      {"parallel.inexact", "false"},
     {"parallel.sharing", "allow"}, {"run.kernels", "fast"},
     {"run.deadline", "120"},       {"bench.runs", "5"},
     {"bench.what", "all"},         {"bench.link", "real"},

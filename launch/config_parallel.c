@@ -39,11 +39,33 @@ static weft_status check_warmup(const weft_tree *root, const weft_config *c)
         c->parallel.warmup, c->parallel.lag, c->parallel.lag);
 }
 
+/* In step the bytes of an image do not depend on the ranks; whoever gives that
+ * up says so. */
+static weft_status check_wire(const weft_tree *root, const weft_config *c)
+{
+    const weft_place at = place_of(root, "parallel.wire");
+
+    if (c->parallel.async || c->parallel.inexact ||
+        c->parallel.wire == WEFT_WIRE_F32)
+        return WEFT_OK;
+    return weft_place_fail(
+        &at,
+        "parallel.wire: %s rounds what ranks tell each other, so the image "
+        "would depend on their number; in exchange: sync that must be asked "
+        "for: parallel.inexact: true",
+        weft_wire_name[c->parallel.wire]);
+}
+
 weft_status weft_config_parallel(const weft_tree *root,
                                  const weft_raw_parallel *raw, weft_config *c)
 {
     c->parallel.async =
         weft_config_choice("parallel.exchange", raw->exchange) == 1;
+    c->parallel.wire =
+        (weft_wire)weft_config_choice("parallel.wire", raw->wire);
+    c->parallel.inexact =
+        weft_config_choice("parallel.inexact", raw->inexact) == 1;
+    WEFT_TRY(check_wire(root, c));
     if (!c->parallel.async) return check_async_only(root);
     c->parallel.warmup =
         weft_tree_find(root, "parallel.warmup") ? raw->warmup : WARMUP;

@@ -84,6 +84,8 @@ static const cyaml_schema_field_t parallel_fields[] = {
     WHOLE(weft_raw_parallel, warmup),
     WHOLE(weft_raw_parallel, lag),
     TEXT(weft_raw_parallel, norm),
+    TEXT(weft_raw_parallel, wire),
+    TEXT(weft_raw_parallel, inexact),
     CYAML_FIELD_SEQUENCE_COUNT("roles",
                                CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
                                weft_raw_parallel, role, nroles, &role, 1, 64),

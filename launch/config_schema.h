@@ -43,7 +43,7 @@ typedef struct weft_raw_role {
 
 typedef struct weft_raw_parallel {
     int patches, grain, warmup, lag, flights;
-    char *exchange, *norm, *sharing;
+    char *exchange, *norm, *sharing, *wire, *inexact;
     weft_raw_role *role;
     int nroles;
 } weft_raw_parallel;

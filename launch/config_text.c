@@ -292,19 +292,24 @@ static void write_parallel(FILE *f, const weft_config *c)
                                        [WEFT_OLD_PAIRED] = "corrected",
                                        [WEFT_OLD_REFUSED] = "fresh",
                                        [WEFT_OLD_ABSENT] = "local"};
-    const bool async = c->parallel.async && c->parallel.patches != 1;
+    const bool coded = c->parallel.wire != WEFT_WIRE_F32;
+    const bool cut = (c->parallel.async || coded) && c->parallel.patches != 1;
 
-    if (!async && !c->parallel.grain) return;
+    if (!cut && !c->parallel.grain) return;
     fputs(",\"parallel\":{", f);
     if (c->parallel.grain)
-        fprintf(f, "\"grain\":%d%s", c->parallel.grain, async ? "," : "");
-    if (async && c->parallel.patches)
+        fprintf(f, "\"grain\":%d%s", c->parallel.grain, cut ? "," : "");
+    if (cut && c->parallel.patches)
         fprintf(f, "\"patches\":%d,", c->parallel.patches);
-    if (async)
+    if (cut && c->parallel.async)
         fprintf(f,
                 "\"exchange\":\"async\",\"warmup\":%d,\"lag\":%d,"
-                "\"norm\":\"%s\"",
-                c->parallel.warmup, c->parallel.lag, norm[c->parallel.norm]);
+                "\"norm\":\"%s\"%s",
+                c->parallel.warmup, c->parallel.lag, norm[c->parallel.norm],
+                coded ? "," : "");
+    if (cut && coded)
+        fprintf(f, "\"wire\":\"%s\"%s", weft_wire_name[c->parallel.wire],
+                c->parallel.async ? "" : ",\"inexact\":true");
     putc('}', f);
 }
 

@@ -73,7 +73,8 @@ static weft_status make_model(weft_flight *f, int i)
     st = weft_model_create(s->plan.net[net].graph, &run,
                            told->any ? label : NULL, &f->model[i]);
     free(label);
-    if (st == WEFT_OK && s->plan.net[net].sched.lag) set_lanes(f, i);
+    if (st == WEFT_OK && weft_has_past(&s->plan.net[net].sched))
+        set_lanes(f, i);
     return st;
 }
 

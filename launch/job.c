@@ -188,8 +188,9 @@ static weft_status open_lanes(weft_job *j, int i)
     const weft_job_role *role = &j->role[planned->role];
     weft_job_net *net = &j->net[i];
 
-    const int lanes =
-        planned->sched.lag ? planned->lanes * j->setup.plan.flights : 1;
+    const int lanes = weft_has_past(&planned->sched)
+                          ? planned->lanes * j->setup.plan.flights
+                          : 1;
 
     if (!net->mine) return WEFT_OK;
     net->lane = calloc((size_t)lanes + 1, sizeof *net->lane);

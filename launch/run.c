@@ -44,20 +44,42 @@ static weft_status probe_outputs(const run *r)
     return weft_places_try(&j->config, from, to);
 }
 
+/* What the nets that promise least promise. */
+static const weft_schedule *loosest(const weft_plan *p)
+{
+    int i = 0;
+
+    while (i < p->nnets - 1 && !p->net[i].sched.lag &&
+           p->net[i].sched.wire == WEFT_WIRE_F32)
+        i++;
+    return &p->net[i].sched;
+}
+
 static weft_status report_start(run *r)
 {
     const weft_plan *p = &r->job.setup.plan;
+    const weft_schedule *sched = loosest(p);
+    const bool coded = sched->wire != WEFT_WIRE_F32;
     char hash[17];
 
+    if (coded && !sched->lag)
+        fprintf(stderr,
+                "weft: parallel.wire %s in step: the image depends on the "
+                "number of ranks\n",
+                weft_wire_name[sched->wire]);
     WEFT_TRY(weft_report_open(r->job.config.output.report, &r->report));
     snprintf(hash, sizeof hash, "%016llx", (unsigned long long)p->hash);
     return weft_report_event(
         r->report, "start",
-        json_pack("{s:s, s:i, s:i, s:i, s:i, s:s, s:s, s:i, s:i, s:i, s:i}",
+        json_pack("{s:s, s:i, s:i, s:i, s:i, s:s, s:s, s:i, s:i, s:i, s:i, "
+                  "s:s, s:s, s:b}",
                   "plan", hash, "ranks", p->ranks, "groups", p->grid.groups,
                   "patches", p->grid.patches, "threads", p->threads, "kernels",
                   p->kernels, "isa", p->dev->isa, "width", p->width, "height",
-                  p->height, "images", p->images, "batch", p->batch));
+                  p->height, "images", p->images, "batch", p->batch, "exchange",
+                  sched->lag ? "async" : "sync", "wire",
+                  weft_wire_name[sched->wire], "same_bytes",
+                  !coded && !sched->lag));
 }
 
 static weft_status start(run *r)

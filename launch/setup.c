@@ -174,6 +174,7 @@ static void set_run(weft_setup *s, int ranks, int threads)
         p->sched = (weft_schedule){.warmup = c->parallel.warmup,
                                    .lag = c->parallel.lag,
                                    .moments = c->parallel.norm};
+    p->sched.wire = c->parallel.wire;
     p->identity = weft_models_fingerprint(&s->models);
     set_output(s);
 }

@@ -7,8 +7,20 @@
 
 /* ---- volume -------------------------------------------------------------- */
 
+/* How a want travels: bytes of a message of `rows` rows of `width` bytes. */
+typedef struct wired {
+    weft_wire wire;
+    bool full;
+} wired;
+
+static uint64_t message(wired w, size_t rows, size_t width)
+{
+    if (w.wire == WEFT_WIRE_F32) return rows * width;
+    return weft_wire_bytes(w.wire, w.full, rows, width / sizeof(float));
+}
+
 /* What patch p gets of its neighbours. */
-static void add_border(weft_volume *v, const weft_want *want,
+static void add_border(weft_volume *v, const weft_want *want, wired w,
                        const weft_cell *cell, size_t pixel, const weft_cut *cut,
                        int p)
 {
@@ -22,19 +34,27 @@ static void add_border(weft_volume *v, const weft_want *want,
 
             if (peer < 0 || peer == p || !weft_rect_pixels(&r)) continue;
             v->messages[want->class]++;
-            v->bytes[want->class] += weft_rect_pixels(&r) * pixel;
+            v->bytes[want->class] +=
+                message(w, 1, weft_rect_pixels(&r) * pixel);
         }
 }
 
-static void add_all(weft_volume *v, const weft_want *want, size_t bytes,
-                    int parts)
+/* What patch p gives to all others. */
+static void add_part(weft_volume *v, const weft_want *want, wired w,
+                     const weft_cell *cell, size_t pixel, const weft_cut *cut,
+                     int p)
 {
-    v->messages[want->class] += (uint64_t)parts * (uint64_t)(parts - 1);
-    v->bytes[want->class] += (uint64_t)bytes * (uint64_t)(parts - 1);
+    const weft_rect r = weft_cut_rect(cut, cell, p);
+    const uint64_t others = (uint64_t)cut->n - 1;
+
+    v->messages[want->class] += others;
+    v->bytes[want->class] +=
+        others * message(w, (size_t)r.rows, (size_t)r.columns * pixel);
 }
 
 weft_volume weft_plan_graph_volume(const weft_graph *g, int n,
-                                   const weft_cut *cut)
+                                   const weft_cut *cut, weft_schedule sched,
+                                   bool full)
 {
     weft_volume v = {0};
 
@@ -44,14 +64,11 @@ weft_volume weft_plan_graph_volume(const weft_graph *g, int n,
             const weft_value *x = weft_graph_at(g, want->val);
             const weft_cell cell = {x->rows_per_unit, x->strip, x->w};
             const size_t pixel = (size_t)n * (size_t)x->c * sizeof(float);
-            const size_t rows =
-                (size_t)x->rows_per_unit * (size_t)weft_cut_total(cut);
+            const wired w = {weft_schedule_wire(&sched, want->class), full};
 
-            if (want->reach == WEFT_REACH_ALL)
-                add_all(&v, want, rows * (size_t)x->w * pixel, cut->n);
             for (int p = 0; p < cut->n; p++)
-                if (want->reach == WEFT_REACH_BORDER)
-                    add_border(&v, want, &cell, pixel, cut, p);
+                (want->reach == WEFT_REACH_ALL ? add_part : add_border)(
+                    &v, want, w, &cell, pixel, cut, p);
         }
     return v;
 }
@@ -59,7 +76,7 @@ weft_volume weft_plan_graph_volume(const weft_graph *g, int n,
 weft_volume weft_plan_graph_displaced(const weft_graph *g, int n,
                                       const weft_cut *cut, weft_schedule sched)
 {
-    weft_volume v = weft_plan_graph_volume(g, n, cut);
+    weft_volume v = weft_plan_graph_volume(g, n, cut, sched, false);
 
     if (sched.moments == WEFT_OLD_ABSENT)
         v.bytes[WEFT_MOMENTS] = v.messages[WEFT_MOMENTS] = 0;
@@ -142,7 +159,8 @@ double weft_plan_seconds(const weft_plan *p, int i, const weft_cut *cut)
 {
     const weft_plan_net *net = &p->net[i];
     const int n = samples_of(p, net), total = weft_cut_total(cut);
-    const weft_volume v = weft_plan_graph_volume(net->graph, n, cut);
+    const weft_volume v = weft_plan_graph_volume(
+        net->graph, n, cut, net->each_image ? WEFT_IN_STEP : p->sched, false);
     double seconds =
         flops_of(net->graph, n, weft_cut_units(cut, busiest(cut)), total) /
         (p->costs.flops * p->threads);
@@ -182,6 +200,8 @@ static weft_status add_crossing(const weft_plan *p, weft_plan_net *net)
     } else {
         c = weft_roles_crossing(&p->roles, net->role, span);
     }
+    net->first.messages[class] += c.messages;
+    net->first.bytes[class] += c.units * unit;
     net->volume.messages[class] += c.messages;
     net->volume.bytes[class] += c.units * unit;
     net->displaced.messages[class] += c.messages;
@@ -197,19 +217,23 @@ static weft_status past_of(const weft_plan *p, const weft_plan_net *net,
     const int lanes = net->lanes ? net->lanes : 1;
 
     *bytes = 0;
-    if (!net->sched.lag) return WEFT_OK;
     WEFT_TRY(weft_plan_graph_past(net->graph, net->n, cut, net->sched, bytes));
-    *bytes *= (size_t)lanes * (size_t)p->flights;
+    if (weft_has_past(&net->sched))
+        *bytes *= (size_t)lanes * (size_t)p->flights;
     return WEFT_OK;
 }
 
-/* What displaced evaluations need and send; there is nobody to lag behind on a
- * patch of one's own. */
-static weft_status displace(const weft_plan *p, weft_plan_net *net)
+/* What evaluations need and send, in step or displaced; there is nobody to lag
+ * behind on a patch of one's own. */
+static weft_status count_messages(const weft_plan *p, weft_plan_net *net)
 {
     weft_cut cut = weft_plan_cut(p, net->role, 0);
 
     net->sched = !net->each_image && cut.n > 1 ? p->sched : WEFT_IN_STEP;
+    net->first =
+        weft_plan_graph_volume(net->graph, net->n, &cut, net->sched, true);
+    net->volume =
+        weft_plan_graph_volume(net->graph, net->n, &cut, net->sched, false);
     net->displaced =
         weft_plan_graph_displaced(net->graph, net->n, &cut, net->sched);
     net->past_bytes = 0;
@@ -244,9 +268,8 @@ static weft_status make_net(weft_plan *p, int i)
                            net->flops
                      : 0;
     net->seconds = weft_plan_seconds(p, i, &cut);
-    net->volume = weft_plan_graph_volume(net->graph, net->n, &cut);
     p->lane[i] = weft_plan_lane(p, i, &cut);
-    WEFT_TRY(displace(p, net));
+    WEFT_TRY(count_messages(p, net));
     return add_crossing(p, net);
 }
 
@@ -287,6 +310,7 @@ static uint64_t hash_of(const weft_plan *p)
     for (int i = 0; i < p->nnets; i++) {
         const weft_plan_net *net = &p->net[i];
 
+        h = fold(h, &net->first, sizeof net->first);
         h = fold(h, &net->volume, sizeof net->volume);
         h = fold(h, &net->displaced, sizeof net->displaced);
         h = fold(h, &net->sched, sizeof net->sched);
@@ -466,15 +490,19 @@ weft_plan_memory weft_plan_memory_of(const weft_plan *p, int rank,
 
 static void add_net(weft_volume *v, const weft_plan_net *net, int times)
 {
-    int displaced = 0;
+    int displaced = 0, first = !net->lanes;
 
     if (!net->lanes)
         displaced = weft_plan_displaced(net->sched, net->evaluations);
-    for (int k = 0; k < net->lanes; k++)
+    for (int k = 0; k < net->lanes; k++) {
         displaced += weft_plan_displaced(net->sched, net->in_lane[k]);
+        first += net->in_lane[k] > 0;
+    }
+    add_times(v, &net->first, (uint64_t)times * (uint64_t)first);
     add_times(v, &net->displaced, (uint64_t)times * (uint64_t)displaced);
     add_times(v, &net->volume,
-              (uint64_t)times * (uint64_t)(net->evaluations - displaced));
+              (uint64_t)times *
+                  (uint64_t)(net->evaluations - displaced - first));
 }
 
 weft_volume weft_plan_total(const weft_plan *p)

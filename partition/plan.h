@@ -60,8 +60,9 @@ typedef struct weft_plan_net {
     double seconds;      /* expected, of one evaluation */
     weft_schedule sched; /* in step where its role has one patch */
     size_t past_bytes;   /* the largest rank's, all lanes of all flights */
-    weft_volume volume;  /* of one evaluation in step, with what it tells other
-                            roles ... */
+    weft_volume first;   /* of an image's first evaluation of a lane, with what
+                            it tells other roles, ... */
+    weft_volume volume;  /* ... of another one in step ... */
     weft_volume displaced; /* ... and of a displaced one */
 } weft_plan_net;
 
@@ -147,9 +148,11 @@ weft_plan_memory weft_plan_memory_of(const weft_plan *p, int rank,
 /* Payload of one group's images: what a run counts. */
 weft_volume weft_plan_total(const weft_plan *p);
 
-/* The volume of one evaluation of a graph over a cut, in step. */
+/* The volume of one evaluation of a graph over a cut, in step. `full`: of an
+ * image's first, whose messages are no residuals. */
 weft_volume weft_plan_graph_volume(const weft_graph *g, int n,
-                                   const weft_cut *cut);
+                                   const weft_cut *cut, weft_schedule sched,
+                                   bool full);
 /* The same of a displaced one. */
 weft_volume weft_plan_graph_displaced(const weft_graph *g, int n,
                                       const weft_cut *cut, weft_schedule sched);

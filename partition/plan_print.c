@@ -28,6 +28,20 @@ static void print_displaced(const weft_plan_net *n, FILE *to)
             n->sched.lag, mib(n->past_bytes));
 }
 
+/* In step only f32 keeps the promise of equal bytes. */
+static void print_wire(const weft_plan_net *n, FILE *to)
+{
+    const weft_schedule *s = &n->sched;
+
+    if (s->wire == WEFT_WIRE_F32) return;
+    fprintf(to, "           keys and values travel as %s, borders as %s%s\n",
+            weft_wire_name[weft_schedule_wire(s, WEFT_KV)],
+            weft_wire_name[weft_schedule_wire(s, WEFT_BORDER)],
+            s->lag ? "" : ": the image depends on the number of ranks");
+    if (weft_wire_is_residual(s->wire))
+        print_volume(&n->first, ", first of an image", to);
+}
+
 static void print_net(const weft_plan *p, const weft_plan_net *n, FILE *to)
 {
     fprintf(to,
@@ -41,6 +55,7 @@ static void print_net(const weft_plan *p, const weft_plan_net *n, FILE *to)
             "%zu rows of the largest feature map\n",
             100 * n->share, n->max_rows_held, n->max_rows_image);
     if (n->sched.lag) print_displaced(n, to);
+    print_wire(n, to);
     print_volume(&n->volume, "", to);
     if (n->sched.lag) print_volume(&n->displaced, ", displaced", to);
 }
@@ -159,6 +174,11 @@ static void json_net(const weft_plan *p, const weft_plan_net *n, FILE *to)
             p->role[n->role].name, n->n, n->evaluations, n->flops / 1e9,
             n->share, n->file_bytes, n->weight_bytes, n->block_bytes,
             n->scratch_bytes, n->max_rows_held, n->max_rows_image);
+    if (n->sched.wire != WEFT_WIRE_F32) {
+        fprintf(to, "\"wire\":\"%s\",", weft_wire_name[n->sched.wire]);
+        json_volume("first_evaluation", &n->first, to);
+        fprintf(to, ",");
+    }
     json_volume("per_evaluation", &n->volume, to);
     if (n->sched.lag) {
         fprintf(to, ",\"lanes\":%d,\"past_bytes\":%zu,", n->lanes,

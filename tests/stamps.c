@@ -1,5 +1,6 @@
 #include "tests/stamps.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -56,6 +57,16 @@ static void stamp_mine(const rig *r, float *to)
         stamp(r, to + y * LEN, r->t, first_row(r, me) + y, me);
 }
 
+/* Halves hold every stamp; a residual is off by a 254th of what changed. */
+static bool differ(const rig *r, const float *at, const float *want)
+{
+    const float most = weft_wire_is_residual(r->x->sched.wire) ? 1.0f / 64 : 0;
+
+    for (int i = 0; i < LEN; i++)
+        if (!(fabsf(at[i] - want[i]) <= most)) return true;
+    return false;
+}
+
 /* Rows from .. to of patch p, as of evaluation t? */
 static void ask(rig *r, const float *at, int t, int p, int from, int to)
 {
@@ -63,7 +74,7 @@ static void ask(rig *r, const float *at, int t, int p, int from, int to)
 
     for (int y = from; y < to; y++, at += LEN) {
         stamp(r, want, t, first_row(r, p) + y, p);
-        if (memcmp(at, want, sizeof want)) r->wrong++;
+        if (differ(r, at, want)) r->wrong++;
     }
 }
 

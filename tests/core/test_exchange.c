@@ -63,6 +63,30 @@ static void displaced_everyone_is_seen_as_old_as_he_should_be(void **state)
             assert_int_equal(ask(n, sched[i], twice, WEFT_RIGHT), 0);
 }
 
+/* Halves hold the stamps; residuals are near enough to tell them apart. */
+static void coded_messages_say_the_same(void **state)
+{
+    const weft_wire wire[] = {WEFT_WIRE_F16, WEFT_WIRE_INT8};
+    const weft_schedule sched[] = {
+        {.lag = 0},
+        {.warmup = 1, .lag = 1},
+        {.warmup = 2, .lag = 2},
+        {.warmup = 5, .lag = 3},
+    };
+
+    (void)state;
+    for (int w = 0; w < 2; w++)
+        for (int i = 0; i < 4; i++)
+            for (int n = 1; n <= 5; n++) {
+                weft_schedule s = sched[i];
+
+                s.wire = wire[w];
+                assert_int_equal(ask(n, s, twice, WEFT_RIGHT), 0);
+                if (n == 3)
+                    assert_int_not_equal(ask(n, s, twice, WEFT_WRONG_LATE), 0);
+            }
+}
+
 /* The stamps' own evidence. */
 static void whoever_does_wrong_is_found_out(void **state)
 {
@@ -132,6 +156,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(in_step_everyone_sees_every_stamp),
         cmocka_unit_test(displaced_everyone_is_seen_as_old_as_he_should_be),
+        cmocka_unit_test(coded_messages_say_the_same),
         cmocka_unit_test(whoever_does_wrong_is_found_out),
         cmocka_unit_test(two_lanes_on_one_exchange_are_found_out),
         cmocka_unit_test(alone_the_edges_are_zero),

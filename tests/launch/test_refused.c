@@ -162,6 +162,14 @@ static const bad bad_values[] = {
                                     "or auto, found \"many\""},
     {GOOD "run: {threads: 1025}\n",
      "6: run.threads: 1025 is out of range, expected 0 to 1024"},
+    {GOOD "parallel: {wire: f64}\n",
+     "6: unknown wire \"f64\"; known are f32, f16, bf16, int8"},
+    {GOOD "parallel:\n  wire: int8\n",
+     "7: parallel.wire: int8 rounds what ranks tell each other, so the image "
+     "would depend on their number; in exchange: sync that must be asked for: "
+     "parallel.inexact: true"},
+    {GOOD "parallel: {inexact: yes}\n",
+     "6: unknown inexact \"yes\"; known are false, true"},
     {GOOD "run: {deadline: -1}\n",
      "6: run.deadline: -1 is out of range, expected 0 to 1000000"},
     {GOOD "run: {deadline: soon}\n",

@@ -8,6 +8,7 @@
 #include <setjmp.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
@@ -120,11 +121,12 @@ static weft_traffic evaluate(const weft_graph *g, const weft_device *dev,
 static void expect_planned(const weft_graph *g, const weft_cut *cut,
                            weft_schedule sched, const weft_traffic *t)
 {
-    const weft_volume v = weft_plan_graph_volume(g, SAMPLES, cut);
+    const weft_volume f = weft_plan_graph_volume(g, SAMPLES, cut, sched, true);
+    const weft_volume v = weft_plan_graph_volume(g, SAMPLES, cut, sched, false);
     const weft_volume d = weft_plan_graph_displaced(g, SAMPLES, cut, sched);
     const uint64_t displaced =
         (uint64_t)weft_plan_displaced(sched, EVALUATIONS);
-    const uint64_t in_step = EVALUATIONS - displaced;
+    const uint64_t in_step = EVALUATIONS - displaced - 1; /* but the first */
     double sum[2 * WEFT_CLASSES];
 
     for (int c = 0; c < WEFT_CLASSES; c++) {
@@ -133,11 +135,11 @@ static void expect_planned(const weft_graph *g, const weft_cut *cut,
     }
     assert_int_equal(weft_comm_sum(world, sum, 2 * WEFT_CLASSES), WEFT_OK);
     for (int c = 0; c < WEFT_CLASSES; c++) {
-        assert_true(sum[c] ==
-                    (double)(v.bytes[c] * in_step + d.bytes[c] * displaced));
-        assert_true(
-            sum[WEFT_CLASSES + c] ==
-            (double)(v.messages[c] * in_step + d.messages[c] * displaced));
+        assert_true(sum[c] == (double)(f.bytes[c] + v.bytes[c] * in_step +
+                                       d.bytes[c] * displaced));
+        assert_true(sum[WEFT_CLASSES + c] ==
+                    (double)(f.messages[c] + v.messages[c] * in_step +
+                             d.messages[c] * displaced));
     }
 }
 
@@ -178,6 +180,18 @@ static void same_bytes_with(const char *kernels, int threads)
     free(whole);
 }
 
+/* Root mean square of the difference, against the second. */
+static double distance(const float *a, const float *b, size_t n)
+{
+    double difference = 0, all = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        difference += pow((double)a[i] - b[i], 2);
+        all += pow(b[i], 2);
+    }
+    return sqrt(difference / all);
+}
+
 /* My rows after the last evaluation. */
 static void displaced(const weft_graph *g, weft_schedule sched, weft_wrong how,
                       float *out)
@@ -202,7 +216,8 @@ static void displaced(const weft_graph *g, weft_schedule sched, weft_wrong how,
                      cut.n > 1 && sched.warmup < EVALUATIONS ? sched.lag : 0);
     assert_int_equal(weft_plan_graph_past(g, SAMPLES, &cut, sched, &bytes),
                      WEFT_OK);
-    assert_true((bytes > 0) == (cut.n > 1));
+    assert_true((bytes > 0) ==
+                (cut.n > 1 && (sched.lag || sched.wire != WEFT_WIRE_F32)));
     weft_exchange_mpi_destroy(x);
 }
 
@@ -236,6 +251,38 @@ static void displaced_gives_the_same_bytes_every_time(void **state)
     free(b);
 }
 
+/* Coded messages: the same bytes every time, as many as planned, and a result
+ * near that of f32. */
+static void coded_gives_nearly_the_same(void **state)
+{
+    const size_t floats = (size_t)UNIT * UNITS * SAMPLES * COLUMNS * 4;
+    float *plain = calloc(floats, sizeof *plain);
+    float *a = calloc(floats, sizeof *a), *b = calloc(floats, sizeof *b);
+    weft_graph g;
+
+    (void)state;
+    make_net(&g);
+    for (int lag = 0; lag <= 2; lag++)
+        for (int w = WEFT_WIRE_F16; w < WEFT_WIRES; w++) {
+            weft_schedule sched = {
+                .warmup = lag, .lag = lag, .moments = WEFT_OLD_PAIRED};
+
+            displaced(&g, sched, WEFT_RIGHT, plain);
+            sched.wire = (weft_wire)w;
+            displaced(&g, sched, WEFT_RIGHT, a);
+            displaced(&g, sched, WEFT_SLOW, b);
+            assert_memory_equal(a, b, floats * sizeof *a);
+            assert_true(distance(a, plain, floats) <
+                        (w == WEFT_WIRE_BF16 ? 1e-2 : 1e-3));
+            assert_true(weft_comm_size(world) == 1 ||
+                        memcmp(a, plain, floats * sizeof *a) != 0);
+        }
+    weft_graph_release(&g);
+    free(plain);
+    free(a);
+    free(b);
+}
+
 static void reference_gives_the_same_bytes(void **state)
 {
     (void)state;
@@ -262,6 +309,7 @@ int main(void)
         cmocka_unit_test(fast_gives_the_same_bytes),
         cmocka_unit_test(lean_gives_the_same_bytes),
         cmocka_unit_test(displaced_gives_the_same_bytes_every_time),
+        cmocka_unit_test(coded_gives_nearly_the_same),
     };
     int failed;
 

@@ -61,6 +61,21 @@ static void everyone_is_seen_as_old_as_he_should_be(void **state)
     }
 }
 
+/* Halves hold the stamps; residuals are near enough to tell them apart. */
+static void coded_messages_say_the_same(void **state)
+{
+    const weft_wire wire[] = {WEFT_WIRE_F16, WEFT_WIRE_INT8};
+
+    (void)state;
+    for (int i = 0; i < 2 * SCHEDULES; i++) {
+        weft_schedule sched = schedules[i / 2];
+
+        sched.wire = wire[i % 2];
+        assert_int_equal(ask(sched, twice, WEFT_RIGHT), 0);
+        assert_int_equal(ask(sched, twice, WEFT_SLOW), 0);
+    }
+}
+
 static void whoever_does_wrong_is_found_out(void **state)
 {
     (void)state;
@@ -85,6 +100,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(everyone_is_seen_as_old_as_he_should_be),
+        cmocka_unit_test(coded_messages_say_the_same),
         cmocka_unit_test(whoever_does_wrong_is_found_out),
         cmocka_unit_test(links_for_measuring_do_as_they_say),
     };

@@ -175,7 +175,7 @@ static void volume_is_what_the_layers_say(void **state)
 
     (void)state;
     small_net(&g);
-    v = weft_plan_graph_volume(&g, 2, &cut);
+    v = weft_plan_graph_volume(&g, 2, &cut, WEFT_IN_STEP, false);
     /* one row of 2 x 16 x 4 floats each way over two edges */
     assert_int_equal(v.messages[WEFT_BORDER], 4);
     assert_int_equal(v.bytes[WEFT_BORDER], 4 * 2 * 16 * 4 * 4);
