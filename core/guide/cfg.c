@@ -5,7 +5,8 @@
 
 #include "core/guide/guidance.h"
 
-enum { SUMS = 4 }; /* of e_c and of e: elements and their squares */
+/* Of e_c and of e: elements and their squares. */
+enum { SUMS = WEFT_RESCALE_SUMS };
 
 typedef struct cfg {
     weft_denoiser base;

@@ -26,6 +26,8 @@
 #include "core/guide/denoiser.h"
 #include "core/guide/total.h"
 
+enum { WEFT_RESCALE_SUMS = 4 }; /* of one sample, in one total */
+
 /* {.scale = w} is plain guidance. */
 typedef struct weft_guidance {
     double scale;

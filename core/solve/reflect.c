@@ -41,6 +41,13 @@ static void who(const weft_solver *s, int i, int k, weft_question *q)
     q->who[0] = role(s, i, k);
 }
 
+/* The ordinary step asks the same question on every step, whether or not a
+ * round trip came first. */
+static int lane(const weft_solver *s, int i, int k)
+{
+    return k == stages(s, i) - 1 ? 0 : 1 + k;
+}
+
 static int draws(const weft_solver *s, int i)
 {
     const reflect *r = of(s);
@@ -99,6 +106,7 @@ static void destroy(weft_solver *s)
 
 static const weft_solver_ops reflect_ops = {.stages = stages,
                                             .who = who,
+                                            .lane = lane,
                                             .draws = draws,
                                             .ask = ask,
                                             .take = take,

@@ -111,6 +111,7 @@ struct weft_solver {
     int denoisers; /* that it asks: who is below this */
     const weft_total *total; /* over my rows; NULL: all rows are here. Borrowed,
                               * set before binding */
+    int sums;                /* of one sample, in one total, at most */
     int models;              /* whose log-density it carries; or 0 */
     double *log_density;     /* [n][models], owned */
 };

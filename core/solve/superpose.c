@@ -316,7 +316,7 @@ static weft_status bind(weft_solver *s)
 {
     superpose *p = of(s);
     const size_t n = (size_t)s->batch.n, m = (size_t)p->o.models;
-    const size_t sums = n * (m * m + 2 * m + 1);
+    const size_t sums = n * (size_t)s->sums;
 
     WEFT_TRY(
         weft_solver_bind(p->inner, &s->batch, &s->field, s->noise, s->buffer));
@@ -476,6 +476,7 @@ weft_status weft_superpose_create(const weft_superpose_opts *o,
     p->base.denoisers = o->models + o->unconds;
     p->base.buffers = inner->buffers + p->base.denoisers + 1;
     p->base.models = p->diffuses ? o->models : 0;
+    p->base.sums = p->base.models * (p->base.models + 2) + 1;
     *s = &p->base;
     return WEFT_OK;
 }

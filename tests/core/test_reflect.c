@@ -275,9 +275,12 @@ static void test_stages(void **state)
             weft_solver_who(r.s, 0, k, &q);
             assert_int_equal(q.n, 1);
             assert_int_equal(q.who[0], resample ? again[k] : trip[k]);
+            assert_int_equal(weft_solver_lane(r.s, 0, k),
+                             k == stages - 1 ? 0 : k + 1);
         }
         weft_solver_who(r.s, 2, 0, &q);
         assert_int_equal(q.who[0], WEFT_REFLECT_ORDINARY);
+        assert_int_equal(weft_solver_lane(r.s, 2, 0), 0);
         rig_close(&r);
     }
 }
