@@ -393,6 +393,9 @@ void weft_watch_finalize(void)
     const bool met =
         watch.job && weft_watch_guard(watch.job, "MPI_Finalize") == WEFT_OK;
 
+    /* All are leaving: a launcher that ends the rest now, because rank 0 left
+     * with a failure that it named, need not be told where each was. */
+    if (met) watch.said = true;
     if (watch.roll != MPI_COMM_NULL) MPI_Comm_free(&watch.roll);
     MPI_Finalize();
     if (met) weft_watch_unguard();
