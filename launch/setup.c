@@ -167,7 +167,7 @@ static void set_run(weft_setup *s, int ranks, int threads)
     p->steps = s->solver->steps;
     p->kernels = c->run.kernels;
     p->dev = s->dev;
-    p->costs = (weft_costs)WEFT_COSTS;
+    p->costs = weft_costs_of(s->dev);
     p->share = c->parallel.share;
     p->sched = WEFT_IN_STEP;
     if (c->parallel.async)

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-enum { CANDIDATES = 4000, BATCHES = 16 };
+enum { CANDIDATES = 500, BATCHES = 16 };
 
 /* ---- the cost of one layout ---------------------------------------------- */
 
@@ -42,7 +42,8 @@ static weft_status expect(const weft_plan *asked, const weft_roles *roles,
                             .nlanes = asked->nnets,
                             .stage = asked->stage,
                             .nstages = asked->nstages,
-                            .flights = flights};
+                            .flights = flights,
+                            .hop = weft_plan_hop(asked, roles)};
     weft_pipeline order;
 
     for (int i = 0; i < asked->nnets; i++) {
@@ -136,7 +137,7 @@ typedef struct search {
     weft_plan *plan;
     int units, group;
     int role[WEFT_ROLES], nroles; /* those that denoise */
-    double work[WEFT_ROLES], all; /* of each on one rank; together */
+    double work[WEFT_ROLES];      /* of each, on one rank */
     bool found;
     double seconds;
     int ranks[WEFT_ROLES], batch, flights; /* the best so far */
@@ -181,17 +182,8 @@ static double ways(int ranks, int n)
     return c;
 }
 
-/* Is so many for role k of this search worth looking at? */
-static bool is_near(const search *s, int k, int ranks)
-{
-    const double share = s->work[k] / s->all * s->group;
-
-    return ways(s->group, s->nroles) <= CANDIDATES ||
-           (ranks + 2 > share && ranks < share + 2);
-}
-
 /* All ways to give roles k .. the `left` ranks. */
-static weft_status apart(search *s, int k, int left, int *ranks)
+static weft_status all_ways(search *s, int k, int left, int *ranks)
 {
     const int rest = s->nroles - k - 1;
 
@@ -200,11 +192,60 @@ static weft_status apart(search *s, int k, int left, int *ranks)
         return left <= s->units ? consider(s, ranks) : WEFT_OK;
     }
     for (int n = smaller(left - rest, s->units); n >= 1; n--) {
-        if (!is_near(s, k, n)) continue;
         ranks[k] = n;
-        WEFT_TRY(apart(s, k + 1, left - n, ranks));
+        WEFT_TRY(all_ways(s, k + 1, left - n, ranks));
     }
     return WEFT_OK;
+}
+
+/* The next rank goes to the role that has the most to do for each it has. */
+static bool in_proportion(const search *s, int *ranks)
+{
+    for (int k = 0; k < s->nroles; k++) ranks[k] = 1;
+    for (int left = s->group - s->nroles; left > 0; left--) {
+        int most = -1;
+
+        for (int k = 0; k < s->nroles; k++)
+            if (ranks[k] < s->units &&
+                (most < 0 ||
+                 s->work[k] * ranks[most] > s->work[most] * ranks[k]))
+                most = k;
+        if (most < 0) return false;
+        ranks[most]++;
+    }
+    return true;
+}
+
+/* One rank less here and one more there, as long as that helps. */
+static weft_status climb(search *s)
+{
+    double before;
+
+    do {
+        int ranks[WEFT_ROLES];
+
+        before = s->seconds;
+        memcpy(ranks, s->ranks, sizeof ranks);
+        for (int a = 0; a < s->nroles; a++)
+            for (int b = 0; b < s->nroles; b++) {
+                if (a == b || ranks[a] == 1 || ranks[b] == s->units) continue;
+                ranks[a]--, ranks[b]++;
+                WEFT_TRY(consider(s, ranks));
+                ranks[a]++, ranks[b]--;
+            }
+    } while (s->seconds < before);
+    return WEFT_OK;
+}
+
+static weft_status apart(search *s)
+{
+    int ranks[WEFT_ROLES] = {0};
+
+    if (ways(s->group, s->nroles) <= CANDIDATES)
+        return all_ways(s, 0, s->group, ranks);
+    if (!in_proportion(s, ranks)) return WEFT_OK;
+    WEFT_TRY(consider(s, ranks));
+    return climb(s);
 }
 
 static void list_roles(search *s)
@@ -220,15 +261,13 @@ static void list_roles(search *s)
             if (p->net[i].role == s->role[k])
                 s->work[k] +=
                     weft_plan_seconds(p, i, &one) * p->net[i].evaluations;
-    for (int k = 0; k < s->nroles; k++) s->all += s->work[k];
 }
 
 static weft_status search_all(search *s)
 {
     int ranks[WEFT_ROLES] = {0};
 
-    if (s->nroles > 1 && s->group >= s->nroles && s->all > 0)
-        WEFT_TRY(apart(s, 0, s->group, ranks));
+    if (s->nroles > 1 && s->group >= s->nroles) WEFT_TRY(apart(s));
     if (s->group <= s->units && (s->plan->share || s->nroles == 1)) {
         for (int k = 0; k < s->nroles; k++) ranks[k] = s->group;
         WEFT_TRY(consider(s, ranks));

@@ -8,7 +8,8 @@
  * those that hold less come first:
  *
  *   apart    each role has ranks of its own, in every proportion (where there
- *            are too many, those near the proportion of the work)
+ *            are too many: that of the work, and what can be reached from it
+ *            by moving one rank at a time to advantage)
  *   shared   every role has all ranks of the group
  */
 #ifndef WEFT_PARTITION_PLACE_H

@@ -128,6 +128,23 @@ static void add_times(weft_volume *v, const weft_volume *w, uint64_t times)
     }
 }
 
+/* ---- costs --------------------------------------------------------------- */
+
+/* Counted as the plan counts them: a transformed convolution does fewer. */
+weft_costs weft_costs_of(const weft_device *dev)
+{
+    static const struct {
+        const char *isa;
+        double flops;
+    } known[] = {{"avx512", 350e9}, {"avx2", 150e9}};
+    weft_costs c = {.flops = 30e9, .message = 10e-6, .byte = 0.5e-9};
+
+    if (!strcmp(dev->name, "reference")) c.flops = 2e9;
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (!strcmp(dev->isa, known[i].isa)) c.flops = known[i].flops;
+    return c;
+}
+
 /* ---- nets ---------------------------------------------------------------- */
 
 static double flops_of(const weft_graph *g, int n, int units, int total)
@@ -412,15 +429,20 @@ weft_cut weft_plan_cut(const weft_plan *p, int role, int rank)
     return weft_roles_cut(&p->roles, role, rank);
 }
 
-bool weft_plan_moves(const weft_plan *p, int role)
+double weft_plan_hop(const weft_plan *p, const weft_roles *r)
 {
-    for (int i = 0; i < p->grid.patches; i++) {
-        const weft_span mine = weft_roles_span(&p->roles, role, i);
-        const weft_span kept = p->roles.state[i];
+    const double unit =
+        (double)p->unit * p->columns * p->channels * sizeof(float) * p->batch;
+    int most = 0;
 
-        if (mine.from != kept.from || mine.to != kept.to) return true;
-    }
-    return false;
+    for (int k = 0; k < r->n; k++)
+        for (int i = 0; i < r->ranks && r->role[k].asked.denoises; i++) {
+            const int kept = weft_span_units(r->state[i]);
+            const int mine = weft_span_units(weft_roles_span(r, k, i));
+
+            if (kept - mine > most) most = kept - mine;
+        }
+    return most ? p->costs.message + most * unit * p->costs.byte : 0;
 }
 
 int weft_plan_first_image(const weft_plan *p, int group)
@@ -444,7 +466,8 @@ weft_pipeline_spec weft_plan_pipeline(const weft_plan *p, int group)
                                 .stage = p->stage,
                                 .nstages = p->nstages,
                                 .batches = weft_plan_batches(p, group),
-                                .flights = p->flights};
+                                .flights = p->flights,
+                                .hop = weft_plan_hop(p, &p->roles)};
 }
 
 /* Does net i bring weights that no net before it brought to this rank? */

@@ -33,11 +33,9 @@ typedef struct weft_costs {
     double byte;    /* for each byte that a rank sends */
 } weft_costs;
 
-/* A processor of today, and ranks of one node. */
-#define WEFT_COSTS                                                             \
-    {                                                                          \
-        .flops = 40e9, .message = 10e-6, .byte = 0.5e-9                        \
-    }
+/* Ranks of one node with that device, as measured on processors of 2024: right
+ * within a factor of two, which is enough to compare layouts. */
+weft_costs weft_costs_of(const weft_device *dev);
 
 /* One net as a plan sees it: asked by one role about a batch of fixed size. */
 typedef struct weft_plan_net {
@@ -129,8 +127,9 @@ double weft_plan_seconds(const weft_plan *p, int i, const weft_cut *cut);
 /* ... and what a turn that asks it costs: all images of the batch. */
 weft_lane_cost weft_plan_lane(const weft_plan *p, int i, const weft_cut *cut);
 
-/* Whether role `role` tells its predictions to others than itself. */
-bool weft_plan_moves(const weft_plan *p, int role);
+/* What predictions take to those who need them, where they come from others:
+ * the most that a rank is sent. 0: nothing moves. */
+double weft_plan_hop(const weft_plan *p, const weft_roles *r);
 
 /* Images of group g: first .. first of g + 1, of the list of seeds. */
 int weft_plan_first_image(const weft_plan *p, int group);

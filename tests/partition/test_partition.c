@@ -215,7 +215,6 @@ static weft_plan asked(const weft_graph *g, int ranks)
                    .kernels = "reference",
                    .nnets = 1};
 
-    p.costs = (weft_costs)WEFT_COSTS;
     p.role[0] = (weft_role_spec){.name = "strong", .denoises = true};
     p.nroles = 1;
     p.vae = -1;
@@ -225,6 +224,7 @@ static weft_plan asked(const weft_graph *g, int ranks)
     p.nstages = 6;
     p.net[0] = (weft_plan_net){.graph = g, .conditions = 1, .evaluations = 5};
     assert_int_equal(weft_device_find("reference", NULL, &p.dev), WEFT_OK);
+    p.costs = weft_costs_of(p.dev);
     return p;
 }
 
