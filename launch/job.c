@@ -298,8 +298,65 @@ weft_status weft_job_load(weft_job *j, int i)
     return weft_comm_agree(j->world, st);
 }
 
+/* What a rank knows of a file: whether it maps it, and a hash in two halves
+ * that a double holds exactly. */
+enum { MAPS, LOW, HIGH, KNOWN };
+
+static weft_status compare_known(const double (*all)[KNOWN], int ranks,
+                                 const char *path)
+{
+    int first = 0;
+
+    while (first < ranks && all[first][MAPS] == 0) first++;
+    for (int r = first + 1; r < ranks; r++)
+        if (all[r][MAPS] != 0 && (all[r][LOW] != all[first][LOW] ||
+                                  all[r][HIGH] != all[first][HIGH]))
+            return weft_fail(WEFT_EINPUT,
+                             "%s: ranks %d and %d find different weights there",
+                             path, first, r);
+    return WEFT_OK;
+}
+
+/* Nodes may each have a copy of their own, of the same header. */
+static weft_status compare_file(weft_job *j, int i, double (*all)[KNOWN])
+{
+    const weft_models *m = &j->setup.models;
+    double mine[KNOWN] = {0};
+    weft_status st;
+
+    if (j->weights[i].mine) {
+        const uint64_t h = weft_netfile_sample(&m->file[i]);
+
+        mine[MAPS] = 1;
+        mine[LOW] = (double)(h & 0xffffffff);
+        mine[HIGH] = (double)(h >> 32);
+    }
+    WEFT_TRY(weft_comm_collect(j->world, mine, KNOWN, all ? *all : NULL));
+    st = all ? compare_known((const double(*)[KNOWN])all,
+                             weft_comm_size(j->world), m->path[i])
+             : WEFT_OK;
+    return weft_comm_agree(j->world, st);
+}
+
+static weft_status compare_files(weft_job *j)
+{
+    const size_t ranks = (size_t)weft_comm_size(j->world);
+    double(*all)[KNOWN] = NULL;
+    weft_status st = WEFT_OK;
+
+    weft_watch_at("comparing weights", 0, 0);
+    if (weft_comm_rank(j->world) == 0 && !(all = calloc(ranks, sizeof *all)))
+        st = weft_fail(WEFT_ENOMEM, "out of memory");
+    st = weft_comm_agree(j->world, st);
+    for (int i = 0; i < j->setup.models.nfiles && st == WEFT_OK; i++)
+        st = compare_file(j, i, all);
+    free(all);
+    return st;
+}
+
 weft_status weft_job_load_models(weft_job *j)
 {
+    WEFT_TRY(compare_files(j));
     for (int i = 0; i < j->setup.models.nfiles; i++)
         if (i != j->setup.models.vae) WEFT_TRY(weft_job_load(j, i));
     return WEFT_OK;

@@ -72,7 +72,8 @@ weft_status weft_job_connect(weft_job *j, bool timed);
 /* Collective over the job: the packed weights of file `i`, shared by those
  * ranks of a node that have a role for it. A second call does nothing. */
 weft_status weft_job_load(weft_job *j, int i);
-/* ... of everything that samples. */
+/* ... of everything that samples, after all ranks have found that they look at
+ * the same weights, those of the autoencoder too. */
 weft_status weft_job_load_models(weft_job *j);
 /* Local: what an evaluation of plan net `i`, which is mine, needs. The net must
  * be loaded. */

@@ -4,7 +4,9 @@
 
 #include "core/model/load.h"
 
-enum { PATH_ROOM = 4096 };
+enum { PATH_ROOM = 4096, SAMPLES = 4, SAMPLE_BYTES = 64 };
+
+static const uint64_t offset_basis = 14695981039346656037u; /* FNV-1a */
 
 static uint64_t fold(uint64_t h, const void *data, size_t bytes)
 {
@@ -17,7 +19,7 @@ static uint64_t fold(uint64_t h, const void *data, size_t bytes)
 /* Of the header, not of the data: cheap however large the file is. */
 static uint64_t fingerprint_of(const weft_st *st)
 {
-    uint64_t h = 14695981039346656037u;
+    uint64_t h = offset_basis;
 
     for (int i = 0; i < weft_st_count(st); i++) {
         const weft_st_tensor *t = weft_st_at(st, i);
@@ -26,6 +28,29 @@ static uint64_t fingerprint_of(const weft_st *st)
         h = fold(h, t->dtype, strlen(t->dtype));
         h = fold(h, t->shape, (size_t)t->ndim * sizeof *t->shape);
     }
+    return h;
+}
+
+/* Samples from the first bytes to the last, evenly apart. */
+static uint64_t fold_samples(uint64_t h, const weft_st_tensor *t)
+{
+    const char *data = t->data;
+
+    if (t->bytes <= SAMPLES * SAMPLE_BYTES) return fold(h, data, t->bytes);
+    for (size_t i = 0; i < SAMPLES; i++) {
+        const size_t at = (t->bytes - SAMPLE_BYTES) / (SAMPLES - 1) * i;
+
+        h = fold(h, data + at, SAMPLE_BYTES);
+    }
+    return h;
+}
+
+uint64_t weft_netfile_sample(const weft_netfile *f)
+{
+    uint64_t h = offset_basis;
+
+    for (int i = 0; i < weft_st_count(f->st); i++)
+        h = fold_samples(h, weft_st_at(f->st, i));
     return h;
 }
 

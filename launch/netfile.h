@@ -18,7 +18,7 @@ typedef struct weft_netfile {
     weft_graph graph;
     bool built;
     size_t file_bytes;    /* of the weights that the graph uses */
-    uint64_t fingerprint; /* of names, shapes, types and places in the file */
+    uint64_t fingerprint; /* of names, shapes and types in the file */
 } weft_netfile;
 
 weft_status weft_netfile_open(const char *folder, weft_netfile *f);
@@ -27,6 +27,10 @@ weft_status weft_netfile_build(weft_netfile *f, weft_net_part part,
 /* The weights are not for this rank: nothing stays mapped. What the graph and
  * the header said is kept. */
 void weft_netfile_unmap(weft_netfile *f);
+/* A hash of some bytes of every tensor: another file of the same header has
+ * another one, unless it differs in a few numbers only. Reads at most 256 bytes
+ * a tensor, however large it is. */
+uint64_t weft_netfile_sample(const weft_netfile *f);
 void weft_netfile_close(weft_netfile *f);
 
 #endif

@@ -101,6 +101,23 @@ sed 's/"act_fn": "silu"/"act_fn": "snake"/' "$models/weak/config.json" \
     >option/config.json
 bad 2 "snake" 2 models.strong.path=option
 
+# nodes with copies of their own, which differ in one tensor
+copy() { # FOLDER: the command of a rank whose `copy` is in FOLDER
+    echo "cd $1 && exec '$WEFT' sample '$configs/demo.yaml' sample.steps=1 \
+        sample.width=64 sample.height=64 output.image=../picture.png \
+        models.strong.path=copy"
+}
+mkdir here there
+model here/copy
+model there/copy
+"$MPIEXEC" -n 1 sh -c "$(copy here)" : -n 2 sh -c "$(copy there)" >out.txt 2>&1 ||
+    fail "copies that are alike: $(cat out.txt)"
+rm picture.png
+header "$file" 'a, b = h["mid_block.resnets.0.conv1.weight"]["data_offsets"]
+body[a:b] = body[b - 1:a - 1:-1]'
+refused 2 "copy: ranks 0 and 1 find different weights there" \
+    "$MPIEXEC" -n 1 sh -c "$(copy here)" : -n 2 sh -c "$(copy there)"
+
 # numbers that go wrong within a step: every rank that sees it may say so
 model nan
 header "$file" 'o = h["conv_out.bias"]["data_offsets"][0]; body[o:o+2] = b"\0\x7e"'
