@@ -44,31 +44,72 @@ static bool is_absent(const weft_exchange *x, const weft_slot *s)
 
 /* ---- messages ------------------------------------------------------------ */
 
+/* This rank was at work until now. */
+static void count_work(weft_exchange *x)
+{
+    const double now = weft_clock(), passed = now - x->counted;
+    bool any = false;
+
+    for (int c = 0; c < WEFT_CLASSES; c++)
+        if (x->leaving[c]) {
+            x->traffic.hidden_by[c] += passed;
+            any = true;
+        }
+    if (any) x->traffic.hidden_s += passed;
+    x->counted = now;
+}
+
+/* It was blocked. */
+static void count_wait(weft_exchange *x, weft_class class)
+{
+    const double now = weft_clock(), waited = now - x->counted;
+
+    x->traffic.exposed_s += waited;
+    x->traffic.exposed_by[class] += waited;
+    if (x->sched.lag && x->t >= x->sched.warmup)
+        x->traffic.exposed_async_s += waited;
+    x->counted = now;
+}
+
+void weft_exchange_left(weft_exchange *x, weft_mail *m)
+{
+    if (!m->leaving) return;
+    count_work(x);
+    m->leaving = false;
+    x->leaving[m->class]--;
+}
+
+static bool is_here(weft_exchange *x, weft_mail *m)
+{
+    bool here = true;
+
+    for (int i = 0; i < m->n && here; i++) here = x->via->arrived(x, m, i);
+    return here;
+}
+
 static weft_status start(weft_exchange *x, weft_mail *m)
 {
     WEFT_MUST(!m->under_way);
     if (!m->n) return WEFT_OK;
-    m->started = weft_clock();
     WEFT_TRY(x->via->start(x, m));
     m->under_way = true;
     if (!m->out) return WEFT_OK;
     x->traffic.messages[m->class] += (uint64_t)m->n;
     for (int i = 0; i < m->n; i++)
         x->traffic.bytes[m->class] += m->parcel[i].bytes;
+    count_work(x);
+    m->leaving = true;
+    x->leaving[m->class]++;
+    if (is_here(x, m)) weft_exchange_left(x, m);
     return WEFT_OK;
 }
 
 /* Parcels from .. to of a mail that is under way. */
 static weft_status wait(weft_exchange *x, weft_mail *m, int from, int to)
 {
-    const double asked = weft_clock();
-    double waited;
-
+    count_work(x);
     for (int i = from; i < to; i++) WEFT_TRY(x->via->wait(x, m, i));
-    waited = weft_clock() - asked;
-    x->traffic.exposed_s += waited;
-    if (x->sched.lag && x->t >= x->sched.warmup)
-        x->traffic.exposed_async_s += waited;
+    count_wait(x, m->class);
     return WEFT_OK;
 }
 
@@ -77,6 +118,7 @@ static weft_status finish(weft_exchange *x, weft_mail *m)
 {
     if (!m || !m->under_way) return WEFT_OK;
     WEFT_TRY(wait(x, m, 0, m->n));
+    weft_exchange_left(x, m);
     m->under_way = false;
     return WEFT_OK;
 }
@@ -267,8 +309,6 @@ weft_status weft_exchange_get(weft_exchange *x, int slot, weft_view *seen)
 
     WEFT_MUST(slot < x->settled && s->put_at == x->t && s->got_at < x->t);
     m = shown(x, s);
-    if (m && m->n && age_of(x, s) == 0)
-        x->traffic.hidden_s += weft_clock() - m->started;
     if (m) WEFT_TRY(bring(x, s, x->t - age_of(x, s)));
     s->got_at = x->t;
     show(x, s, seen);
@@ -289,10 +329,9 @@ weft_status weft_exchange_look(weft_exchange *x, int slot, weft_view *seen)
 static weft_status await_coded(weft_exchange *x, weft_slot *s, bool to_wait,
                                bool *here)
 {
-    const weft_mail *m = shown(x, s);
+    weft_mail *m = shown(x, s);
 
-    for (int i = 0; i < m->n && m->under_way && !to_wait && *here; i++)
-        *here = x->via->arrived(x, shown(x, s), i);
+    *here = to_wait || !m->under_way || is_here(x, m);
     return *here ? bring(x, s, x->t - age_of(x, s)) : WEFT_OK;
 }
 
@@ -352,11 +391,8 @@ bool weft_exchange_ready(weft_exchange *x, int slot)
 {
     weft_slot *s = &x->slot[slot];
     weft_mail *m = shown(x, s);
-    bool here = true;
 
-    if (!m || !m->under_way) return true;
-    for (int i = 0; i < m->n && here; i++) here = x->via->arrived(x, m, i);
-    return here;
+    return !m || !m->under_way || is_here(x, m);
 }
 
 /* ---- alone --------------------------------------------------------------- */

@@ -115,13 +115,23 @@ typedef struct weft_view {
     const char *side[2];
 } weft_view;
 
-/* Counted since creation. Bytes are payload, counted once, at the sender. */
+/* Counted since creation. Bytes are payload, counted once, at the sender.
+ *
+ * A rank is exposed while it is blocked: in get() for what has not come, in
+ * put() and open() for what has not left. Communication is hidden while the
+ * rank is not blocked and at least one of its outgoing messages is on its way,
+ * from put() until its end is noticed: at once if it is short, else by the next
+ * poll between two tasks (core/pool.h), by which hidden time is too long at
+ * most. Seconds on the clock, not sums over messages. */
 typedef struct weft_traffic {
     uint64_t bytes[WEFT_CLASSES], messages[WEFT_CLASSES];
-    double exposed_s;       /* time spent waiting for messages */
-    double exposed_async_s; /* that of evaluations after the warm-up */
-    double hidden_s;        /* between put() and get() in step */
-    int max_age;            /* ever shown */
+    double exposed_s;                /* time spent waiting for messages */
+    double exposed_by[WEFT_CLASSES]; /* the same by class */
+    double exposed_async_s;          /* that of evaluations after the warm-up */
+    double hidden_s; /* time at work while messages of mine were on
+                        their way; by class: those of it, which overlap */
+    double hidden_by[WEFT_CLASSES];
+    int max_age; /* ever shown */
 } weft_traffic;
 
 typedef struct weft_exchange weft_exchange;
@@ -138,7 +148,9 @@ struct weft_exchange {
     int lag; /* of this evaluation */
     int nslots, room, settled;
     weft_slot *slot;
-    char **past; /* the memory of each call of settle() */
+    int leaving[WEFT_CLASSES]; /* outgoing mails not known to have left */
+    double counted;            /* time is, until then */
+    char **past;               /* the memory of each call of settle() */
     int npasts;
     weft_traffic traffic;
 };

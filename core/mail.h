@@ -27,10 +27,10 @@ typedef struct weft_mail {
     int tag;
     bool out;
     bool under_way;
+    bool leaving; /* out: under way, and not known to be gone */
     int n;
     weft_parcel *parcel;
     const char *layer; /* borrowed; for messages */
-    double started;    /* when, seconds */
     void *via;         /* the transport's own */
 } weft_mail;
 
@@ -53,6 +53,9 @@ struct weft_transport {
     void (*forget)(weft_exchange *x, weft_mail *m);
     void (*release)(weft_exchange *x);
 };
+
+/* For transports: all of it has left, as a poll has found. */
+void weft_exchange_left(weft_exchange *x, weft_mail *m);
 
 /* A peer of a slot: what comes from it and goes to it in an evaluation. */
 typedef struct weft_link {

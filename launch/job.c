@@ -383,6 +383,8 @@ static void add_traffic(const weft_traffic *t, weft_traffic *sum)
     for (int c = 0; c < WEFT_CLASSES; c++) {
         sum->bytes[c] += t->bytes[c];
         sum->messages[c] += t->messages[c];
+        sum->exposed_by[c] += t->exposed_by[c];
+        sum->hidden_by[c] += t->hidden_by[c];
     }
     sum->exposed_s += t->exposed_s;
     sum->exposed_async_s += t->exposed_async_s;

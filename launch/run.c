@@ -8,6 +8,7 @@
 #include "core/clock.h"
 #include "launch/commands.h"
 #include "launch/places.h"
+#include "launch/ranks.h"
 #include "launch/report.h"
 #include "launch/sample.h"
 #include "mpi/watch.h"
@@ -161,12 +162,22 @@ static weft_status make_images(run *r)
 
 static weft_status finish(run *r)
 {
-    json_t *summary;
+    json_t *summary = NULL;
+    weft_ranks ranks;
+    weft_status st;
 
     weft_watch_at("finishing", 0, 0);
-    WEFT_TRY(
-        weft_summary_collect(&r->job, &r->sampler, r->cli->started, &summary));
-    return weft_report_event(r->report, "summary", summary);
+    WEFT_TRY(weft_ranks_collect(&r->job, &r->sampler, &ranks));
+    st = weft_summary_collect(&r->job, &r->sampler, r->cli->started, &summary);
+    if (st == WEFT_OK && summary) {
+        weft_ranks_summary(&ranks, summary);
+        st = weft_ranks_report(&ranks, r->report);
+        weft_ranks_print(&ranks, stderr);
+    }
+    weft_ranks_release(&ranks);
+    if (st == WEFT_OK) return weft_report_event(r->report, "summary", summary);
+    json_decref(summary);
+    return st;
 }
 
 /* Rank 0 tells the person who waits where to look. */

@@ -9,6 +9,7 @@
 /* The requests of one mail, a parcel each. */
 typedef struct requests {
     int n, under_way; /* index into exchange_mpi.under_way, or -1 */
+    weft_mail *mail;
     MPI_Request request[];
 } requests;
 
@@ -82,6 +83,7 @@ static weft_status prepare(weft_exchange *x, weft_mail *mail)
     q = calloc(1, sizeof *q + (size_t)mail->n * sizeof(MPI_Request));
     if (!q) return weft_fail(WEFT_ENOMEM, "out of memory for requests");
     mail->via = q;
+    q->mail = mail;
     q->under_way = -1;
     for (; q->n < mail->n; q->n++)
         WEFT_TRY(add(m, mail, &mail->parcel[q->n], &q->request[q->n]));
@@ -168,8 +170,10 @@ static void poll(weft_exchange *x)
     q = m->under_way[m->next];
     if (MPI_Testall(q->n, q->request, &here, MPI_STATUSES_IGNORE) ==
             MPI_SUCCESS &&
-        here)
+        here) {
         leave(m, q);
+        weft_exchange_left(x, q->mail);
+    }
 }
 
 static void release(weft_exchange *x)

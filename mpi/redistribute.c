@@ -206,8 +206,10 @@ weft_status weft_redistribute_wait(weft_redistribute *r)
 {
     const double start = weft_clock();
     const weft_status st = complete(r, 0, r->nreceives, &r->receiving);
+    const double waited = weft_clock() - start;
 
-    r->at->traffic->exposed_s += weft_clock() - start;
+    r->at->traffic->exposed_s += waited;
+    r->at->traffic->exposed_by[r->class] += waited;
     return st;
 }
 

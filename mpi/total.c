@@ -76,6 +76,7 @@ static weft_status sum(const weft_total *t, const double *rowwise, int k,
     const double *mine = rowwise + rows_of(m, before) * (size_t)k;
     const double start = weft_clock();
     weft_total all = weft_total_solo((int)rows_of(m, m->units));
+    double waited;
 
     WEFT_MUST(k <= m->most);
     WEFT_TRY(post(m, mine, k));
@@ -83,7 +84,9 @@ static weft_status sum(const weft_total *t, const double *rowwise, int k,
         memcpy(m->room + rows_of(m, m->mine.from) * (size_t)k, mine,
                rows_of(m, weft_span_units(m->mine)) * (size_t)k * sizeof *mine);
     WEFT_TRY(complete(m));
-    m->traffic->exposed_s += weft_clock() - start;
+    waited = weft_clock() - start;
+    m->traffic->exposed_s += waited;
+    m->traffic->exposed_by[WEFT_CONTROL] += waited;
     return weft_total_sum(&all, m->room, k, total);
 }
 

@@ -425,6 +425,11 @@ void weft_watch_fail(const char *why)
     print(&l);
 }
 
+const char *weft_watch_host(int rank)
+{
+    return watch.host ? watch.host[rank] : "";
+}
+
 /* ---- SIGTERM ------------------------------------------------------------- */
 
 static void on_term(int signal)

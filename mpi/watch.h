@@ -26,6 +26,9 @@ void weft_watch_deadline(double seconds);
  * must live on. */
 void weft_watch_at(const char *doing, int i, int of);
 
+/* Local. The host of a rank of the job; "" without MPI. */
+const char *weft_watch_host(int rank);
+
 /* Handler of SIGTERM: says where the calling process was, then lets the signal
  * end it. To be installed by main's first statement, on the main thread. */
 void weft_watch_install(void);

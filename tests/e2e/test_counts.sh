@@ -11,7 +11,31 @@ import sys
 
 plan = json.load(open("plan.json"))["group_0_total"]
 with open("run.jsonl") as f:
-    summary = json.loads(f.readlines()[-1])
+    events = [json.loads(line) for line in f]
+summary = events[-1]
+ranks = [e for e in events if e["event"] == "rank"]
+if [r["rank"] for r in ranks] != list(range(summary["ranks"])):
+    sys.exit(f"ranks {ranks}")
+for key in ("bytes_sent", "messages_sent", "exposed_s", "hidden_s"):
+    for name, total in summary[key].items():
+        parts = sum(r[key][name] for r in ranks)
+        if key.endswith("_s"):  # the summary's are means
+            parts /= len(ranks)
+        if abs(parts - total) > 1e-6 * max(1, total):
+            sys.exit(f"{key} of {name}: {parts} by rank, {total} in all")
+for r in ranks:
+    exposed = sum(r["exposed_s"].values())
+    if abs(exposed - r["wait_exposed_s"]) > 1e-6 * max(1, exposed):
+        sys.exit(f"rank {r['rank']}: exposed {exposed} by class")
+    most, whole = sum(r["hidden_s"].values()), r["comm_hidden_s"]
+    if not max(r["hidden_s"].values()) - 1e-6 <= whole <= most + 1e-6:
+        sys.exit(f"rank {r['rank']}: hidden {whole}, by class up to {most}")
+    if r["wait_exposed_s"] + whole > r["seconds_sampling"] * 2 + 1:
+        sys.exit(f"rank {r['rank']}: more time than there was")
+    if r["max_age"] > summary["max_age"]:
+        sys.exit(f"rank {r['rank']} saw age {r['max_age']}")
+if summary["imbalance"] < 1:
+    sys.exit(f"imbalance {summary['imbalance']}")
 seen = 0
 for name, messages in summary["messages_sent"].items():
     want = plan.get(name, {"messages": 0, "bytes": 0})
