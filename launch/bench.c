@@ -126,6 +126,7 @@ static weft_status run_all(weft_bench *b)
 {
     const weft_setup *s = &b->job.setup;
 
+    if (b->job.config.bench.cluster) return weft_bench_cluster(b);
     WEFT_TRY(print_run(b));
     if (wants(b, "unet_eval")) WEFT_TRY(measure(b, "unet_eval", unet_eval));
     if (wants(b, "vae_decode") && s->decode >= 0)

@@ -74,9 +74,7 @@ static double measure_peak(const weft_device *dev)
     return rate;
 }
 
-/* Sum time and work of all nodes of node i's class; false if an earlier node
- * is of that class. */
-static bool sum_class(const weft_bench *b, int net, int i, double *seconds,
+bool weft_bench_class(const weft_bench *b, int net, int i, double *seconds,
                       double *flops)
 {
     const weft_graph *g = &b->job.net[net].file->graph;
@@ -89,6 +87,7 @@ static bool sum_class(const weft_bench *b, int net, int i, double *seconds,
 
         if (strcmp(ops->kind, kind)) continue;
         if (k < i) return false;
+        if (!b->job.net[net].mine) continue;
         *seconds += b->job.net[net].seconds[k];
         if (ops->flops)
             *flops += ops->flops(g, k, l->n, l->units, l->total_units);
@@ -108,6 +107,17 @@ static void print_class(const weft_bench *b, const char *what, const char *kind,
            what, kind, seconds / runs, flops / 1e9, rate, peak, rate / peak);
 }
 
+weft_status weft_bench_by_node(weft_bench *b, int net, weft_timed *fn)
+{
+    const weft_job_net *timed = &b->job.net[net];
+    const size_t nodes = (size_t)timed->file->graph.nnodes;
+
+    WEFT_TRY(fn(b));
+    if (timed->mine) memset(timed->seconds, 0, nodes * sizeof(double));
+    for (int i = 0; i < b->job.config.bench.runs; i++) WEFT_TRY(fn(b));
+    return WEFT_OK;
+}
+
 /* Of the nets that rank 0 has a part in. */
 weft_status weft_bench_layers(weft_bench *b, int net, const char *what,
                               weft_timed *fn)
@@ -116,16 +126,11 @@ weft_status weft_bench_layers(weft_bench *b, int net, const char *what,
     const double peak =
         measure_peak(b->job.setup.dev) / 1e9 * b->job.topology.threads;
 
-    const bool mine = b->job.net[net].mine;
-
-    WEFT_TRY(fn(b));
-    if (mine)
-        memset(b->job.net[net].seconds, 0, (size_t)g->nnodes * sizeof(double));
-    for (int i = 0; i < b->job.config.bench.runs; i++) WEFT_TRY(fn(b));
-    for (int i = 0; i < g->nnodes && b->speaks && mine; i++) {
+    WEFT_TRY(weft_bench_by_node(b, net, fn));
+    for (int i = 0; i < g->nnodes && b->speaks && b->job.net[net].mine; i++) {
         double seconds, flops;
 
-        if (sum_class(b, net, i, &seconds, &flops))
+        if (weft_bench_class(b, net, i, &seconds, &flops))
             print_class(b, what, g->node[i].ops->kind, seconds, flops, peak);
     }
     return b->speaks ? weft_standard_flush() : WEFT_OK;

@@ -46,15 +46,20 @@ static const char help_sample[] =
 
 static const char help_plan[] =
     "usage: weft plan CONFIG [KEY=VALUE ...] [--ranks N] [--json]\n"
+    "                 [--cluster FILE]\n"
     "\n"
     "Show what `weft sample` would do on N ranks: each rank's rows, exchanges\n"
     "and memory. Needs no MPI and of the models only their headers.\n"
     "\n"
-    "  --ranks N    plan for N ranks instead of 1\n"
-    "  --json       print one JSON object\n"
+    "  --ranks N       plan for N ranks instead of 1\n"
+    "  --json          print one JSON object\n"
+    "  --cluster FILE  predict times and memory on the machines that FILE\n"
+    "                  describes, and advise; weft bench CONFIG\n"
+    "                  bench.cluster=FILE writes one for those at hand\n"
     "\n"
     "  weft plan configs/demo.yaml --ranks 4\n"
-    "  weft plan configs/demo.yaml sample.width=1024 --ranks 8 --json\n";
+    "  weft plan configs/demo.yaml sample.width=1024 --ranks 8 --json\n"
+    "  weft plan configs/demo.yaml --ranks 8 --cluster cluster.yaml\n";
 
 static const char help_bench[] =
     "usage: weft bench CONFIG [KEY=VALUE ...]\n"
@@ -145,7 +150,8 @@ static weft_status read_ranks(const char *value, weft_cli *cli)
 static weft_status read_option(const command *c, char *const *argv, int *i,
                                weft_cli *cli)
 {
-    static const char *const known[] = {"--help", "--ranks", "--json"};
+    static const char *const known[] = {"--help", "--ranks", "--json",
+                                        "--cluster"};
     const bool plan = c->command == WEFT_COMMAND_PLAN;
     const char *word = argv[*i];
 
@@ -159,10 +165,16 @@ static weft_status read_option(const command *c, char *const *argv, int *i,
         if (argv[*i + 1] == NULL)
             return weft_fail(WEFT_EINPUT, "--ranks: expected a number");
         return read_ranks(argv[++*i], cli);
+    } else if (plan && strncmp(word, "--cluster=", 10) == 0) {
+        cli->cluster = word + 10;
+    } else if (plan && strcmp(word, "--cluster") == 0) {
+        if (argv[*i + 1] == NULL)
+            return weft_fail(WEFT_EINPUT, "--cluster: expected a file");
+        cli->cluster = argv[++*i];
     } else {
         char what[48];
         snprintf(what, sizeof what, "option of weft %s", c->name);
-        return unknown(what, word, known, plan ? 3 : 1);
+        return unknown(what, word, known, plan ? 4 : 1);
     }
     return WEFT_OK;
 }

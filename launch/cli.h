@@ -32,9 +32,10 @@ typedef struct weft_cli {
     const char *path; /* CONFIG or PATH */
     const char *override[WEFT_MAX_OVERRIDES];
     int noverrides;
-    int ranks;      /* plan; 1 unless given */
-    bool json;      /* plan */
-    double started; /* weft_clock() at main's first statement */
+    int ranks;           /* plan; 1 unless given */
+    const char *cluster; /* plan; NULL: none */
+    bool json;           /* plan */
+    double started;      /* weft_clock() at main's first statement */
 } weft_cli;
 
 /* Usage that is not right is WEFT_EINPUT; the text names the word and what

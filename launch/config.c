@@ -279,6 +279,7 @@ static weft_status take_outputs(loading *l)
     WEFT_TRY(take_output(l, "output.image", true, &c->output.image));
     WEFT_TRY(take_output(l, "output.latents", true, &c->output.latents));
     WEFT_TRY(take_output(l, "output.report", false, &c->output.report));
+    WEFT_TRY(take_output(l, "bench.cluster", false, &c->bench.cluster));
     if (c->output.image != NULL && c->output.latents != NULL &&
         strcmp(c->output.image, c->output.latents) == 0)
         return weft_place_fail(&at, "output.image and output.latents are the "
@@ -394,7 +395,8 @@ void weft_config_release(weft_config *c)
                           c->output.image,
                           c->output.latents,
                           c->output.report,
-                          c->bench.what};
+                          c->bench.what,
+                          c->bench.cluster};
     for (size_t i = 0; i < sizeof text / sizeof *text; i++) free(text[i]);
     free(c->sample.seed);
     free(c->sample.nodes);

@@ -116,6 +116,7 @@ typedef struct weft_config {
         int runs;
         char *what; /* all, unet_eval, vae_decode, image, step, layers */
         weft_bench_link link;
+        char *cluster; /* to write; NULL: none */
     } bench;
 } weft_config;
 

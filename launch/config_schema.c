@@ -102,7 +102,7 @@ static const cyaml_schema_field_t output_fields[] = {
 
 static const cyaml_schema_field_t bench_fields[] = {
     WHOLE(weft_raw_bench, runs), TEXT(weft_raw_bench, what),
-    TEXT(weft_raw_bench, link), CYAML_FIELD_END};
+    TEXT(weft_raw_bench, link), TEXT(weft_raw_bench, cluster), CYAML_FIELD_END};
 
 static const cyaml_schema_field_t fields[] = {
     CYAML_FIELD_INT("weft", CYAML_FLAG_OPTIONAL, weft_raw, identity),

@@ -60,7 +60,7 @@ typedef struct weft_raw_output {
 
 typedef struct weft_raw_bench {
     int runs;
-    char *what, *link;
+    char *what, *link, *cluster;
 } weft_raw_bench;
 
 typedef struct weft_raw {

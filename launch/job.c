@@ -186,6 +186,8 @@ static weft_status open_lanes(weft_job *j, int i)
 {
     const weft_plan_net *planned = &j->setup.plan.net[i];
     const weft_job_role *role = &j->role[planned->role];
+    const weft_bench_link link =
+        j->config.bench.cluster ? WEFT_LINK_NONE : j->config.bench.link;
     weft_job_net *net = &j->net[i];
 
     const int lanes = weft_has_past(&planned->sched)
@@ -205,7 +207,7 @@ static weft_status open_lanes(weft_job *j, int i)
                  j->setup.plan.role[planned->role].name, k);
         net->lane[k]->name = net->name[k];
         if (net->seconds) /* only `weft bench` times */
-            WEFT_TRY(weft_exchange_measure(net->lane[k], j->config.bench.link));
+            WEFT_TRY(weft_exchange_measure(net->lane[k], link));
         WEFT_TRY(
             weft_graph_declare(&net->file->graph, planned->n, net->lane[k]));
         WEFT_TRY(weft_graph_bind(&net->file->graph, &net->layout, j->block,

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "launch/commands.h"
+#include "launch/plan_cluster.h"
 #include "launch/setup.h"
 #include "launch/standard.h"
 #include "launch/topology.h"
@@ -43,33 +44,55 @@ static void print_kernels(const weft_setup *s)
            (double)packed_with(s, "fast") / mib);
 }
 
-static weft_status print_json(const weft_setup *s)
+/* `cost` may be NULL. */
+static weft_status print_json(const weft_setup *s, const weft_plan_cost *cost)
 {
-    char *about;
+    char *about, *first = NULL;
+    size_t bytes;
+    FILE *f;
 
     WEFT_TRY(weft_config_about(s->config, &about));
-    weft_plan_print_json(&s->plan, about, stdout);
+    f = open_memstream(&first, &bytes);
+    if (f) {
+        fputs(about, f);
+        if (cost) weft_plan_cost_json(cost, f);
+        fclose(f);
+        weft_plan_print_json(&s->plan, first, stdout);
+    }
     free(about);
-    return WEFT_OK;
+    free(first);
+    return f ? WEFT_OK : weft_fail(WEFT_ENOMEM, "out of memory for a plan");
+}
+
+/* The plan, and what it costs on `cluster`, which may be NULL. */
+static weft_status print(const weft_cli *cli, const weft_setup *s,
+                         const weft_cluster *cluster)
+{
+    weft_plan_cost cost;
+
+    if (cluster) WEFT_TRY(weft_plan_cluster_cost(s, cluster, &cost));
+    if (cli->json) return print_json(s, cluster ? &cost : NULL);
+    weft_plan_print(&s->plan, stdout);
+    print_kernels(s);
+    return cluster ? weft_plan_cluster_print(s, cluster, &cost, stdout)
+                   : WEFT_OK;
 }
 
 static weft_status show(const weft_cli *cli, const weft_config *c)
 {
+    weft_cluster cluster;
     weft_topology t;
     weft_setup s;
-    weft_status st = WEFT_OK;
+    weft_status st;
     int threads;
 
     WEFT_TRY(weft_topology_discover(0, 1, false, c->run.threads, &t));
     threads = t.threads;
     weft_topology_release(&t);
+    if (cli->cluster)
+        WEFT_TRY(weft_cluster_read(cli->cluster, c->run.threads, &cluster));
     WEFT_TRY(weft_setup_make(c, cli->ranks, threads, &s));
-    if (cli->json) {
-        st = print_json(&s);
-    } else {
-        weft_plan_print(&s.plan, stdout);
-        print_kernels(&s);
-    }
+    st = print(cli, &s, cli->cluster ? &cluster : NULL);
     weft_setup_release(&s);
     return st == WEFT_OK ? weft_standard_flush() : st;
 }

@@ -122,13 +122,13 @@ static double *at(const ring *r, int t, int slot, int rank)
 
 static int node_of(const walk *w, int rank)
 {
-    return rank / w->c->ranks_per_node;
+    return (w->how.rank0 + rank) / w->c->ranks_per_node;
 }
 
 /* Ports: one for each rank, then one for each node. */
 static int port_of(const walk *w, int rank, bool leaves)
 {
-    return leaves ? w->cut->n + node_of(w, rank) : rank;
+    return leaves ? w->cut->n + node_of(w, rank) - node_of(w, 0) : rank;
 }
 
 static bool is_coded(const walk *w, const weft_want *want)

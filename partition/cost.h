@@ -51,6 +51,7 @@ typedef struct weft_cluster {
 } weft_cluster;
 
 typedef struct weft_cost_how {
+    int rank0;      /* of patch 0: which node it is on */
     int lag;        /* 0: in step */
     bool blocks;    /* put waits at once: nothing overlaps (in step) */
     bool silent;    /* nothing is exchanged: what remains is compute */

@@ -1,0 +1,190 @@
+/*
+ * A file for `weft plan --cluster` of the machine at hand.
+ *
+ * Layers are timed with every rank at work and nothing exchanged, so that the
+ * speeds are those of computing alone on whatever the ranks share.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/clock.h"
+#include "core/io/file.h"
+#include "launch/bench.h"
+#include "launch/cluster.h"
+#include "mpi/link.h"
+
+enum { COPY_BYTES = 64 << 20, COPIES = 4 };
+
+/* ---- device -------------------------------------------------------------- */
+
+/* Work over time, summed over the ranks: a mean that big ranks weigh more in.
+ * Classes that count no operations move memory instead. */
+static weft_status measure_speeds(weft_bench *b, weft_cluster *c)
+{
+    const int net = b->job.setup.net_of[0];
+    const weft_graph *g = &b->job.net[net].file->graph;
+
+    WEFT_TRY(weft_bench_by_node(b, net, weft_bench_eval));
+    for (int i = 0; i < g->nnodes; i++) {
+        weft_cost_speed *s = &c->speed[c->nspeeds];
+        double sum[2];
+
+        if (!weft_bench_class(b, net, i, &sum[0], &sum[1])) continue;
+        WEFT_MUST(c->nspeeds < WEFT_COST_SPEEDS);
+        WEFT_TRY(weft_comm_sum(b->job.world, sum, 2));
+        if (sum[1] == 0) continue;
+        snprintf(s->kind, sizeof s->kind, "%s", g->node[i].ops->kind);
+        s->flops_per_s = sum[1] * b->job.config.bench.runs / sum[0];
+        c->nspeeds++;
+    }
+    return WEFT_OK;
+}
+
+/* All ranks copy at once; read and written bytes count. */
+static weft_status measure_memory(weft_bench *b, double *bytes_per_s)
+{
+    char *block = malloc(2 * (size_t)COPY_BYTES);
+    double s;
+
+    WEFT_TRY(weft_comm_agree(
+        b->job.world,
+        block ? WEFT_OK : weft_fail(WEFT_ENOMEM, "out of memory for a copy")));
+    memset(block, 1, 2 * (size_t)COPY_BYTES);
+    s = weft_clock();
+    for (int i = 0; i < COPIES; i++) {
+        block[i]++; /* so that no copy may be left out */
+        memcpy(block + COPY_BYTES, block, COPY_BYTES);
+        block[i] = (char)(block[i] + block[COPY_BYTES + i]);
+    }
+    s = weft_clock() - s;
+    free(block);
+    *bytes_per_s = 2.0 * COPIES * COPY_BYTES / s;
+    WEFT_TRY(weft_comm_sum(b->job.world, bytes_per_s, 1));
+    *bytes_per_s /= weft_comm_size(b->job.world);
+    return WEFT_OK;
+}
+
+/* ---- links --------------------------------------------------------------- */
+
+/* The first rank on another node than rank 0's, and on the same: or 0. */
+static weft_status find_peers(const weft_bench *b, int *near, int *far)
+{
+    const int size = weft_comm_size(b->job.world);
+    const int rank = weft_comm_rank(b->job.world);
+    double host = weft_comm_rank(b->job.node) ? 0 : rank;
+    double found[2] = {-size, -size};
+
+    /* My node, as its first rank of the job. */
+    WEFT_TRY(weft_comm_sum(b->job.node, &host, 1));
+    if (rank > 0) found[host != 0] = -rank;
+    WEFT_TRY(weft_comm_max(b->job.world, found, 2));
+    *near = -found[0] < size ? (int)-found[0] : 0;
+    *far = -found[1] < size ? (int)-found[1] : 0;
+    return WEFT_OK;
+}
+
+/* Opposite messages that take turns are a link of half duplex. */
+static weft_cost_link as_link(const weft_link_times *t)
+{
+    const bool half = t->bytes_per_s < 0.6 * t->one_way_bytes_per_s;
+
+    return (weft_cost_link){.latency_s = t->latency_s,
+                            .bytes_per_s = t->bytes_per_s * (half ? 2 : 1),
+                            .message_s = t->message_s,
+                            .byte_s = t->byte_s,
+                            .half_duplex = half};
+}
+
+static weft_status measure_link(const weft_bench *b, int peer,
+                                weft_cost_link *l)
+{
+    weft_link_times t;
+
+    WEFT_TRY(weft_link_measure(b->job.world, 0, peer, &t));
+    *l = as_link(&t);
+    return WEFT_OK;
+}
+
+/* What there is one of only stands for the other; memory for both. */
+static weft_status measure_links(const weft_bench *b, weft_cluster *c,
+                                 const char **note)
+{
+    int near, far;
+
+    WEFT_TRY(find_peers(b, &near, &far));
+    *note = "";
+    if (near) WEFT_TRY(measure_link(b, near, &c->inside));
+    if (far) WEFT_TRY(measure_link(b, far, &c->between));
+    if (near && !far) {
+        c->between = c->inside;
+        *note = "\n# One node: links.network is a copy of links.node.";
+    } else if (!near && far) {
+        c->inside = c->between;
+        *note = "\n# A rank on each node: links.node is a copy of "
+                "links.network.";
+    } else if (!near) {
+        c->inside = c->between = (weft_cost_link){
+            .latency_s = 1e-6, .bytes_per_s = c->memory_bytes_per_s / 2};
+        *note = "\n# One rank: links were not measured; these are its memory.";
+    }
+    return WEFT_OK;
+}
+
+/* ---- the file ------------------------------------------------------------ */
+
+static weft_status write(const char *path, const weft_cluster *c,
+                         const weft_cluster_facts *facts)
+{
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *to = open_memstream(&text, &bytes);
+    weft_file f;
+    weft_status st;
+
+    if (!to) return weft_fail(WEFT_ENOMEM, "out of memory for a cluster");
+    weft_cluster_write(c, facts, to);
+    fclose(to);
+    st = weft_file_create(path, &f);
+    if (st == WEFT_OK) {
+        st = weft_file_write(&f, text, bytes);
+        if (st == WEFT_OK)
+            st = weft_file_commit(&f);
+        else
+            weft_file_abandon(&f);
+    }
+    free(text);
+    return st;
+}
+
+/* Processors of the node: what its ranks have, or what they all share. */
+static weft_status write_here(const weft_bench *b, weft_cluster *c,
+                              const char *note)
+{
+    const weft_topology *t = &b->job.topology;
+    weft_cluster_facts facts = {.note = note};
+    double cpus = t->cpus;
+    char topology[48];
+
+    WEFT_TRY(weft_comm_sum(b->job.node, &cpus, 1));
+    if (cpus == 0) cpus = t->node_cpus;
+    snprintf(topology, sizeof topology, "pack:1 core:%.0f pu:1", cpus);
+    facts.topology = topology;
+    facts.processors = cpus / c->ranks_per_node;
+    if (t->threads < facts.processors) facts.processors = t->threads;
+    c->node_bytes = (double)t->node_memory_bytes;
+    return b->speaks ? write(b->job.config.bench.cluster, c, &facts) : WEFT_OK;
+}
+
+weft_status weft_bench_cluster(weft_bench *b)
+{
+    const int ranks = weft_comm_size(b->job.world);
+    weft_cluster c = {.ranks_per_node = weft_comm_size(b->job.node)};
+    const char *note;
+
+    c.nodes = (ranks + c.ranks_per_node - 1) / c.ranks_per_node;
+    WEFT_TRY(measure_speeds(b, &c));
+    WEFT_TRY(measure_memory(b, &c.memory_bytes_per_s));
+    WEFT_TRY(measure_links(b, &c, &note));
+    return weft_comm_agree(b->job.world, write_here(b, &c, note));
+}

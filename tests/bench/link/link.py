@@ -1,0 +1,251 @@
+#!/usr/bin/env python3
+"""How much of the communication weft hides, on links that are really slow:
+network namespaces behind token buckets (network.py), MPI over TCP.
+
+    sudo python3 link.py --weft build/release/weft [--ranks 2,4]
+        [--factors 0.25,0.5,0.9,2] [--modes ideal,blocking,sync,f32,f16,bf16,int8]
+        [--runs 6] [--rounds 2] [--out link.json] [--predict]
+    sudo python3 link.py --weft WEFT --short
+
+A factor is the time that the bytes of one evaluation take at the chosen rate,
+over the time of an evaluation without any communication; the rate follows from
+both, measured and planned. Modes, which take turns:
+
+    ideal      nothing is exchanged (a wrong image)
+    blocking   sync, every message waited for at once: nothing is hidden
+    sync       in step, as weft does it
+    f32 ...    async, displaced, with that wire
+
+--predict also writes a cluster file at each rate and compares the plan's
+prediction with what was measured. --short checks bytes and that every mode ends,
+with a small net: no times. Exits with 77 where no namespaces can be made.
+
+The net (made once, in --cache, with diffusers) is a U-Net of SDXL's build,
+narrower: attention at the second and third level.
+"""
+import argparse
+import json
+import os
+import statistics
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from network import Network, Unable, run  # noqa: E402
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+MODELS = os.path.join(HERE, "..", "..", "..", "models", "demo")
+ASYNC = ("parallel.exchange=async", "parallel.warmup=2")
+MODES = {
+    "ideal": ASYNC + ("bench.link=none",),
+    "blocking": ("bench.link=blocking",),
+    "sync": (),
+    "f32": ASYNC,
+    "f16": ASYNC + ("parallel.wire=f16",),
+    "bf16": ASYNC + ("parallel.wire=bf16",),
+    "int8": ASYNC + ("parallel.wire=int8",),
+}
+
+
+def make_net(folder):
+    if os.path.exists(os.path.join(folder, "config.json")):
+        return
+    import torch
+    from diffusers import UNet2DModel
+
+    torch.manual_seed(0)
+    UNet2DModel(
+        sample_size=128, in_channels=4, out_channels=4,
+        block_out_channels=(128, 256, 512), layers_per_block=2,
+        attention_head_dim=64, norm_num_groups=32,
+        down_block_types=("DownBlock2D",) + ("AttnDownBlock2D",) * 2,
+        up_block_types=("AttnUpBlock2D",) * 2 + ("UpBlock2D",),
+    ).save_pretrained(folder)
+
+
+def write_config(path, net, side, more=""):
+    with open(path, "w") as f:
+        f.write("models: { net: { path: %s } }\n"
+                "schedule: { path: %s }\n"
+                "sample: { steps: 20, width: %d, height: %d, seed: 1%s }\n"
+                "run: { threads: 1 }\n" % (net, os.path.abspath(os.path.join(
+                    MODELS, "scheduler")), side, side, more))
+
+
+class Bench:
+    def __init__(self, args, net, config):
+        self.args, self.net, self.config = args, net, config
+
+    def weft(self, ranks, keys):
+        """What the last line of `weft bench` says."""
+        code, out, err = self.net.mpirun(
+            ranks, [self.args.weft, "bench", self.config, "bench.what=step",
+                    *keys], self.args.timeout, self.args.mpi)
+        if code:
+            raise SystemExit("%s: exit %d\n%s%s" % (" ".join(keys), code, out,
+                                                   err))
+        lines = [json.loads(x) for x in out.splitlines() if x.startswith("{")]
+        return lines[-1] if lines else None
+
+    def step(self, ranks, mode):
+        return self.weft(ranks, ["bench.runs=%d" % self.args.runs,
+                                 *MODES[mode]])
+
+
+# ---- times ------------------------------------------------------------------
+
+def predict(bench, ranks, rate):
+    """The plan's times with a cluster that is measured at this rate."""
+    import subprocess
+    path = os.path.join(bench.args.cache, "cluster.yaml")
+    bench.weft(ranks, ["bench.runs=3", "bench.cluster=" + path])
+    done = subprocess.run([bench.args.weft, "plan", bench.config, "--ranks",
+                           str(ranks), "--cluster", path, "--json"],
+                          capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    cost = json.loads(done.stdout)["cost"]
+    with open(path) as f:
+        cost["cluster"] = f.read()
+    return {"ideal": cost["compute_s"], "blocking": cost["blocking_s"],
+            "sync": cost["in_step_s"], **cost["displaced_s"],
+            "cluster": cost["cluster"]}
+
+
+def one_rate(bench, ranks, factor, modes):
+    """Rows of one rate, each mode in turn, `rounds` times; the rate comes from
+    the ideal time with the links open and f32's bytes."""
+    bench.net.rate(None)
+    ideal = bench.step(ranks, "ideal")
+    rate = ideal["bytes"] / ranks * 8 / (factor * ideal["median_s"])
+    bench.net.rate(rate)
+    said = {m: [] for m in modes}
+    for _ in range(bench.args.rounds):
+        for m in modes:
+            said[m].append(bench.step(ranks, m))
+    guess = predict(bench, ranks, rate) if bench.args.predict else {}
+    rows = []
+    for m in modes:
+        rows.append({
+            "ranks": ranks, "factor": factor, "mbit": round(rate / 1e6, 1),
+            "mode": m, "n": sum(s["n"] for s in said[m]),
+            "median_s": statistics.median(s["median_s"] for s in said[m]),
+            "min_s": min(s["min_s"] for s in said[m]),
+            "max_s": max(s["max_s"] for s in said[m]),
+            "bytes": said[m][0]["bytes"],
+            "exposed_s": statistics.median(s["exposed_s"] for s in said[m])})
+        if m in guess:
+            rows[-1]["predicted_s"] = guess[m]
+    return rows, guess.get("cluster")
+
+
+def show(rows):
+    """Relative to the ideal at the same rate. Hidden: of the time that the
+    bytes of f32 take, what does not lengthen the evaluation."""
+    by = {r["mode"]: r for r in rows}
+    if "ideal" not in by:
+        return
+    ideal = by["ideal"]["median_s"]
+    wire = rows[0]["factor"] * ideal
+    print("\n%d ranks, communication %.2f x compute: %.1f Mbit/s each way\n"
+          % (rows[0]["ranks"], rows[0]["factor"], rows[0]["mbit"]))
+    print("| mode | s | x ideal | MB/evaluation | waited | hidden | predicted |")
+    print("|---|---|---|---|---|---|---|")
+    for r in rows:
+        idle = r["mode"] == "ideal"
+        longer = r["median_s"] - ideal
+        guess = r.get("predicted_s")
+        print("| %s | %.3f | %.3f | %.1f | %s | %s | %s |" % (
+            r["mode"], r["median_s"], r["median_s"] / ideal,
+            0 if idle else r["bytes"] / 1e6,
+            "" if idle else "%.0f %%" % (100 * r["exposed_s"] / r["median_s"]),
+            "" if idle else "%.0f %%" % (100 * (1 - longer / wire)),
+            "" if not guess else "%.3f (%+.0f %%)" % (
+                guess, 100 * (guess / r["median_s"] - 1))))
+    sys.stdout.flush()
+
+
+def measure(args, modes):
+    net = os.path.join(args.cache, "link_unet")
+    make_net(net)
+    config = os.path.join(args.cache, "link.yaml")
+    write_config(config, net, args.side)
+    everything = []
+    for ranks in args.ranks:
+        with Network(ranks) as network:
+            bench = Bench(args, network, config)
+            for factor in args.factors:
+                rows, cluster = one_rate(bench, ranks, factor, modes)
+                show(rows)
+                everything += rows
+                if args.out:
+                    with open(args.out, "a") as f:
+                        f.writelines(json.dumps(r) + "\n" for r in rows)
+                        if cluster:
+                            f.write(json.dumps({"cluster": cluster}) + "\n")
+    return everything
+
+
+# ---- the short version ------------------------------------------------------
+
+def short(args, modes):
+    """Every mode ends and sends what it must, over a link of 200 Mbit/s."""
+    args.runs, args.timeout = 2, 120
+    config = os.path.join(os.getcwd(), "short.yaml")
+    write_config(config, os.path.abspath(os.path.join(MODELS, "weak")), 32,
+                 ", label: 3, guidance: 2.0")
+    said = {}
+    with Network(2) as network:
+        network.rate(200e6)
+        bench = Bench(args, network, config)
+        for m in modes:
+            said[m] = bench.step(2, m)
+            print(m, json.dumps(said[m]))
+        bench.weft(2, ["bench.runs=1", "bench.cluster=" + os.path.join(
+            os.getcwd(), "cluster.yaml")])
+    if network.name in run("ip", "netns", "list").stdout:
+        raise SystemExit("namespaces are left")
+    for m in modes:
+        wide = said["sync"]["bytes"]
+        few = m in ("f16", "bf16", "int8")
+        if said[m]["messages"] != said["sync"]["messages"] or \
+                (said[m]["bytes"] >= wide if few else said[m]["bytes"] != wide):
+            raise SystemExit("%s sends %d bytes in %d messages, sync %d in %d"
+                             % (m, said[m]["bytes"], said[m]["messages"], wide,
+                                said["sync"]["messages"]))
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    p.add_argument("--weft", required=True)
+    p.add_argument("--ranks", default="2,4")
+    p.add_argument("--factors", default="0.25,0.5,0.9,2")
+    p.add_argument("--modes", default=",".join(MODES))
+    p.add_argument("--runs", type=int, default=6)
+    p.add_argument("--rounds", type=int, default=2)
+    p.add_argument("--side", type=int, default=128)
+    p.add_argument("--timeout", type=float, default=300)
+    p.add_argument("--out")
+    p.add_argument("--predict", action="store_true")
+    p.add_argument("--short", action="store_true")
+    p.add_argument("--mpi", default="", help="more options of mpirun")
+    p.add_argument("--cache", default=os.path.join(
+        os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache")),
+        "weft-bench"))
+    args = p.parse_args()
+    args.weft = os.path.abspath(args.weft)
+    args.mpi = args.mpi.split()
+    args.ranks = [int(n) for n in args.ranks.split(",")]
+    args.factors = [float(n) for n in args.factors.split(",")]
+    try:
+        if args.short:
+            short(args, args.modes.split(","))
+            return
+        os.makedirs(args.cache, exist_ok=True)
+        measure(args, args.modes.split(","))
+    except Unable as why:
+        print("skipped: no network namespaces here: %s" % why)
+        sys.exit(77)
+
+
+if __name__ == "__main__":
+    main()

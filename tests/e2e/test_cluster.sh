@@ -1,0 +1,40 @@
+#!/bin/sh
+# Measure the machine, then plan for it: predictions in words and JSON.
+# shellcheck source=tests/e2e/lib.sh
+. "$(dirname "$0")/lib.sh"
+: "${PYTHON:?}"
+rm -rf ./*
+size="sample.width=64 sample.height=96 sample.steps=2 run.threads=1"
+
+for n in 1 2; do
+    # shellcheck disable=SC2086 # words
+    ranks "$n" "$WEFT" bench "$configs/demo.yaml" $size bench.runs=1 \
+        bench.cluster="here$n.yaml" >out.txt || fail "bench.cluster: exit $?"
+    # shellcheck disable=SC2086 # words
+    "$WEFT" plan "$configs/demo.yaml" $size --ranks "$n" \
+        --cluster "here$n.yaml" --json >"plan$n.json" || fail "$n: exit $?"
+    # shellcheck disable=SC2086 # words
+    "$WEFT" plan "$configs/demo.yaml" $size --ranks "$n" \
+        --cluster="here$n.yaml" >"plan$n.txt" || fail "$n: exit $?"
+    grep -q "^advice " "plan$n.txt" || fail "$n: no advice"
+    grep -q "^assumes " "plan$n.txt" || fail "$n: no assumptions"
+done
+
+"$PYTHON" - <<'END' || fail "no sense in the predictions"
+import json
+one, two = (json.load(open("plan%d.json" % n))["cost"] for n in (1, 2))
+for c in one, two:
+    assert 0 < c["compute_s"] <= c["in_step_s"] <= c["blocking_s"] + 1e-12, c
+    assert c["compute_s"] <= c["displaced_s"]["f32"] * (1 + 1e-9), c
+    assert c["node_memory_bytes"] > 0, c
+assert one["compute_s"] == one["in_step_s"] == one["displaced_s"]["f32"], one
+END
+
+refused 2 "3 ranks, but the cluster has room for 2" \
+    "$WEFT" plan "$configs/demo.yaml" --ranks 3 --cluster here2.yaml
+refused 2 "here.yaml" "$WEFT" plan "$configs/demo.yaml" --cluster here.yaml
+sed 's/ norm:/ norms:/' here1.yaml >odd.yaml
+refused 2 'no speed is given for layers of class "norm"' \
+    "$WEFT" plan "$configs/demo.yaml" --cluster odd.yaml
+refused 2 "--cluster: expected a file" "$WEFT" plan "$configs/demo.yaml" --cluster
+finish
