@@ -20,7 +20,8 @@ enum { KEYS = 256, COLUMNS = 5, ROOM = 256, MOST_BYTES = 1 << 18 };
 
 static const char doc[] = "docs/config.md";
 
-/* A key as users type it: NAME stands for a name of their choice. */
+/* A key as users type it: NAME stands for a name of their choice, [] for any
+ * entry of a list. */
 typedef struct key {
     char path[ROOM];
     const cyaml_schema_value_t *value;
@@ -54,12 +55,23 @@ static bool is_whole(const char *path)
     return strcmp(path, "parallel.roles") == 0;
 }
 
+/* Whether a list of mappings is typed as a mapping of names. */
+static bool is_named(const cyaml_schema_value_t *entry)
+{
+    const cyaml_schema_field_t *f = entry->mapping.fields;
+
+    while (f->key && strcmp(f->key, "name") != 0) f++;
+    return f->key != NULL;
+}
+
 static void walk(tables *t, const cyaml_schema_value_t *v, const char *path)
 {
     if (v->type == CYAML_SEQUENCE && v->sequence.entry->type == CYAML_MAPPING &&
         !is_whole(path)) {
         char entry[ROOM];
-        assert_true(snprintf(entry, ROOM, "%s.NAME", path) < ROOM);
+        assert_true(snprintf(entry, ROOM, "%s%s", path,
+                             is_named(v->sequence.entry) ? ".NAME" : "[]") <
+                    ROOM);
         walk(t, v->sequence.entry, entry);
     } else if (v->type == CYAML_MAPPING && !is_whole(path)) {
         for (const cyaml_schema_field_t *f = v->mapping.fields; f->key; f++) {
@@ -170,9 +182,30 @@ static const char *type_of(const cyaml_schema_value_t *v)
     case CYAML_SEQUENCE:
         if (v->sequence.entry->type == CYAML_MAPPING)
             return "a word or ranks by role";
-        return v->sequence.entry->type == CYAML_STRING ? "texts" : "numbers";
+        if (v->sequence.entry->type == CYAML_STRING) return "texts";
+        return v->sequence.entry->type == CYAML_INT ? "whole numbers"
+                                                    : "numbers";
     default:
         return "?";
+    }
+}
+
+/* KEY=VALUE, with a name for NAME; LIST[].KEY becomes LIST=[{KEY: VALUE}]. */
+static void write_override(const char *path, const char *value, char *out,
+                           size_t room)
+{
+    const char *name = strstr(path, "NAME"), *list = strstr(path, "[].");
+    char typed[2 * ROOM];
+
+    snprintf(typed, sizeof typed, "%.*s%s%s",
+             name ? (int)(name - path) : (int)strlen(path), path,
+             name ? "strong" : "", name ? name + 4 : "");
+    if (list) {
+        char *inner = strstr(typed, "[].");
+        snprintf(out, room, "%.*s=[{%s: %s}]", (int)(inner - typed), typed,
+                 inner + 3, value);
+    } else {
+        snprintf(out, room, "%s=%s", typed, value);
     }
 }
 
@@ -181,36 +214,44 @@ static const char *verdict(const char *path, const char *value)
 {
     static const char text[] = "models: {strong: {path: m}}\n"
                                "sample: {width: 8, height: 8}\n";
-    const char *name = strstr(path, "NAME");
-    const char *said;
     char override[3 * ROOM];
     weft_tree *root = NULL;
     weft_status s;
 
-    snprintf(override, sizeof override, "%.*s%s%s=%s",
-             name ? (int)(name - path) : (int)strlen(path), path,
-             name ? "strong" : "", name ? name + 4 : "", value);
+    write_override(path, value, override, sizeof override);
     assert_int_equal(
         weft_tree_parse("a.yaml", NULL, text, sizeof text - 1, &root), WEFT_OK);
     s = weft_config_override(root, "a.yaml", override);
     if (s == WEFT_OK) s = weft_config_shape(root);
     if (s == WEFT_OK) s = weft_config_check(root);
     weft_tree_free(root);
-    said = s == WEFT_OK ? "" : weft_fail_text();
-    return said;
+    return s == WEFT_OK ? "" : weft_fail_text();
 }
 
-/* A number that no range holds, as "A to B"; "any" without a range. */
+/* Numbers that no range holds, for a value or as many of a list as it wants. */
+static void write_huge(const cyaml_schema_value_t *v, char *out)
+{
+    const bool list = v->type == CYAML_SEQUENCE;
+    const cyaml_type_e type = list ? v->sequence.entry->type : v->type;
+    const char *one = type == CYAML_FLOAT ? "1e300" : "99999999999999999999999";
+    size_t n = (size_t)snprintf(out, ROOM, "%s%s", list ? "[" : "", one);
+
+    for (unsigned i = 1; list && i < v->sequence.min && n < ROOM; i++)
+        n += (size_t)snprintf(out + n, ROOM - n, ", %s", one);
+    assert_true(n + 1 < ROOM);
+    if (list) snprintf(out + n, ROOM - n, "]");
+}
+
+/* The range of a key as "A to B"; "any" without one. */
 static void range_of(const key *k, char *out)
 {
-    const char *value = k->value->type == CYAML_SEQUENCE ? "[1e300]"
-                        : k->value->type == CYAML_FLOAT
-                            ? "1e300"
-                            : "99999999999999999999999";
-    const char *said = verdict(k->path, value);
-    const char *range = strstr(said, "expected ");
+    char huge[ROOM];
 
-    snprintf(out, ROOM, "%s", strstr(said, "out of range") ? range + 9 : "any");
+    write_huge(k->value, huge);
+    const char *said = verdict(k->path, huge);
+    snprintf(out, ROOM, "%s",
+             strstr(said, "out of range") ? strstr(said, "expected ") + 9
+                                          : "any");
 }
 
 /* The names of a choice, each in quotes; "any" for free text. */
