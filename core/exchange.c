@@ -98,6 +98,8 @@ static weft_status start(weft_exchange *x, weft_mail *m)
     for (int i = 0; i < m->n; i++)
         x->traffic.bytes[m->class] += m->parcel[i].bytes;
     count_work(x);
+    weft_trace_add(x->trace, WEFT_TRACE_POST, x->t, m->layer,
+                   weft_class_name[m->class], x->counted);
     m->leaving = true;
     x->leaving[m->class]++;
     if (is_here(x, m)) weft_exchange_left(x, m);
@@ -107,9 +109,14 @@ static weft_status start(weft_exchange *x, weft_mail *m)
 /* Parcels from .. to of a mail that is under way. */
 static weft_status wait(weft_exchange *x, weft_mail *m, int from, int to)
 {
+    double start;
+
     count_work(x);
+    start = x->counted;
     for (int i = from; i < to; i++) WEFT_TRY(x->via->wait(x, m, i));
     count_wait(x, m->class);
+    weft_trace_add(x->trace, WEFT_TRACE_WAIT, x->t, m->layer,
+                   weft_class_name[m->class], start);
     return WEFT_OK;
 }
 

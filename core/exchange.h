@@ -46,6 +46,7 @@
 
 #include "core/cut.h"
 #include "core/status.h"
+#include "core/trace.h"
 #include "core/wire.h"
 
 /* What a message is for: the unit of accounting, and of communicators. */
@@ -141,7 +142,8 @@ typedef struct weft_transport weft_transport;
 /* First member of every exchange. */
 struct weft_exchange {
     const weft_transport *via; /* core/mail.h */
-    const char *name; /* of the lane, for messages; borrowed, may be NULL */
+    const char *name;  /* of the lane, for messages; borrowed, may be NULL */
+    weft_trace *trace; /* borrowed; NULL: none */
     weft_cut cut;
     weft_schedule sched;
     int t;   /* evaluation now under way; -1 before the first */

@@ -267,7 +267,7 @@ static weft_status take_output(loading *l, const char *key, bool pattern,
                                key);
     WEFT_TRY(pattern ? weft_config_check_pattern(t, key, c->sample.nseeds > 1,
                                                  c->sample.has_label)
-                     : weft_config_check_report(t));
+                     : weft_config_check_single(t, key));
     return weft_config_output_path(t, pattern, path);
 }
 
@@ -279,6 +279,7 @@ static weft_status take_outputs(loading *l)
     WEFT_TRY(take_output(l, "output.image", true, &c->output.image));
     WEFT_TRY(take_output(l, "output.latents", true, &c->output.latents));
     WEFT_TRY(take_output(l, "output.report", false, &c->output.report));
+    WEFT_TRY(take_output(l, "output.trace", false, &c->output.trace));
     WEFT_TRY(take_output(l, "bench.cluster", false, &c->bench.cluster));
     if (c->output.image != NULL && c->output.latents != NULL &&
         strcmp(c->output.image, c->output.latents) == 0)
@@ -395,6 +396,7 @@ void weft_config_release(weft_config *c)
                           c->output.image,
                           c->output.latents,
                           c->output.report,
+                          c->output.trace,
                           c->bench.what,
                           c->bench.cluster};
     for (size_t i = 0; i < sizeof text / sizeof *text; i++) free(text[i]);

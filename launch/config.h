@@ -110,7 +110,8 @@ typedef struct weft_config {
         double deadline; /* seconds that a wait may last; 0: for ever */
     } run;
     struct {
-        char *image, *latents, *report; /* NULL: none; {seed} and friends */
+        char *image, *latents; /* NULL: none; {seed} and friends */
+        char *report, *trace;  /* NULL: none */
     } output;
     struct {
         int runs;

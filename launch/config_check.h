@@ -34,7 +34,7 @@ int weft_config_choice(const char *path, const char *name);
 weft_status weft_config_check_pattern(const weft_tree *t, const char *path,
                                       bool several, bool has_label);
 /* A report has no placeholders. */
-weft_status weft_config_check_report(const weft_tree *t);
+weft_status weft_config_check_single(const weft_tree *t, const char *key);
 
 /* What to open for the path at `t`, and its portable form (config.h); both
  * owned. `key` names it in messages. `identity`: look for it as for one in an

@@ -98,7 +98,8 @@ static const cyaml_schema_field_t run_fields[] = {
 
 static const cyaml_schema_field_t output_fields[] = {
     TEXT(weft_raw_output, image), TEXT(weft_raw_output, latents),
-    TEXT(weft_raw_output, report), CYAML_FIELD_END};
+    TEXT(weft_raw_output, report), TEXT(weft_raw_output, trace),
+    CYAML_FIELD_END};
 
 static const cyaml_schema_field_t bench_fields[] = {
     WHOLE(weft_raw_bench, runs), TEXT(weft_raw_bench, what),

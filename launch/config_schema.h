@@ -55,7 +55,7 @@ typedef struct weft_raw_run {
 } weft_raw_run;
 
 typedef struct weft_raw_output {
-    char *image, *latents, *report;
+    char *image, *latents, *report, *trace;
 } weft_raw_output;
 
 typedef struct weft_raw_bench {

@@ -65,18 +65,18 @@ static weft_status check_suffix(const weft_tree *t, const char *path)
     return WEFT_OK;
 }
 
-weft_status weft_config_check_report(const weft_tree *t)
+weft_status weft_config_check_single(const weft_tree *t, const char *key)
 {
     char word[72];
 
-    WEFT_TRY(check_suffix(t, "output.report"));
+    WEFT_TRY(check_suffix(t, key));
     for (const char *c = t->text; *c != '\0';) {
         if (*c++ != '{' || read_placeholder(&c, word, sizeof word) < 0)
             continue;
         return weft_place_fail(&t->place,
-                               "output.report: there is one for the whole "
-                               "run, so its name has no {%s}",
-                               word);
+                               "%s: there is one for the whole run, so its "
+                               "name has no {%s}",
+                               key, word);
     }
     return WEFT_OK;
 }

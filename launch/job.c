@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 
 #include "core/model/load.h"
+#include "mpi/gather_trace.h"
 #include "mpi/watch.h"
 
 /* ---- plan ---------------------------------------------------------------- */
@@ -206,6 +207,7 @@ static weft_status open_lanes(weft_job *j, int i)
         snprintf(net->name[k], sizeof *net->name, "%.40s, lane %d",
                  j->setup.plan.role[planned->role].name, k);
         net->lane[k]->name = net->name[k];
+        net->lane[k]->trace = j->trace;
         if (net->seconds) /* only `weft bench` times */
             WEFT_TRY(weft_exchange_measure(net->lane[k], link));
         WEFT_TRY(
@@ -238,8 +240,30 @@ static weft_status open_roads(weft_job *j)
     return st;
 }
 
+enum { TRACE_MOST = 1 << 19 }; /* events of a rank: 24 MiB */
+
+/* Room for every event of a run that is not too long. */
+static weft_status start_trace(weft_job *j)
+{
+    const weft_plan *p = &j->setup.plan;
+    size_t events = 0;
+
+    if (!j->config.output.trace) return WEFT_OK;
+    for (int i = 0; i < p->nnets; i++) {
+        const weft_graph *g = p->net[i].graph;
+        size_t each = 1;
+
+        for (int k = 0; g && k < g->nnodes; k++)
+            each += 1 + 4 * (size_t)g->node[k].nwants;
+        events += each * (size_t)p->net[i].evaluations * (size_t)p->images;
+    }
+    return weft_trace_create(events < TRACE_MOST ? events : TRACE_MOST,
+                             &j->trace);
+}
+
 static weft_status connect(weft_job *j, bool timed)
 {
+    WEFT_TRY(start_trace(j));
     for (int i = 0; i < j->setup.plan.nnets; i++)
         WEFT_TRY(lay_out(j, i, timed));
     WEFT_TRY(start_pool(j));
@@ -256,7 +280,9 @@ weft_status weft_job_connect(weft_job *j, bool timed)
     for (int i = 0; i < j->setup.plan.nnets && st == WEFT_OK; i++)
         st = open_lanes(j, i);
     if (st == WEFT_OK) weft_pool_set_poll(j->pool, poll_all, j);
-    return weft_comm_agree(j->world, st);
+    WEFT_TRY(weft_comm_agree(j->world, st));
+    if (!j->config.output.trace) return WEFT_OK;
+    return weft_trace_align(j->world, &j->zero);
 }
 
 /* ---- weights ------------------------------------------------------------- */
@@ -424,6 +450,7 @@ void weft_job_release(weft_job *j)
         weft_comm_free(j->weights[i].sharers);
     }
     for (int k = 0; k < WEFT_ROLES; k++) weft_comm_free(j->role[k].ranks);
+    free(j->trace);
     if (j->block) munmap(j->block, j->block_bytes);
     weft_pool_destroy(j->pool);
     weft_setup_release(&j->setup);

@@ -57,6 +57,8 @@ typedef struct weft_job {
     weft_crossroads *crossroads;
     weft_total total;     /* over an image, for all who keep state */
     weft_traffic traffic; /* between roles */
+    weft_trace *trace;    /* output.trace; or NULL */
+    double zero;          /* one moment, on this rank's clock */
     weft_pool *pool;
     char *block; /* activations of whichever net is at work */
     size_t block_bytes;

@@ -174,6 +174,10 @@ static weft_status try_all(places *p, const weft_config *c, int from, int to)
         WEFT_TRY(weft_file_make_folder(c->output.report));
         WEFT_TRY(add_output(p, c->output.report, "output.report"));
     }
+    if (c->output.trace) {
+        WEFT_TRY(probe(c->output.trace, "output.trace"));
+        WEFT_TRY(add_output(p, c->output.trace, "output.trace"));
+    }
     for (int i = from; i < to; i++) WEFT_TRY(try_image(p, c, i));
     return WEFT_OK;
 }

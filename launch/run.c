@@ -11,6 +11,7 @@
 #include "launch/ranks.h"
 #include "launch/report.h"
 #include "launch/sample.h"
+#include "mpi/gather_trace.h"
 #include "mpi/watch.h"
 #include "launch/summary.h"
 
@@ -167,6 +168,9 @@ static weft_status finish(run *r)
     weft_status st;
 
     weft_watch_at("finishing", 0, 0);
+    if (r->job.trace)
+        WEFT_TRY(weft_trace_gather(r->world, r->job.trace, r->job.zero,
+                                   r->job.config.output.trace));
     WEFT_TRY(weft_ranks_collect(&r->job, &r->sampler, &ranks));
     st = weft_summary_collect(&r->job, &r->sampler, r->cli->started, &summary);
     if (st == WEFT_OK && summary) {

@@ -363,10 +363,13 @@ weft_status weft_run_border_made(const weft_graph *g, weft_run *run, int node)
 
 weft_status weft_graph_eval(const weft_graph *g, weft_run *run)
 {
+    weft_trace *trace = run->x->trace;
+    const double began = trace ? weft_clock() : 0;
+
     WEFT_TRY(weft_exchange_next(run->x));
     run->slot = run->first_slot;
     for (int i = 0; i < g->nnodes; i++) {
-        const double start = run->seconds ? weft_clock() : 0;
+        const double start = run->seconds || trace ? weft_clock() : 0;
 
         run->node = i;
         WEFT_TRY(g->node[i].ops->forward(g, i, run));
@@ -374,6 +377,10 @@ weft_status weft_graph_eval(const weft_graph *g, weft_run *run)
         for (int k = 0; k < g->node[i].nwants; k++)
             WEFT_TRY(weft_exchange_done(run->x, run->slot++));
         if (run->seconds) run->seconds[i] += weft_clock() - start;
+        weft_trace_add(trace, WEFT_TRACE_LAYER, run->x->t, g->node[i].name,
+                       g->node[i].ops->kind, start);
     }
+    weft_trace_add(trace, WEFT_TRACE_EVALUATION, run->x->t, run->x->name, NULL,
+                   began);
     return WEFT_OK;
 }

@@ -126,9 +126,11 @@ static void test_exact(void **state)
 static void test_round_trip(void **state)
 {
     static const char *const over[] = {
-        "parallel.patches=3",      "run.threads=2",       "run.batch=1",
-        "output.image=/tmp/o.png", "run.deadline=9",      "bench.runs=2",
-        "output.latents=/tmp/l",   "output.report=/tmp/r"};
+        "parallel.patches=3",    "run.threads=2",
+        "run.batch=1",           "output.image=/tmp/o.png",
+        "run.deadline=9",        "bench.runs=2",
+        "output.latents=/tmp/l", "output.report=/tmp/r",
+        "output.trace=/tmp/t"};
     const place *p = *state;
     char *first, *second, *third, path[160];
     weft_config c;

@@ -77,7 +77,7 @@ static const bad bad_keys[] = {
     {GOOD "ouput: {}\n", "6: unknown key \"ouput\", did you mean \"output\"?"},
     {GOOD "output:\n  picture: a.png\n",
      "7: unknown key \"picture\" in output; known are image, latents, "
-     "report"},
+     "report, trace"},
     {"models: {m: {pth: a}}\n",
      "1: unknown key \"pth\" in models.m, did you mean \"path\"?"},
     {"models: {m: {name: a, path: b}}\n",
