@@ -7,6 +7,7 @@
 #include "core/io/file.h"
 #include "core/io/png.h"
 #include "launch/config_check.h"
+#include "launch/config_method.h"
 #include "launch/config_parallel.h"
 #include "launch/config_roles.h"
 #include "launch/config_schema.h"
@@ -112,6 +113,8 @@ static weft_status take_models(loading *l)
         char key[96];
         snprintf(key, sizeof key, "models.%s.path", m->key);
         c->model[i].name = take(&l->raw->model[i].name);
+        WEFT_TRY(weft_config_take_model(m, &l->raw->model[i], c, i));
+        if (c->model[i].components) continue;
         WEFT_TRY(weft_config_find_path(weft_tree_get(m, "path"), key,
                                        l->identity, &c->model[i].path,
                                        &c->model[i].portable));
@@ -126,34 +129,6 @@ static weft_status take_folder(loading *l, const char *key, char **path,
 
     if (t == NULL) return WEFT_OK;
     return weft_config_find_path(t, key, l->identity, path, portable);
-}
-
-/* The model that `plain` takes: the one that is named, or the only one. */
-static weft_status take_model_name(loading *l)
-{
-    weft_config *c = l->c;
-    const weft_place at = place_of(l, "sample.model");
-    const char *name[64];
-    char hint[256];
-
-    for (int i = 0; i < c->nmodels; i++) name[i] = c->model[i].name;
-    c->sample.model = take(&l->raw->sample.model);
-    if (c->sample.model == NULL && c->nmodels > 1)
-        return weft_place_fail(&at,
-                               "sample.model is missing: there are %d "
-                               "models",
-                               c->nmodels);
-    if (c->sample.model == NULL) {
-        c->sample.model = strdup(name[0]);
-        return c->sample.model != NULL
-                   ? WEFT_OK
-                   : weft_fail(WEFT_ENOMEM, "out of memory");
-    }
-    for (int i = 0; i < c->nmodels; i++)
-        if (strcmp(c->sample.model, name[i]) == 0) return WEFT_OK;
-    return weft_place_fail(&at, "unknown model \"%.80s\"%s", c->sample.model,
-                           weft_suggest_text(c->sample.model, name, c->nmodels,
-                                             hint, sizeof hint));
 }
 
 static weft_status take_seeds(loading *l)
@@ -217,7 +192,6 @@ static weft_status take_sample(loading *l)
     weft_raw_sample *raw = &l->raw->sample;
     weft_config *c = l->c;
 
-    c->sample.method = take(&raw->method);
     c->sample.solver =
         (weft_solver_kind)weft_config_choice("sample.solver", raw->solver);
     c->sample.rng = (weft_rng_kind)weft_config_choice("sample.rng", raw->rng);
@@ -230,7 +204,7 @@ static weft_status take_sample(loading *l)
     c->sample.has_label = raw->label >= 0;
     c->sample.null_label = raw->null_label;
     c->sample.has_null_label = raw->null_label >= 0;
-    WEFT_TRY(take_model_name(l));
+    WEFT_TRY(weft_config_take_method(l->root, raw, c));
     WEFT_TRY(take_seeds(l));
     return take_nodes(l);
 }
@@ -380,6 +354,7 @@ void weft_config_release(weft_config *c)
         free(c->model[i].name);
         free(c->model[i].path);
         free(c->model[i].portable);
+        free(c->model[i].component);
     }
     free(c->model);
     for (int i = 0; i < c->parallel.nroles; i++) free(c->parallel.role[i].name);
@@ -390,7 +365,6 @@ void weft_config_release(weft_config *c)
                           c->schedule,
                           c->schedule_portable,
                           c->schedule_inline,
-                          c->sample.method,
                           c->sample.model,
                           c->run.kernels,
                           c->output.image,
@@ -403,5 +377,6 @@ void weft_config_release(weft_config *c)
     free(c->sample.seed);
     free(c->sample.nodes);
     free(c->sample.sigmas);
+    free(c->sample.how.bias);
     *c = (weft_config){0};
 }

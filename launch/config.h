@@ -37,6 +37,7 @@
 #include <stdint.h>
 
 #include "core/exchange.h"
+#include "core/guide/analytic.h"
 #include "core/rng.h"
 #include "core/solve/schedule.h"
 #include "core/status.h"
@@ -48,8 +49,28 @@ enum { WEFT_MAX_SEEDS = 1000000 };
  * when absolute, else without leading "../", so that it is the same wherever
  * the config and the image lie. */
 typedef struct weft_config_model {
-    char *name, *path, *portable;
+    char *name;
+    char *path, *portable; /* NULL: an analytic model */
+    int shape[3];          /* analytic: channels, rows, columns */
+    weft_component *component;
+    int components;
+    int label,
+        null_label; /* its own, of `labels` and `null_labels`; -1: none */
 } weft_config_model;
+
+typedef enum weft_method_kind {
+    WEFT_PLAIN,
+    WEFT_W2SD,
+    WEFT_ZSAMPLING,
+    WEFT_RESAMPLING,
+    WEFT_AUTOGUIDANCE,
+    WEFT_SUPERDIFF_OR,
+    WEFT_SUPERDIFF_AND,
+    WEFT_AVERAGE,
+    WEFT_METHODS,
+} weft_method_kind;
+
+extern const char *const weft_method_name[WEFT_METHODS]; /* as users type */
 
 /* Ranks of one role, and where that was said, for messages. */
 typedef struct weft_config_role {
@@ -64,6 +85,21 @@ typedef enum weft_config_roles {
     WEFT_ROLES_GIVEN,
 } weft_config_roles;
 
+/* How `guidance` changes over the steps, and rescale. */
+typedef struct weft_config_guidance {
+    bool linear, limited;
+    double end, start, stop, rescale;
+} weft_config_guidance;
+
+/* Keys of methods; each means something to its own alone. */
+typedef struct weft_config_method {
+    int lambda, rounds, inverse_offset;
+    double guidance_strong, guidance_weak, gamma1, gamma2, autoguidance;
+    double temperature, lift;
+    bool quirk;
+    double *bias; /* [nmodels]; NULL: not given */
+} weft_config_method;
+
 typedef struct weft_config {
     char *file;               /* as given, for messages */
     weft_config_model *model; /* in the order of the config */
@@ -75,8 +111,9 @@ typedef struct weft_config {
     char *schedule_inline; /* the other keys of `schedule:` as one JSON
                               object, or NULL */
     struct {
-        char *method; /* plain */
-        char *model;  /* one of model[].name, always set */
+        weft_method_kind method;
+        char *model; /* one of model[].name, always set: the one that plain
+                        takes, or the method's first */
         weft_solver_kind solver;
         int steps;
         double guidance, eta;
@@ -88,6 +125,8 @@ typedef struct weft_config {
         weft_rng_kind rng;
         double *nodes, *sigmas; /* descending; NULL: the schedule's */
         int nnodes; /* of whichever is given; then steps == nnodes */
+        weft_config_guidance over; /* the steps */
+        weft_config_method how;
     } sample;
     struct {
         int patches; /* 0: auto */

@@ -9,6 +9,7 @@
 #include "core/exchange.h"
 #include "core/rng.h"
 #include "core/solve/schedule.h"
+#include "launch/config.h"
 #include "launch/config_schema.h"
 #include "launch/suggest.h"
 #include "mpi/exchange_bench.h"
@@ -27,9 +28,8 @@ typedef struct choice {
     const char *const *later; /* names of later versions, to NULL */
 } choice;
 
-static const char *const methods[] = {"plain"};
-static const char *const later_methods[] = {
-    "w2sd", "zsampling", "superdiff_or", "superdiff_and", "average", NULL};
+static const char *const model_kinds[] = {"diffusers", "analytic"};
+static const char *const guidance_schedules[] = {"constant", "linear"};
 static const char *const rngs[] = {
     [WEFT_RNG_COUNTER] = "counter", [WEFT_RNG_TORCH_CPU] = "torch-cpu"};
 static const char *const later_rngs[] = {"torch-cuda", NULL};
@@ -49,13 +49,17 @@ static const char *const links[] = {[WEFT_LINK_REAL] = "real",
 static const char *const none[] = {NULL};
 
 static const choice choices[] = {
-    {"sample.method", methods, COUNT(methods), later_methods},
+    {"sample.method", weft_method_name, WEFT_METHODS, none},
+    {"sample.guidance_schedule", guidance_schedules, COUNT(guidance_schedules),
+     none},
+    {"models.*.kind", model_kinds, COUNT(model_kinds), none},
     {"sample.solver", weft_solver_name, WEFT_SOLVERS, none},
     {"sample.rng", rngs, COUNT(rngs), later_rngs},
     {"parallel.exchange", exchanges, COUNT(exchanges), none},
     {"parallel.norm", norms, COUNT(norms), none},
     {"parallel.sharing", sharing, COUNT(sharing), none},
     {"parallel.wire", weft_wire_name, WEFT_WIRES, none},
+    {"sample.superdiff_quirk", truths, COUNT(truths), none},
     {"parallel.inexact", truths, COUNT(truths), none},
     {"run.kernels", kernels, COUNT(kernels), none},
     {"bench.what", benches, COUNT(benches), none},
@@ -76,6 +80,10 @@ typedef struct range {
 
 static const range ranges[] = {
     {"weft", 1, 1},
+    {"models.*.shape", 1, 65536},
+    {"models.*.mixture.weight", 0, 1e6},
+    {"models.*.mixture.mean", -1e6, 1e6},
+    {"models.*.mixture.std", 0, 1e6},
     {"sample.steps", 1, 10000},
     {"sample.guidance", -1e6, 1e6},
     {"sample.eta", 0, 1},
@@ -83,6 +91,22 @@ static const range ranges[] = {
     {"sample.height", 1, 65536},
     {"sample.label", 0, INT_MAX},
     {"sample.null_label", 0, INT_MAX},
+    {"sample.guidance_end", -1e6, 1e6},
+    {"sample.guidance_interval", 0, 1},
+    {"sample.guidance_rescale", 0, 1},
+    {"sample.lambda", 0, 10000},
+    {"sample.guidance_strong", -1e6, 1e6},
+    {"sample.guidance_weak", -1e6, 1e6},
+    {"sample.inverse_offset", 0, 1},
+    {"sample.gamma1", -1e6, 1e6},
+    {"sample.gamma2", -1e6, 1e6},
+    {"sample.rounds", 1, 1000},
+    {"sample.autoguidance", -1e6, 1e6},
+    {"sample.temperature", 0, 1e9},
+    {"sample.bias", -1e6, 1e6},
+    {"sample.lift", -1e6, 1e6},
+    {"sample.labels", -1, INT_MAX},
+    {"sample.null_labels", -1, INT_MAX},
     {"sample.nodes", 0, 1e6},
     {"sample.sigmas", 0, 1e6},
     {"parallel.patches", 1, 65536},
@@ -102,22 +126,8 @@ static const char *const later_keys[] = {
     "pipeline",
     "control",
     "dataset",
-    "models.*.kind",
-    "models.*.shape",
-    "models.*.mixture",
     "models.*.pipeline",
     "models.*.loras",
-    "sample.lambda",
-    "sample.guidance_strong",
-    "sample.guidance_weak",
-    "sample.inverse_offset",
-    "sample.gamma1",
-    "sample.gamma2",
-    "sample.rounds",
-    "sample.temperature",
-    "sample.bias",
-    "sample.lift",
-    "sample.labels",
     "sample.prompt",
     "sample.prompts",
     "sample.negative_prompt",
@@ -134,27 +144,61 @@ static const char *const later_keys[] = {
 static const struct {
     const char *path, *text;
 } defaults[] = {
-    {"sample.method", "plain"},    {"sample.solver", "ddim"},
-    {"sample.steps", "30"},        {"sample.guidance", "1"},
-    {"sample.label", "-1"},        {"sample.null_label", "-1"},
-    {"sample.rng", "counter"},     {"parallel.exchange", "sync"},
-    {"parallel.wire", "f32"},      {"parallel.inexact", "false"},
-    {"parallel.sharing", "allow"}, {"run.kernels", "fast"},
-    {"run.deadline", "120"},       {"bench.runs", "5"},
-    {"bench.what", "all"},         {"bench.link", "real"},
+    {"sample.method", "plain"},
+    {"sample.solver", "ddim"},
+    {"sample.steps", "30"},
+    {"sample.guidance", "1"},
+    {"sample.label", "-1"},
+    {"sample.null_label", "-1"},
+    {"sample.guidance_schedule", "constant"},
+    {"sample.guidance_end", "1"},
+    {"sample.guidance_rescale", "0"},
+    {"sample.guidance_strong", "1"},
+    {"sample.guidance_weak", "1"},
+    {"sample.inverse_offset", "0"},
+    {"sample.gamma2", "0"},
+    {"sample.rounds", "1"},
+    {"sample.autoguidance", "1"},
+    {"sample.temperature", "1"},
+    {"sample.lift", "0"},
+    {"sample.superdiff_quirk", "false"},
+    {"sample.rng", "counter"},
+    {"parallel.exchange", "sync"},
+    {"parallel.wire", "f32"},
+    {"parallel.inexact", "false"},
+    {"parallel.sharing", "allow"},
+    {"run.kernels", "fast"},
+    {"run.deadline", "120"},
+    {"bench.runs", "5"},
+    {"bench.what", "all"},
+    {"bench.link", "real"},
 };
+
+/* Whether a path is `pattern`, in which * stands for one name. */
+static bool matches(const char *path, const char *pattern)
+{
+    while (*path != '\0' && *pattern != '\0') {
+        if (*pattern == '*') {
+            path += strcspn(path, ".");
+            pattern++;
+        } else if (*path++ != *pattern++) {
+            return false;
+        }
+    }
+    return *path == *pattern;
+}
 
 static const choice *find_choice(const char *path)
 {
     for (int i = 0; i < COUNT(choices); i++)
-        if (strcmp(choices[i].path, path) == 0) return &choices[i];
+        if (matches(path, choices[i].path)) return &choices[i];
     return NULL;
 }
 
 static const range *find_range(const char *path)
 {
     for (int i = 0; i < COUNT(ranges); i++)
-        if (strcmp(ranges[i].path, path) == 0) return &ranges[i];
+        if (matches(path, ranges[i].path)) return &ranges[i];
     return NULL;
 }
 
@@ -177,20 +221,6 @@ int weft_config_choice(const char *path, const char *name)
 
     WEFT_MUST(i >= 0);
     return i;
-}
-
-/* Whether a path is `pattern`, in which * stands for one name. */
-static bool matches(const char *path, const char *pattern)
-{
-    while (*path != '\0' && *pattern != '\0') {
-        if (*pattern == '*') {
-            path += strcspn(path, ".");
-            pattern++;
-        } else if (*path++ != *pattern++) {
-            return false;
-        }
-    }
-    return *path == *pattern;
 }
 
 static bool is_later(const char *path)

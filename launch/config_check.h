@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "core/status.h"
 #include "launch/config_tree.h"
@@ -18,6 +19,14 @@ weft_status weft_config_override(weft_tree *root, const char *file,
 
 /* Bring `models` and `schedule` into the form of config_schema.h. */
 weft_status weft_config_shape(weft_tree *root);
+
+/* Mappings from names of models to numbers (`bias`, `labels`) become lists in
+ * the order of the models; lists of components likewise plainer. Part of
+ * weft_config_shape. */
+weft_status weft_config_shape_by_model(weft_tree *root);
+
+/* The shortest decimal number that reads back as this one. */
+void weft_config_write_number(FILE *f, double value);
 
 /* Hold a shaped tree against the schema: keys, types, choices, ranges, and
  * what is missing. */

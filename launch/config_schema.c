@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/guide/analytic.h"
+
 /* Most entries are alike: optional, a plain member of the same name. */
 #define TEXT(type, member)                                                     \
     CYAML_FIELD_STRING_PTR(#member, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,  \
@@ -17,6 +19,10 @@
     CYAML_FIELD_SEQUENCE_COUNT(#member,                                        \
                                CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, type, \
                                member, n, &number, 1, 10000)
+#define WHOLES(type, member, n)                                                \
+    CYAML_FIELD_SEQUENCE_COUNT(#member,                                        \
+                               CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, type, \
+                               member, n, &whole, 1, 64)
 #define MAP(member, fields)                                                    \
     CYAML_FIELD_MAPPING(#member, CYAML_FLAG_OPTIONAL, weft_raw, member, fields)
 
@@ -26,9 +32,28 @@ static const cyaml_strval_t automatic[] = {{"auto", 0}};
 static const cyaml_schema_value_t number = {
     CYAML_VALUE_FLOAT(CYAML_FLAG_DEFAULT, double)};
 
+static const cyaml_schema_value_t whole = {
+    CYAML_VALUE_INT(CYAML_FLAG_DEFAULT, int)};
+
+static const cyaml_schema_field_t component_fields[] = {
+    CYAML_FIELD_FLOAT("weight", CYAML_FLAG_DEFAULT, weft_raw_component, weight),
+    CYAML_FIELD_SEQUENCE_COUNT("mean", CYAML_FLAG_POINTER, weft_raw_component,
+                               mean, nmean, &number, 1, WEFT_ANALYTIC_CHANNELS),
+    CYAML_FIELD_FLOAT("std", CYAML_FLAG_DEFAULT, weft_raw_component, std),
+    CYAML_FIELD_END};
+
+static const cyaml_schema_value_t component = {CYAML_VALUE_MAPPING(
+    CYAML_FLAG_DEFAULT, weft_raw_component, component_fields)};
+
 static const cyaml_schema_field_t model_fields[] = {
-    CYAML_FIELD_STRING_PTR("path", CYAML_FLAG_POINTER, weft_raw_model, path, 1,
-                           4096),
+    TEXT(weft_raw_model, path),
+    TEXT(weft_raw_model, kind),
+    CYAML_FIELD_SEQUENCE_COUNT("shape",
+                               CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+                               weft_raw_model, shape, nshape, &whole, 3, 3),
+    CYAML_FIELD_SEQUENCE_COUNT(
+        "mixture", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, weft_raw_model,
+        mixture, nmixture, &component, 1, WEFT_COMPONENTS),
     CYAML_FIELD_STRING_PTR("name", CYAML_FLAG_POINTER, weft_raw_model, name, 1,
                            64),
     CYAML_FIELD_END};
@@ -64,6 +89,26 @@ static const cyaml_schema_field_t sample_fields[] = {
     TEXT(weft_raw_sample, rng),
     NUMBERS(weft_raw_sample, nodes, nnodes),
     NUMBERS(weft_raw_sample, sigmas, nsigmas),
+    TEXT(weft_raw_sample, guidance_schedule),
+    NUMBER(weft_raw_sample, guidance_end),
+    CYAML_FIELD_SEQUENCE_COUNT(
+        "guidance_interval", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+        weft_raw_sample, guidance_interval, ninterval, &number, 2, 2),
+    NUMBER(weft_raw_sample, guidance_rescale),
+    WHOLE(weft_raw_sample, lambda),
+    NUMBER(weft_raw_sample, guidance_strong),
+    NUMBER(weft_raw_sample, guidance_weak),
+    WHOLE(weft_raw_sample, inverse_offset),
+    NUMBER(weft_raw_sample, gamma1),
+    NUMBER(weft_raw_sample, gamma2),
+    WHOLE(weft_raw_sample, rounds),
+    NUMBER(weft_raw_sample, autoguidance),
+    NUMBER(weft_raw_sample, temperature),
+    NUMBERS(weft_raw_sample, bias, nbias),
+    NUMBER(weft_raw_sample, lift),
+    TEXT(weft_raw_sample, superdiff_quirk),
+    WHOLES(weft_raw_sample, labels, nlabels),
+    WHOLES(weft_raw_sample, null_labels, nnull_labels),
     CYAML_FIELD_END};
 
 static const cyaml_schema_field_t role_fields[] = {

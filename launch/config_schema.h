@@ -2,9 +2,10 @@
  * config_schema.h - what a config may hold: one table for names and types,
  * which libcyaml loads by and config_check.c checks by.
  *
- * The table describes a tree in which `models` has become a list of {name,
- * path}, `parallel.roles` one of {name, ranks}, and the keys of `schedule`
- * other than path one text, `inline`.
+ * The table describes a tree in which `models` has become a list of mappings
+ * with a `name`, `parallel.roles` one of {name, ranks}, mappings from models to
+ * numbers lists in the order of the models, and the keys of `schedule` other
+ * than path one text, `inline`.
  * Everything is still as typed: names as text, "auto" as 0. *Local*.
  */
 #ifndef WEFT_LAUNCH_CONFIG_SCHEMA_H
@@ -17,8 +18,18 @@
 #include "core/status.h"
 #include "launch/config_tree.h"
 
+typedef struct weft_raw_component {
+    double weight, std;
+    double *mean;
+    int nmean;
+} weft_raw_component;
+
 typedef struct weft_raw_model {
-    char *name, *path;
+    char *name, *path, *kind;
+    int *shape;
+    int nshape;
+    weft_raw_component *mixture;
+    int nmixture;
 } weft_raw_model;
 
 typedef struct weft_raw_folder {
@@ -34,6 +45,20 @@ typedef struct weft_raw_sample {
     char *seeds;
     double *nodes, *sigmas;
     int nnodes, nsigmas;
+    /* how guidance goes over the steps */
+    char *guidance_schedule;
+    double guidance_end, guidance_rescale;
+    double *guidance_interval;
+    int ninterval;
+    /* methods */
+    int lambda, rounds, inverse_offset;
+    double guidance_strong, guidance_weak, gamma1, gamma2, autoguidance;
+    double temperature, lift;
+    char *superdiff_quirk;
+    /* by model, in the order of the config */
+    double *bias;
+    int *labels, *null_labels;
+    int nbias, nlabels, nnull_labels;
 } weft_raw_sample;
 
 typedef struct weft_raw_role {

@@ -177,6 +177,7 @@ static weft_status shape_schedule(weft_tree *root)
 weft_status weft_config_shape(weft_tree *root)
 {
     WEFT_TRY(shape_models(root));
+    WEFT_TRY(weft_config_shape_by_model(root));
     WEFT_TRY(weft_config_shape_roles(root));
     return shape_schedule(root);
 }

@@ -9,6 +9,7 @@
 
 #include "launch/config.h"
 #include "launch/config_check.h"
+#include "launch/config_method.h"
 #include "launch/suggest.h"
 #include "launch/version.h"
 
@@ -191,8 +192,7 @@ weft_status weft_config_fill(const weft_config *c, const char *pattern,
 /* ---- texts of an image -----------------------------------------------------
  */
 
-/* The shortest decimal number that reads back as this one. */
-static void write_number(FILE *f, double value)
+void weft_config_write_number(FILE *f, double value)
 {
     char text[40];
 
@@ -228,7 +228,10 @@ static void write_models(FILE *f, const weft_config *c)
         if (i > 0) putc(',', f);
         write_string(f, c->model[i].name);
         putc(':', f);
-        write_folder(f, c->model[i].portable);
+        if (c->model[i].components)
+            weft_config_write_analytic(f, &c->model[i]);
+        else
+            write_folder(f, c->model[i].portable);
     }
     putc('}', f);
 }
@@ -255,7 +258,7 @@ static void write_numbers(FILE *f, const char *key, const double *value, int n)
     fprintf(f, ",\"%s\":[", key);
     for (int i = 0; i < n; i++) {
         if (i > 0) putc(',', f);
-        write_number(f, value[i]);
+        weft_config_write_number(f, value[i]);
     }
     putc(']', f);
 }
@@ -265,13 +268,14 @@ static void write_sample(FILE *f, const weft_config *c, uint64_t seed)
     static const char *const rng[] = {
         [WEFT_RNG_COUNTER] = "counter", [WEFT_RNG_TORCH_CPU] = "torch-cpu"};
 
-    fprintf(f, ",\"sample\":{\"method\":\"%s\",\"model\":", c->sample.method);
+    fprintf(f, ",\"sample\":{\"method\":\"%s\",\"model\":",
+            weft_method_name[c->sample.method]);
     write_string(f, c->sample.model);
     fprintf(f, ",\"solver\":\"%s\",\"steps\":%d,\"guidance\":",
             weft_solver_name[c->sample.solver], c->sample.steps);
-    write_number(f, c->sample.guidance);
+    weft_config_write_number(f, c->sample.guidance);
     fputs(",\"eta\":", f);
-    write_number(f, c->sample.eta);
+    weft_config_write_number(f, c->sample.eta);
     fprintf(f, ",\"width\":%d,\"height\":%d", c->sample.width,
             c->sample.height);
     if (c->sample.has_label) fprintf(f, ",\"label\":%d", c->sample.label);
@@ -279,6 +283,7 @@ static void write_sample(FILE *f, const weft_config *c, uint64_t seed)
         fprintf(f, ",\"null_label\":%d", c->sample.null_label);
     fprintf(f, ",\"seed\":%" PRIu64 ",\"rng\":\"%s\"", seed,
             rng[c->sample.rng]);
+    weft_config_write_method(f, c);
     write_numbers(f, "nodes", c->sample.nodes, c->sample.nnodes);
     write_numbers(f, "sigmas", c->sample.sigmas, c->sample.nnodes);
     putc('}', f);
@@ -339,7 +344,7 @@ weft_status weft_config_about(const weft_config *c, char **members)
     WEFT_TRY(begin(&w));
     fputs("\"version\": \"" WEFT_VERSION "\", \"config\": ", w.f);
     write_string(w.f, c->file);
-    fprintf(w.f, ", \"method\": \"%s\", ", c->sample.method);
+    fprintf(w.f, ", \"method\": \"%s\", ", weft_method_name[c->sample.method]);
     return end(&w, members);
 }
 
@@ -357,12 +362,14 @@ weft_status weft_config_parameters(const weft_config *c, uint64_t seed,
     WEFT_TRY(begin(&w));
     fprintf(w.f, "Steps: %d, Sampler: %s, CFG scale: ", c->sample.steps,
             sampler[c->sample.solver]);
-    write_number(w.f, c->sample.guidance);
+    weft_config_write_number(w.f, c->sample.guidance);
     fprintf(w.f, ", Seed: %" PRIu64 ", Size: %dx%d, Model: %s", seed,
             c->sample.width, c->sample.height, c->sample.model);
+    if (c->sample.method != WEFT_PLAIN)
+        fprintf(w.f, ", Method: %s", weft_method_name[c->sample.method]);
     if (c->sample.eta != 0) {
         fputs(", Eta: ", w.f);
-        write_number(w.f, c->sample.eta);
+        weft_config_write_number(w.f, c->sample.eta);
     }
     if (c->sample.has_label) fprintf(w.f, ", Label: %d", c->sample.label);
     fprintf(w.f, ", RNG: %s, Version: weft %s",

@@ -37,6 +37,7 @@ static weft_status make_state(weft_flight *f)
     if (!f->noise || !f->state)
         return weft_fail(WEFT_ENOMEM, "out of memory for the latents");
     f->x = f->state;
+    f->solver->total = &j->total;
     return weft_solver_bind(f->solver, &b, &f->field, f->noise,
                             f->state + floats);
 }

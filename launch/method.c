@@ -3,6 +3,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/solve/reflect.h"
+#include "core/solve/superpose.h"
+#include "launch/config_method.h"
+
 /* ---- models -------------------------------------------------------------- */
 
 static int index_of(const weft_config *c, const char *name)
@@ -12,11 +16,30 @@ static int index_of(const weft_config *c, const char *name)
     WEFT_BUG("a config without the model that samples");
 }
 
+/* Strong and weak, in this order. */
+static bool takes_pair(weft_method_kind method)
+{
+    return method == WEFT_W2SD || method == WEFT_AUTOGUIDANCE;
+}
+
+static bool superposes(weft_method_kind method)
+{
+    return method == WEFT_SUPERDIFF_OR || method == WEFT_SUPERDIFF_AND ||
+           method == WEFT_AVERAGE;
+}
+
 weft_status weft_method_models(const weft_config *c, weft_method *m)
 {
     memset(m, 0, sizeof *m);
     m->config = c;
+    if (superposes(c->sample.method)) {
+        WEFT_MUST(c->nmodels <= WEFT_MODELS);
+        for (int i = 0; i < c->nmodels; i++) m->model[m->nmodels++] = i;
+        return WEFT_OK;
+    }
     m->model[m->nmodels++] = index_of(c, c->sample.model);
+    if (takes_pair(c->sample.method))
+        m->model[m->nmodels++] = index_of(c, "weak");
     return WEFT_OK;
 }
 
@@ -65,12 +88,93 @@ static void ask_guided(weft_method *m, int model, const weft_guidance *g)
     if (m->apart[model]) a->against = add_leaf(m, model, WEFT_UNCOND);
 }
 
+/* The config's guidance, of whatever scale, as it goes over the steps. */
+static weft_guidance over_steps(const weft_config *c, double scale)
+{
+    const weft_config_guidance *g = &c->sample.over;
+
+    return (weft_guidance){.scale = scale,
+                           .linear = g->linear,
+                           .end = g->end,
+                           .limited = g->limited,
+                           .start = g->start,
+                           .stop = g->stop,
+                           .steps = c->sample.steps,
+                           .rescale = g->rescale};
+}
+
+static weft_guidance constant(double scale)
+{
+    return (weft_guidance){.scale = scale};
+}
+
+static void ask_one(weft_method *m, int model, weft_condition condition)
+{
+    m->asked[m->nasked++] =
+        (weft_asked){.leaf = add_leaf(m, model, condition), .against = -1};
+}
+
+/* Two models that are one net asked about nothing. */
+static bool same_uncond(const weft_method *m, int a, int b)
+{
+    const weft_config_model *x = &m->config->model[m->model[a]];
+    const weft_config_model *y = &m->config->model[m->model[b]];
+
+    return x->path && y->path && !strcmp(x->path, y->path) &&
+           x->null_label == y->null_label;
+}
+
+/* How many unconditional predictions a superposition of the method's models
+ * asks: one where it is the same for all. */
+static int unconds(const weft_method *m)
+{
+    const weft_guidance g = over_steps(m->config, m->config->sample.guidance);
+
+    if (is_plain(&g, 1)) return 0;
+    for (int i = 1; i < m->nmodels; i++)
+        if (!same_uncond(m, 0, i)) return m->nmodels;
+    return 1;
+}
+
+static void ask_superposed(weft_method *m)
+{
+    const int n = unconds(m);
+
+    for (int i = 0; i < m->nmodels; i++) ask_one(m, i, WEFT_COND);
+    for (int i = 0; i < n; i++) ask_one(m, i, WEFT_UNCOND);
+}
+
+/* In the order of reflect.h: ordinary, strong, weak. */
+static void ask_reflected(weft_method *m)
+{
+    const weft_config *c = m->config;
+    const weft_config_method *how = &c->sample.how;
+    const bool zigzag = c->sample.method == WEFT_ZSAMPLING;
+    const weft_guidance ordinary =
+        over_steps(c, zigzag ? how->gamma1 : c->sample.guidance);
+    const weft_guidance strong =
+        zigzag ? ordinary : constant(how->guidance_strong);
+    const weft_guidance weak =
+        constant(zigzag ? how->gamma2 : how->guidance_weak);
+
+    ask_guided(m, 0, &ordinary);
+    ask_guided(m, 0, &strong);
+    if (c->sample.method != WEFT_RESAMPLING)
+        ask_guided(m, takes_pair(c->sample.method), &weak);
+}
+
 weft_status weft_method_list(weft_method *m)
 {
     const weft_config *c = m->config;
+    const weft_guidance g = over_steps(c, c->sample.guidance);
 
     m->nleaves = m->nasked = 0;
-    ask_guided(m, 0, &(weft_guidance){.scale = c->sample.guidance});
+    if (superposes(c->sample.method) || c->sample.method == WEFT_AUTOGUIDANCE)
+        ask_superposed(m);
+    else if (weft_method_reflects(c->sample.method))
+        ask_reflected(m);
+    else
+        ask_guided(m, 0, &g);
     return WEFT_OK;
 }
 
@@ -81,11 +185,12 @@ bool weft_method_guides(const weft_method *m)
     return false;
 }
 
-/* Guidance rescale: two sums and two of squares. */
 int weft_method_sums(const weft_method *m, int n)
 {
-    (void)m;
-    return 4 * n;
+    const int superposed = m->nmodels * (m->nmodels + 2) + 1;
+
+    return n *
+           (superposed > WEFT_RESCALE_SUMS ? superposed : WEFT_RESCALE_SUMS);
 }
 
 void weft_method_role(const weft_method *m, const weft_leaf *leaf, char *name,
@@ -104,6 +209,66 @@ void weft_method_role(const weft_method *m, const weft_leaf *leaf, char *name,
 
 /* ---- solvers ------------------------------------------------------------- */
 
+static weft_status reflected(const weft_method *m, weft_solver *inner,
+                             weft_solver **s)
+{
+    const weft_config *c = m->config;
+    const bool resample = c->sample.method == WEFT_RESAMPLING;
+    const weft_reflect_opts o = {
+        .name = weft_method_name[c->sample.method],
+        .lambda = c->sample.how.lambda,
+        .rounds = c->sample.how.rounds,
+        .inverse_offset = resample ? 0 : c->sample.how.inverse_offset,
+        .resample = resample};
+
+    return weft_reflect_create(&o, inner, s);
+}
+
+/* Auto-guidance is an average of weights 1 + w and -w: good + w (good - bad).
+ */
+static weft_status superposed(const weft_method *m, weft_solver *inner,
+                              weft_solver **s)
+{
+    static const weft_superpose_kind kinds[WEFT_METHODS] = {
+        [WEFT_AUTOGUIDANCE] = WEFT_SUPERPOSE_AVERAGE,
+        [WEFT_SUPERDIFF_OR] = WEFT_SUPERPOSE_OR,
+        [WEFT_SUPERDIFF_AND] = WEFT_SUPERPOSE_AND,
+        [WEFT_AVERAGE] = WEFT_SUPERPOSE_AVERAGE};
+    const weft_config *c = m->config;
+    const weft_config_method *how = &c->sample.how;
+    const weft_method_kind method = c->sample.method;
+    const double apart[] = {1 + how->autoguidance, -how->autoguidance};
+    const weft_superpose_opts o = {
+        .name = weft_method_name[method],
+        .kind = kinds[method],
+        .models = m->nmodels,
+        .unconds = unconds(m),
+        .guidance = over_steps(c, c->sample.guidance),
+        .temperature = how->temperature,
+        .bias = method == WEFT_AUTOGUIDANCE ? apart : how->bias,
+        .lift = method == WEFT_SUPERDIFF_AND ? how->lift : 0,
+        .quirk = method == WEFT_SUPERDIFF_OR && how->quirk};
+
+    return weft_superpose_create(&o, inner, s);
+}
+
+/* The method's solver, which owns the inner one; on failure that is gone. */
+static weft_status wrap(const weft_method *m, weft_solver *inner,
+                        weft_solver **s)
+{
+    const weft_method_kind method = m->config->sample.method;
+    weft_status st = WEFT_OK;
+
+    if (weft_method_reflects(method))
+        st = reflected(m, inner, s);
+    else if (superposes(method) || method == WEFT_AUTOGUIDANCE)
+        st = superposed(m, inner, s);
+    else
+        *s = inner;
+    if (st != WEFT_OK) weft_solver_destroy(inner);
+    return st;
+}
+
 weft_status weft_method_solver(const weft_method *m,
                                const weft_noise_schedule *schedule,
                                weft_solver **s)
@@ -116,5 +281,10 @@ weft_status weft_method_solver(const weft_method *m,
                                 .sigmas = c->sample.sigmas,
                                 .nnodes = c->sample.nnodes};
 
-    return weft_solver_create(&o, schedule, s);
+    weft_solver *inner;
+    weft_status st;
+
+    st = weft_solver_create(&o, schedule, &inner);
+    if (st == WEFT_OK) st = wrap(m, inner, s);
+    return st == WEFT_OK ? st : weft_fail_within(st, "%s", c->file);
 }

@@ -58,6 +58,11 @@ static weft_status open_vae(const weft_config *c, weft_models *s)
                      s->file[0].info.in_channels, info->latent_channels);
 }
 
+static const char *name_of(const weft_method *m, int model)
+{
+    return m->config->model[m->model[model]].name;
+}
+
 weft_status weft_models_open(const weft_method *m, weft_models *s)
 {
     const weft_config *c = m->config;
@@ -67,6 +72,11 @@ weft_status weft_models_open(const weft_method *m, weft_models *s)
     for (int i = 0; i < m->nmodels; i++) {
         const char *path = c->model[m->model[i]].path;
 
+        if (!path)
+            return weft_fail(WEFT_EINPUT,
+                             "%s: models.%s: an analytic model cannot be "
+                             "sampled by this version",
+                             c->file, name_of(m, i));
         WEFT_TRY(open_file(s, path, &s->of[i]));
         WEFT_TRY(check_model(path, &s->file[s->of[i]].info));
         WEFT_TRY(check_shape(s, s->of[i]));
@@ -116,11 +126,6 @@ uint64_t weft_models_fingerprint(const weft_models *s)
 
 /* ---- labels -------------------------------------------------------------- */
 
-static const char *name_of(const weft_method *m, int model)
-{
-    return m->config->model[m->model[model]].name;
-}
-
 static weft_status check_label(const weft_method *m, int model,
                                const weft_net_info *info, const char *key,
                                int label)
@@ -139,9 +144,10 @@ static weft_status null_label(const weft_method *m, int model,
                               const weft_net_info *info, weft_labels *l)
 {
     const weft_config *c = m->config;
-    int label = c->sample.null_label;
+    const int own = c->model[m->model[model]].null_label;
+    int label = own >= 0 ? own : c->sample.null_label;
 
-    if (!c->sample.has_null_label) {
+    if (label < 0) {
         if (info->label_is_time)
             return weft_fail(WEFT_EINPUT,
                              "%s: guidance needs sample.null_label: labels of "
@@ -167,13 +173,15 @@ static weft_status label_model(const weft_method *m, int model,
                                const weft_net_info *info, weft_labels *l)
 {
     const weft_config *c = m->config;
+    const int own = c->model[m->model[model]].label;
+    const int label = own >= 0 ? own : c->sample.label;
 
     l->any = info->labels > 0 || info->label_is_time;
-    if (l->any && !c->sample.has_label && asks(m, model, WEFT_COND))
+    if (l->any && label < 0 && asks(m, model, WEFT_COND))
         return weft_fail(WEFT_EINPUT,
-                         "%s: the model is conditional: give sample.label",
-                         c->file);
-    if (!l->any && c->sample.has_label)
+                         "%s: the model %s is conditional: give sample.label",
+                         c->file, name_of(m, model));
+    if (!l->any && label >= 0)
         return weft_fail(WEFT_EINPUT,
                          "%s: sample.label: the model takes no labels",
                          c->file);
@@ -183,9 +191,11 @@ static weft_status label_model(const weft_method *m, int model,
                          "model has none",
                          c->file, c->sample.guidance);
     if (!l->any) return WEFT_OK;
-    l->cond = (float)c->sample.label;
-    if (c->sample.has_label)
-        WEFT_TRY(check_label(m, model, info, "sample.label", c->sample.label));
+    l->cond = (float)label;
+    if (label >= 0)
+        WEFT_TRY(check_label(m, model, info,
+                             own >= 0 ? "sample.labels" : "sample.label",
+                             label));
     return asks(m, model, WEFT_UNCOND) ? null_label(m, model, info, l)
                                        : WEFT_OK;
 }

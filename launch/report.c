@@ -81,7 +81,7 @@ static char *make_line(const char *event, json_t *fields)
 
     if (json_object_set_new(all, "event", json_string(event)) == 0 &&
         (fields == NULL || json_object_update(all, fields) == 0))
-        text = json_dumps(all, JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(9));
+        text = json_dumps(all, JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(15));
     json_decref(all);
     if (text != NULL && asprintf(&line, "%s\n", text) < 0) line = NULL;
     free(text);

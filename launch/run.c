@@ -110,9 +110,26 @@ static json_t *json_seed(uint64_t seed)
     return json_string(text);
 }
 
-static weft_status report_image(run *r, int image, double seconds)
+/* Of image `slot` of a batch, by model; NULL where the solver carries none. */
+static json_t *log_density(const run *r, const weft_flight *f, int slot)
+{
+    const weft_method *m = &r->job.setup.method;
+    const weft_solver *s = f->solver;
+    json_t *all;
+
+    if (!s || !s->models) return NULL;
+    all = json_object();
+    for (int i = 0; i < s->models; i++)
+        json_object_set_new(all, m->config->model[m->model[i]].name,
+                            json_real(s->log_density[slot * s->models + i]));
+    return all;
+}
+
+static weft_status report_image(run *r, const weft_flight *f, int slot,
+                                double seconds)
 {
     const weft_config *c = &r->job.config;
+    const int image = f->first + slot;
     char *picture = NULL, *latents = NULL;
     weft_status st = WEFT_OK;
 
@@ -124,9 +141,10 @@ static weft_status report_image(run *r, int image, double seconds)
     if (st == WEFT_OK)
         st = weft_report_event(
             r->report, "image",
-            json_pack("{s:o, s:i, s:s?, s:s?, s:f}", "seed",
+            json_pack("{s:o, s:i, s:s?, s:s?, s:f, s:o*}", "seed",
                       json_seed(c->sample.seed[image]), "index", image, "image",
-                      picture, "latents", latents, "seconds", seconds));
+                      picture, "latents", latents, "seconds", seconds,
+                      "log_density", log_density(r, f, slot)));
     free(picture);
     free(latents);
     return st;
@@ -140,7 +158,7 @@ static weft_status write_batch(void *arg, const weft_flight *f, double began)
     if (m->vae >= 0) WEFT_TRY(weft_job_load(&r->job, m->vae));
     for (int i = 0; i < f->n; i++) {
         WEFT_TRY(weft_sampler_write(&r->sampler, f, i));
-        WEFT_TRY(report_image(r, f->first + i, weft_clock() - began));
+        WEFT_TRY(report_image(r, f, i, weft_clock() - began));
     }
     return WEFT_OK;
 }

@@ -52,7 +52,7 @@ static void test_defaults(void **state)
     assert_null(c.vae);
     assert_null(c.schedule);
     assert_null(c.schedule_inline);
-    assert_string_equal(c.sample.method, "plain");
+    assert_int_equal(c.sample.method, WEFT_PLAIN);
     assert_string_equal(c.sample.model, "strong");
     assert_int_equal(c.sample.solver, WEFT_DDIM);
     assert_int_equal(c.sample.steps, 30);
