@@ -1,5 +1,6 @@
 #include "mpi/link.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -132,21 +133,32 @@ static double compute(pair *p, int chunks, int requests)
     return weft_clock() - start;
 }
 
-/* How much longer `chunks` take with `n` messages each way under way. */
+/* `chunks` with `n` messages each way under way. */
+static weft_status compute_among(pair *p, int chunks, int n, size_t bytes,
+                                 double *s)
+{
+    WEFT_TRY(bounce(p, SMALL, SMALL));
+    *s = weft_clock();
+    WEFT_TRY(cross(p, n, bytes));
+    compute(p, chunks, 2 * n);
+    *s = weft_clock() - *s;
+    return finish(p, n);
+}
+
+/* How much longer they take than alone; the best of several, for a processor
+ * may be slowed down by others at any moment. */
 static weft_status time_busy(pair *p, int chunks, int n, size_t bytes,
                              double *more)
 {
-    double alone, with;
+    double alone = INFINITY, with = INFINITY, s;
 
-    WEFT_TRY(bounce(p, SMALL, SMALL));
-    alone = compute(p, chunks, 0);
-    WEFT_TRY(bounce(p, SMALL, SMALL));
-    with = weft_clock();
-    WEFT_TRY(cross(p, n, bytes));
-    compute(p, chunks, 2 * n);
-    with = weft_clock() - with;
-    WEFT_TRY(finish(p, n));
-    *more = with > alone ? with - alone : 0;
+    for (int i = 0; i < FEW; i++) {
+        WEFT_TRY(bounce(p, SMALL, SMALL));
+        alone = fmin(alone, compute(p, chunks, 0));
+        WEFT_TRY(compute_among(p, chunks, n, bytes, &s));
+        with = fmin(with, s);
+    }
+    *more = fmax(with - alone, 0);
     return WEFT_OK;
 }
 

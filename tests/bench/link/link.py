@@ -3,21 +3,24 @@
 network namespaces behind token buckets (network.py), MPI over TCP.
 
     sudo python3 link.py --weft build/release/weft [--ranks 2,4]
-        [--factors 0.25,0.5,0.9,2] [--modes ideal,blocking,sync,f32,f16,bf16,int8]
-        [--runs 6] [--rounds 2] [--out link.json] [--predict]
+        [--factors 0.25,0.5,0.9,2] [--modes blocking,sync,f32,f16,bf16,int8]
+        [--runs 6] [--rounds 2] [--out link.jsonl] [--predict]
     sudo python3 link.py --weft WEFT --short
 
 A factor is the time that the bytes of one evaluation take at the chosen rate,
 over the time of an evaluation without any communication; the rate follows from
-both, measured and planned. Modes, which take turns:
+both, measured and planned. Every run of a mode stands between two of the ideal,
+so that a machine whose speed changes spoils little; one where these differ by
+more than 6 % is repeated (--tries). Modes:
 
     ideal      nothing is exchanged (a wrong image)
     blocking   sync, every message waited for at once: nothing is hidden
     sync       in step, as weft does it
     f32 ...    async, displaced, with that wire
 
---predict also writes a cluster file at each rate and compares the plan's
-prediction with what was measured. --short checks bytes and that every mode ends,
+--predict also measures a cluster file at each rate and compares the plan's
+prediction, for processors as fast as the ideal was, with what was measured.
+--short checks bytes and that every mode ends,
 with a small net: no times. Exits with 77 where no namespaces can be made.
 
 The net (made once, in --cache, with diffusers) is a U-Net of SDXL's build,
@@ -26,7 +29,8 @@ narrower: attention at the second and third level.
 import argparse
 import json
 import os
-import statistics
+import re
+import subprocess
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -93,77 +97,90 @@ class Bench:
 
 # ---- times ------------------------------------------------------------------
 
-def predict(bench, ranks, rate):
-    """The plan's times with a cluster that is measured at this rate."""
-    import subprocess
+def cluster_of(bench, ranks):
+    """The machine at this rate, as `weft plan --cluster` wants it."""
     path = os.path.join(bench.args.cache, "cluster.yaml")
     bench.weft(ranks, ["bench.runs=3", "bench.cluster=" + path])
+    with open(path) as f:
+        return f.read()
+
+
+def plan(bench, ranks, cluster):
+    path = os.path.join(bench.args.cache, "planned.yaml")
+    with open(path, "w") as f:
+        f.write(cluster)
     done = subprocess.run([bench.args.weft, "plan", bench.config, "--ranks",
                            str(ranks), "--cluster", path, "--json"],
                           capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(done.stderr)
     cost = json.loads(done.stdout)["cost"]
-    with open(path) as f:
-        cost["cluster"] = f.read()
     return {"ideal": cost["compute_s"], "blocking": cost["blocking_s"],
-            "sync": cost["in_step_s"], **cost["displaced_s"],
-            "cluster": cost["cluster"]}
+            "sync": cost["in_step_s"], **cost["displaced_s"]}
 
 
-def ideal_of(bench, ranks):
-    """With open links; the first run warms the machine up."""
-    runs = [bench.step(ranks, "ideal") for _ in range(3)][1:]
-    return min(runs, key=lambda s: s["median_s"])
+def predict(bench, row, cluster):
+    """What the plan says of a row, for processors as fast as they were then: a
+    machine that is shared is another one every minute."""
+    guess = plan(bench, row["ranks"], cluster)["ideal"]
+    was = float(re.search(r"processors: ([0-9.e+-]+)", cluster).group(1))
+    now = re.sub(r"processors: [0-9.e+-]+", "processors: %.6g" %
+                 (was * row["ideal_s"] / guess), cluster)
+    return plan(bench, row["ranks"], now)[row["mode"]]
+
+
+def paired(bench, ranks, mode, before):
+    """A run of a mode between two of the ideal; again where these disagree.
+    Returns what it said, the ideal of the time, and the last ideal."""
+    for _ in range(bench.args.tries):
+        said = bench.step(ranks, mode)
+        after = bench.step(ranks, "ideal")
+        a, b = before["median_s"], after["median_s"]
+        before = after
+        if abs(a - b) < 0.06 * min(a, b):
+            break
+    return said, (a + b) / 2, abs(a - b) / min(a, b), after
 
 
 def one_rate(bench, ranks, ideal, factor, modes):
-    """Rows of one rate, each mode in turn, `rounds` times; the rate comes from
-    the ideal time and f32's bytes."""
+    """Rows of one rate, which follows from the ideal time and f32's bytes."""
     rate = ideal["bytes"] / ranks * 8 / (factor * ideal["median_s"])
     bench.net.rate(rate)
-    said = {m: [] for m in modes}
-    for _ in range(bench.args.rounds):
-        for m in modes:
-            said[m].append(bench.step(ranks, m))
-    guess = predict(bench, ranks, rate) if bench.args.predict else {}
-    rows = []
-    for m in modes:
+    before, rows = bench.step(ranks, "ideal"), []
+    cluster = cluster_of(bench, ranks) if bench.args.predict else None
+    for m in modes * bench.args.rounds:
+        said, near, apart, before = paired(bench, ranks, m, before)
         rows.append({
-            "ranks": ranks, "factor": factor, "mbit": round(rate / 1e6, 1),
-            "mode": m, "n": sum(s["n"] for s in said[m]),
-            "median_s": statistics.median(s["median_s"] for s in said[m]),
-            "min_s": min(s["min_s"] for s in said[m]),
-            "max_s": max(s["max_s"] for s in said[m]),
-            "bytes": said[m][0]["bytes"],
-            "exposed_s": statistics.median(s["exposed_s"] for s in said[m])})
-        if m in guess:
-            rows[-1]["predicted_s"] = guess[m]
-    return rows, guess.get("cluster")
+            "ranks": ranks, "asked": factor, "mbit": round(rate / 1e6, 1),
+            "factor": ideal["bytes"] / ranks * 8 / rate / near, "mode": m,
+            "ideal_s": near, "ideals_apart": round(apart, 3), "n": said["n"],
+            "min_s": said["min_s"], "median_s": said["median_s"],
+            "max_s": said["max_s"], "bytes": said["bytes"],
+            "exposed_s": said["exposed_s"]})
+        if cluster:
+            rows[-1]["predicted_s"] = predict(bench, rows[-1], cluster)
+    return rows, cluster
+
+
+HEAD = """\
+%d ranks, %.1f Mbit/s each way (communication %.2f x compute asked for)
+
+| mode | communication / compute | s | x ideal | MB/evaluation | waited | \
+hidden | predicted |
+|---|---|---|---|---|---|---|---|""".replace("\\\n", "")
 
 
 def show(rows):
-    """Relative to the ideal at the same rate. Hidden: of the time that the
+    """Relative to the ideal of the same minute. Hidden: of the time that the
     bytes of f32 take, what does not lengthen the evaluation."""
-    by = {r["mode"]: r for r in rows}
-    if "ideal" not in by:
-        return
-    ideal = by["ideal"]["median_s"]
-    wire = by["ideal"]["bytes"] / rows[0]["ranks"] * 8e-6 / rows[0]["mbit"]
-    print("\n%d ranks, communication %.2f x compute (asked %.2f): %.1f Mbit/s "
-          "each way\n" % (rows[0]["ranks"], wire / ideal, rows[0]["factor"],
-                          rows[0]["mbit"]))
-    print("| mode | s | x ideal | MB/evaluation | waited | hidden | predicted |")
-    print("|---|---|---|---|---|---|---|")
+    print("\n" + HEAD % (rows[0]["ranks"], rows[0]["mbit"], rows[0]["asked"]))
     for r in rows:
-        idle = r["mode"] == "ideal"
-        longer = r["median_s"] - ideal
+        longer = r["median_s"] / r["ideal_s"] - 1
         guess = r.get("predicted_s")
-        print("| %s | %.3f | %.3f | %.1f | %s | %s | %s |" % (
-            r["mode"], r["median_s"], r["median_s"] / ideal,
-            0 if idle else r["bytes"] / 1e6,
-            "" if idle else "%.0f %%" % (100 * r["exposed_s"] / r["median_s"]),
-            "" if idle else "%.0f %%" % (100 * (1 - longer / wire)),
+        print("| %s | %.2f | %.3f | %.3f | %.1f | %.0f %% | %.0f %% | %s |" % (
+            r["mode"], r["factor"], r["median_s"], 1 + longer,
+            r["bytes"] / 1e6, 100 * r["exposed_s"] / r["median_s"],
+            100 * (1 - longer / r["factor"]),
             "" if not guess else "%.3f (%+.0f %%)" % (
                 guess, 100 * (guess / r["median_s"] - 1))))
     sys.stdout.flush()
@@ -178,7 +195,8 @@ def measure(args, modes):
     for ranks in args.ranks:
         with Network(ranks) as network:
             bench = Bench(args, network, config)
-            ideal = ideal_of(bench, ranks)
+            runs = [bench.step(ranks, "ideal") for _ in range(2)]
+            ideal = min(runs, key=lambda s: s["median_s"])
             for factor in args.factors:
                 rows, cluster = one_rate(bench, ranks, ideal, factor, modes)
                 show(rows)
@@ -227,7 +245,8 @@ def main():
     p.add_argument("--factors", default="0.25,0.5,0.9,2")
     p.add_argument("--modes", default=",".join(MODES))
     p.add_argument("--runs", type=int, default=6)
-    p.add_argument("--rounds", type=int, default=2)
+    p.add_argument("--rounds", type=int, default=1)
+    p.add_argument("--tries", type=int, default=2)
     p.add_argument("--side", type=int, default=128)
     p.add_argument("--timeout", type=float, default=300)
     p.add_argument("--out")
