@@ -17,8 +17,9 @@ Distances, from set X (n made) to set Y (reference, real).
   energy   2 E|x - y| - E|x - x'| - E|y - y'|, pairs of different pictures
            (Szekely and Rizzo, Energy statistics, 2013). The estimate has no
            bias, whatever n is: two real sets give 0 on average, so a small one
-           can be negative (over all classes at once, equal shares of them, as
-           in `real`, are a little nearer than chance: -0.001). No bandwidth, no covariance, linear in outliers.
+           can be negative (over all classes at once, sets with equal shares of
+           them are a little nearer than chance: some -1 / n). No bandwidth, no
+           covariance, linear in outliers.
   frechet  |m_x - m_y|^2 + tr(C_x + C_y - 2 (C_x C_y)^(1/2)) on the 32 leading
            principal components of the real pictures, of unit variance. It is
            biased upward by about d (d + 5) / 4n, so what real pictures of the

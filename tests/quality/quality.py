@@ -3,29 +3,31 @@
 
     tests/quality/quality.py --weft build/release/weft            # the table
     tests/quality/quality.py --weft build/release/weft --check    # can fail
-    tests/quality/quality.py --weft W --rows weak,strong --work DIR
+    tests/quality/quality.py --weft W --rows weak --rows strong --work DIR
 
 Every row is drawn by `weft sample` from the configs of this repository, at 96
-pixels and 20 steps, 100 seeds of each of the ten classes (for the halves: 1000
-seeds without a class), and held against pictures that tools/demo/textures.py
-makes from seeds that no training saw. features.py says what is measured. Three
-rows are real pictures: `real` as they are, which is what the measure makes of
-nothing wrong; `blurred` by little, so that it is seen to bite; `autoencoder`,
-encoded and decoded by diffusers, which is as near as any sample of these
-latents could come (left out without torch and diffusers).
+pixels: 50 seeds of each of the ten classes in 20 steps; for the halves 500 seeds
+without a class in 50 steps of the reverse diffusion. It is held against pictures
+that tools/demo/textures.py makes from seeds that no training saw. features.py
+says what is measured. Three rows are real pictures: `real` as they are, which is
+what the measure makes of nothing wrong; `blurred` by little, so that it is seen
+to bite; `autoencoder`, encoded and decoded by diffusers, which is as near as any
+sample of these latents could come (left out without torch and diffusers).
 
-`evals` are evaluations of a network for one picture. `vs` is the difference
-from the row `strong` (of the halves: from `random`), negative when better, of
-pictures from the same seeds. Errors behind +- are standard errors.
+`evals` are evaluations of a network for one picture. `vs` is the difference from
+the row `strong` (of the halves: from `random`, half of A and half of B), of
+pictures from the same seeds, negative when better. Errors behind +- are standard
+errors.
 
 --check exits 1 unless what theory and training promise is there, each by more
 than three standard errors: see PROMISES. Nothing is promised of a method that
 may or may not help; its row is printed.
 
-Needs numpy and pillow. With --work pictures are kept there and drawn only
-once; a row whose settings changed wants an empty folder.
+Needs numpy and pillow. With --work pictures and features are kept there and made
+only once; where settings changed it wants an empty folder.
 """
 import argparse
+import copy
 import json
 import subprocess
 import sys
@@ -40,30 +42,43 @@ import features as F  # noqa: E402
 from textures import CLASSES, texture, to_u8  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
-SIZE, STEPS, EACH, GROUPS = 96, 20, 100, 20
+SIZE, STEPS, EACH, GROUPS = 96, 20, 50, 25
 REFERENCE_SEED, REFERENCE_EACH = 3_000_000, 400   # training: 0 to 799
 REAL_SEED, REAL_DRAWS = 4_000_000, 5
 NULL = 10                                         # the label of no class
 
-# name: config, overrides. A row of several is drawn from them in turn.
-ALONE = ["sample.guidance=1"]
+# By name: config and overrides.
+PLAIN, ALONE = "sample.method=plain", "sample.guidance=1"
 BY_CLASS = {
-    "weak": [("weak", [])],
-    "weak, unguided": [("weak", ALONE)],
-    "strong": [("class-brick", [])],
-    "strong, unguided": [("class-brick", ALONE)],
-    "strong, 3x steps": [("class-brick", [f"sample.steps={3 * STEPS}"])],
+    "weak": ("w2sd", [PLAIN, "sample.model=weak"]),
+    "weak, unguided": ("w2sd", [PLAIN, "sample.model=weak", ALONE]),
+    "strong": ("w2sd", [PLAIN]),
+    "strong, unguided": ("w2sd", [PLAIN, ALONE]),
+    "strong, 40 steps": ("w2sd", [PLAIN, "sample.steps=40"]),
+    "strong, 60 steps": ("w2sd", [PLAIN, "sample.steps=60"]),
+    "re-sampling": ("w2sd", ["sample.method=resampling"]),
+    "auto-guidance": ("w2sd", ["sample.method=autoguidance", ALONE]),
+    "W2SD": ("w2sd", []),
+    "W2SD, unguided": ("w2sd", [ALONE]),
+    "Z-Sampling": ("zsampling", []),
 }
+# One process, the reverse diffusion, in enough steps for its densities.
+DIFFUSION = ["sample.eta=1", "sample.steps=50"]
 HALVES = {
-    "A": [("half-a", ALONE)],
-    "B": [("half-b", ALONE)],
-    "random": [("half-a", ALONE), ("half-b", ALONE)],
+    "A": ("superdiff-or", [PLAIN, "sample.model=half_a", *DIFFUSION]),
+    "B": ("superdiff-or", [PLAIN, "sample.model=half_b", *DIFFUSION]),
+    "OR": ("superdiff-or", DIFFUSION),
+    "AND": ("superdiff-or", ["sample.method=superdiff_and", *DIFFUSION]),
+    "average": ("superdiff-or", ["sample.method=average", *DIFFUSION]),
+    "OR, 20 steps": ("superdiff-or", ["sample.eta=1"]),
 }
 PROMISES = [  # nearer, farther: in `energy`, by three standard errors
-    ("strong", "weak"),
-    ("random", "A"),
+    ("strong", "weak"),      # four times the parameters, five times the training
+    ("random", "A"),         # one half of the classes is not all of them
     ("random", "B"),
-    ("real", "blurred"),
+    ("OR", "A"),             # OR samples the mixture, as the random choice does
+    ("OR", "B"),
+    ("real", "blurred"),     # the measure bites
     ("real", "strong"),
 ]
 
@@ -99,12 +114,24 @@ def read(path):
 
 
 class Row:
-    """Features, labels and groups of seeds of the pictures of one row."""
+    """Features, labels and groups of seeds of the pictures of one row. Features
+    that are in the file `kept` are not made again."""
 
-    def __init__(self, pictures, label, seed, evals=None):
-        self.x = np.stack([F.features(p, BANK) for p in pictures])
+    def __init__(self, pictures, label, seed, kept, evals=None):
+        if kept.exists():
+            self.x = np.load(kept)
+        else:
+            self.x = np.stack([F.features(p, BANK) for p in pictures])
+            np.save(kept, self.x)
         self.label, self.group = np.array(label), np.array(seed) % GROUPS
         self.evals = evals
+
+    def half_of(self, other):
+        """The first half of my seeds, the second of another's."""
+        row = copy.copy(self)
+        first = np.arange(len(self.x)) < len(self.x) // 2
+        row.x = np.where(first[:, None], self.x, other.x)
+        return row
 
 
 def blurred(pictures):
@@ -112,11 +139,11 @@ def blurred(pictures):
         yield np.asarray(Image.fromarray(p).filter(ImageFilter.GaussianBlur(0.5)))
 
 
-def real(seed0, each, through=iter):
+def real(work, name, seed0, each, through=iter):
     label = np.repeat(np.arange(len(CLASSES)), each)
     seed = np.tile(np.arange(each), len(CLASSES))
     out = (to_u8(texture(k, seed0 + s, SIZE)) for k, s in zip(label, seed))
-    return Row(through(out), label, seed)
+    return Row(through(out), label, seed, work / f"{name}-{each}.npy")
 
 
 def through_autoencoder(pictures):
@@ -131,29 +158,25 @@ def through_autoencoder(pictures):
         yield to_u8(y.numpy().transpose(1, 2, 0))
 
 
-def real_rows():
-    rows = {"real": real(REAL_SEED, EACH),
-            "blurred": real(REAL_SEED, EACH, blurred)}
+def real_rows(work):
+    rows = {"real": real(work, "real", REAL_SEED, EACH),
+            "blurred": real(work, "blurred", REAL_SEED, EACH, blurred)}
     try:
-        rows["autoencoder"] = real(REAL_SEED, EACH, through_autoencoder)
+        rows["autoencoder"] = real(work, "autoencoder", REAL_SEED, EACH,
+                                   through_autoencoder)
     except ImportError as missing:
         print(f"no row autoencoder: {missing}")
     return rows
 
 
-def made(weft, name, parts, labels, seeds, work):
-    """`parts` take turns by seed."""
+def made(weft, name, config, overrides, labels, seeds, work):
     folder = work / name.replace(" ", "-").replace(",", "")
     report = folder / "report.jsonl"
-    for i, (config, overrides) in enumerate(parts):
-        share = seeds[i * len(seeds) // len(parts):
-                      (i + 1) * len(seeds) // len(parts)]
-        for k in labels:
-            draw(weft, config, overrides, k, share, folder, report)
-    label = np.repeat(labels, len(seeds))
-    seed = np.tile(seeds, len(labels))
+    for k in labels:
+        draw(weft, config, overrides, k, seeds, folder, report)
+    label, seed = np.repeat(labels, len(seeds)), np.tile(seeds, len(labels))
     return Row((read(folder / f"{k}-{s}.png") for k, s in zip(label, seed)),
-               label, seed, evaluations(report))
+               label, seed, folder / f"{len(label)}.npy", evaluations(report))
 
 
 # -------------------------------------------------------------------- measures
@@ -212,25 +235,28 @@ def check(energy):
 def main():
     ap = argparse.ArgumentParser()
     ap.add_argument("--weft", required=True, help="the program")
-    ap.add_argument("--rows", help="these alone, with commas; default: all")
+    ap.add_argument("--rows", action="append", help="one of several; default: all")
     ap.add_argument("--work", type=Path, help="keep the pictures here")
     ap.add_argument("--check", action="store_true")
     a = ap.parse_args()
-    wanted = a.rows.split(",") if a.rows else [*BY_CLASS, *HALVES]
+    wanted = a.rows or [*BY_CLASS, *HALVES]
     unknown = set(wanted) - set(BY_CLASS) - set(HALVES)
     if unknown:
         ap.error(f"no row {', '.join(unknown)}; there are "
                  f"{', '.join([*BY_CLASS, *HALVES])}")
-    reference = real(REFERENCE_SEED, REFERENCE_EACH)
-    extra = real_rows()
-    reals = [extra["real"], *(real(REAL_SEED + i * EACH, EACH)
-                              for i in range(1, REAL_DRAWS))]
     with tempfile.TemporaryDirectory() as temp:
         work = a.work or Path(temp)
-        classes = {n: made(a.weft, n, p, range(len(CLASSES)), range(EACH), work)
-                   for n, p in BY_CLASS.items() if n in wanted}
-        halves = {n: made(a.weft, n, p, [NULL], range(EACH * len(CLASSES)), work)
-                  for n, p in HALVES.items() if n in wanted}
+        classes = {n: made(a.weft, n, *r, range(len(CLASSES)), range(EACH), work)
+                   for n, r in BY_CLASS.items() if n in wanted}
+        halves = {n: made(a.weft, n, *r, [NULL], range(EACH * len(CLASSES)), work)
+                  for n, r in HALVES.items() if n in wanted}
+        if "A" in halves and "B" in halves:
+            halves["random"] = halves["A"].half_of(halves["B"])
+        reference = real(work, "reference", REFERENCE_SEED, REFERENCE_EACH)
+        extra = real_rows(work)
+        reals = [extra["real"],
+                 *(real(work, f"real{i}", REAL_SEED + i * EACH, EACH)
+                   for i in range(1, REAL_DRAWS))]
     energy = {}
     if halves:
         energy |= table(
