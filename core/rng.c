@@ -2,6 +2,7 @@
 
 #include <float.h>
 #include <math.h>
+#include <stdbool.h>
 #include <string.h>
 
 /* Same bytes everywhere: only IEEE additions, products, quotients and square
@@ -146,8 +147,11 @@ static void counter_fill(const weft_noise *s, const weft_field *f, float *out,
 {
     for (int c = 0; c < f->c; c++)
         for (int y = 0; y < f->rows; y++)
-            counter_run(s, ((uint64_t)c * f->h + f->row0 + y) * (uint64_t)f->w,
-                        f->w, out + (size_t)y * row_stride + c, (size_t)f->c);
+            counter_run(s,
+                        ((uint64_t)c * f->h + f->row0 + y) * (uint64_t)f->w +
+                            (uint64_t)f->column0,
+                        f->columns, out + (size_t)y * row_stride + c,
+                        (size_t)f->c);
 }
 
 void weft_mt19937_seed(weft_mt19937 *g, uint32_t seed)
@@ -265,7 +269,7 @@ static float torch_single(weft_mt19937 *g)
     return (float)(r * cosine);
 }
 
-/* Walks the elements in torch's order and keeps those of my rows. */
+/* Walks the elements in torch's order and keeps mine. */
 typedef struct cursor {
     const weft_field *f;
     float *out;
@@ -273,14 +277,20 @@ typedef struct cursor {
     int c, y, x;
 } cursor;
 
+static bool is_mine(const weft_field *f, int y, int x)
+{
+    return y >= f->row0 && y - f->row0 < f->rows && x >= f->column0 &&
+           x - f->column0 < f->columns;
+}
+
 static void cursor_put(cursor *p, const float *z, int n)
 {
     const weft_field *f = p->f;
 
     for (int j = 0; j < n; j++) {
-        if (p->y >= f->row0 && p->y - f->row0 < f->rows)
+        if (is_mine(f, p->y, p->x))
             p->out[(size_t)(p->y - f->row0) * p->row_stride +
-                   (size_t)p->x * f->c + p->c] = z[j];
+                   (size_t)(p->x - f->column0) * f->c + p->c] = z[j];
         if (++p->x < f->w) continue;
         p->x = 0;
         if (++p->y < f->h) continue;

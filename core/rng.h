@@ -2,8 +2,8 @@
  * rng.h - noise that does not depend on the partition.
  *
  * A draw is one field of standard normals over the whole image, [1][C][H][W];
- * a rank takes its rows of it as [rows][n][w][c]. Draw 0 is the start, draw
- * k > 0 the k-th that a solver asks for. One stream serves one image.
+ * a rank takes its part of it as [rows][n][columns][c]. Draw 0 is the start,
+ * draw k > 0 the k-th that a solver asks for. One stream serves one image.
  *
  *   counter    f(seed, draw, element): Philox 4x32-10 and Box-Muller with
  *              weft's own logarithm and sine, so the bytes are the same on any
@@ -34,10 +34,11 @@ typedef enum weft_rng_kind {
 
 extern const char *const weft_rng_name[WEFT_RNGS]; /* as users type */
 
-/* The rows of one image that this rank holds. */
+/* The rectangle of one image that this rank holds. */
 typedef struct weft_field {
     int c, h, w;    /* of the whole image */
     int row0, rows; /* mine */
+    int column0, columns;
 } weft_field;
 
 /* mt19937 with torch's cached second normal (n < 16). Plain data: a checkpoint
@@ -66,9 +67,10 @@ typedef struct weft_noise {
 
 void weft_noise_init(weft_noise *s, weft_rng_kind kind, uint64_t seed);
 
-/* The next draw: element (y, x, c) of my rows goes to
- * out[(y - row0) * row_stride + x * C + c]; strides in floats, so that samples
- * of a batch can lie side by side ([rows][n][w][c]: row_stride n * w * c). */
+/* The next draw: element (y, x, c) of my part goes to
+ * out[(y - row0) * row_stride + (x - column0) * C + c]; strides in floats, so
+ * that samples of a batch can lie side by side ([rows][n][columns][c]:
+ * row_stride n * columns * c). */
 void weft_noise_fill(weft_noise *s, const weft_field *f, float *out,
                      size_t row_stride);
 /* The same without storing: draws that a resumed run has behind it. */

@@ -116,7 +116,7 @@ static weft_status print_run(const weft_bench *b)
     printf("{\"bench\": \"run\", %s\"ranks\": %d, \"patches\": %d, "
            "\"threads\": %d, \"kernels\": \"%s\", \"isa\": \"%s\", "
            "\"width\": %d, \"height\": %d}\n",
-           about, p->ranks, p->grid.patches, p->threads, p->kernels,
+           about, p->ranks, weft_plan_group(p), p->threads, p->kernels,
            p->dev->isa, p->width, p->height);
     free(about);
     return weft_standard_flush();

@@ -214,7 +214,6 @@ static void take_rest(loading *l)
     const weft_raw *raw = l->raw;
     weft_config *c = l->c;
 
-    c->parallel.patches = raw->parallel.patches;
     c->parallel.grain = raw->parallel.grain;
     c->run.threads = raw->run.threads;
     c->run.batch = raw->run.batch;
@@ -378,5 +377,6 @@ void weft_config_release(weft_config *c)
     free(c->sample.nodes);
     free(c->sample.sigmas);
     free(c->sample.how.bias);
+    free(c->parallel.weights);
     *c = (weft_config){0};
 }

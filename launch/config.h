@@ -42,6 +42,7 @@
 #include "core/solve/schedule.h"
 #include "core/status.h"
 #include "mpi/exchange_bench.h"
+#include "partition/grid.h"
 
 enum { WEFT_MAX_SEEDS = 1000000 };
 
@@ -129,8 +130,11 @@ typedef struct weft_config {
         weft_config_method how;
     } sample;
     struct {
-        int patches; /* 0: auto */
-        int grain;   /* latent rows; 0: the net's total stride */
+        weft_shape patches; /* 0 lines: auto */
+        double *weights;    /* heights of the lines of patches follow them */
+        int nweights;       /* 0: all alike */
+        bool measured;      /* weights: auto; a job fills them in */
+        int grain;          /* latent rows; 0: the net's total stride */
         bool async;
         int warmup, lag; /* async */
         weft_old norm;   /* async */

@@ -109,7 +109,7 @@ static const range ranges[] = {
     {"sample.null_labels", -1, INT_MAX},
     {"sample.nodes", 0, 1e6},
     {"sample.sigmas", 0, 1e6},
-    {"parallel.patches", 1, 65536},
+    {"parallel.weights", 0, 1e6},
     {"parallel.grain", 1, 65536},
     {"parallel.warmup", 0, 10000},
     {"parallel.lag", 1, 1000},
@@ -350,7 +350,7 @@ static void join(char *out, const char *path, const char *key)
 static bool is_internal(const char *key)
 {
     return strcmp(key, "weft") == 0 || strcmp(key, "name") == 0 ||
-           strcmp(key, "inline") == 0;
+           strcmp(key, "inline") == 0 || strcmp(key, "measured") == 0;
 }
 
 static weft_status unknown_key(const weft_tree *t,

@@ -1,6 +1,11 @@
 #include "launch/config_parallel.h"
 
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
 #include "launch/config_check.h"
+#include "partition/split.h"
 
 /* Only displaced evaluations have these. */
 static const char *const async_only[] = {"parallel.warmup", "parallel.lag",
@@ -56,9 +61,73 @@ static weft_status check_wire(const weft_tree *root, const weft_config *c)
         weft_wire_name[c->parallel.wire]);
 }
 
-weft_status weft_config_parallel(const weft_tree *root,
-                                 const weft_raw_parallel *raw, weft_config *c)
+/* ---- patches and their weights ------------------------------------------- */
+
+enum { MOST_PATCHES = 65536 };
+
+/* A number at *text, up to the first character that is no digit; above
+ * MOST_PATCHES where it is longer than any. False: there is none. */
+static bool read_count(const char **text, int *n)
 {
+    const size_t digits = strspn(*text, "0123456789");
+
+    if (digits == 0 || (digits > 1 && **text == '0')) return false;
+    *n = digits > 6 ? INT_MAX : (int)strtol(*text, NULL, 10);
+    *text += digits;
+    return true;
+}
+
+/* "auto", "N" or "RxC". */
+static weft_status read_patches(const weft_place *at, const char *text,
+                                weft_shape *s)
+{
+    const char *c = text;
+
+    *s = (weft_shape){0, 0};
+    if (text == NULL || strcmp(text, "auto") == 0) return WEFT_OK;
+    *s = (weft_shape){0, 1};
+    if (!read_count(&c, &s->lines) ||
+        (*c == 'x' && (c++, !read_count(&c, &s->across))) || *c != '\0')
+        return weft_place_fail(at,
+                               "parallel.patches: expected auto, a number, or "
+                               "ROWSxCOLUMNS such as 2x2, found \"%.80s\"",
+                               text);
+    if (s->lines >= 1 && s->across >= 1 && s->lines <= MOST_PATCHES &&
+        s->across <= MOST_PATCHES / s->lines)
+        return WEFT_OK;
+    return weft_place_fail(at,
+                           "parallel.patches: %.80s is out of range, expected "
+                           "1 to %d",
+                           text, MOST_PATCHES);
+}
+
+/* Weights are those of the lines of patches; how many lines there are is known
+ * here unless patches are auto. */
+static weft_status take_weights(const weft_tree *root, weft_raw_parallel *raw,
+                                weft_config *c)
+{
+    const weft_place at = place_of(root, "parallel.weights");
+    const int lines = c->parallel.patches.lines;
+
+    c->parallel.measured = raw->measured != 0;
+    c->parallel.weights = raw->weights;
+    c->parallel.nweights = raw->nweights;
+    raw->weights = NULL;
+    if (!c->parallel.weights) return WEFT_OK;
+    if (weft_split_check_weights(c->parallel.weights, c->parallel.nweights,
+                                 lines ? lines : c->parallel.nweights) ==
+        WEFT_OK)
+        return WEFT_OK;
+    return weft_place_fail(&at, "%s", weft_fail_text());
+}
+
+weft_status weft_config_parallel(const weft_tree *root, weft_raw_parallel *raw,
+                                 weft_config *c)
+{
+    const weft_place at = place_of(root, "parallel.patches");
+
+    WEFT_TRY(read_patches(&at, raw->patches, &c->parallel.patches));
+    WEFT_TRY(take_weights(root, raw, c));
     c->parallel.async =
         weft_config_choice("parallel.exchange", raw->exchange) == 1;
     c->parallel.wire =

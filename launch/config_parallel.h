@@ -7,8 +7,9 @@
 #include "launch/config.h"
 #include "launch/config_schema.h"
 
-/* Fill in all of c->parallel but patches and grain. */
-weft_status weft_config_parallel(const weft_tree *root,
-                                 const weft_raw_parallel *raw, weft_config *c);
+/* Fill in all of c->parallel but the grain. What is taken from `raw` is NULL
+ * afterwards. */
+weft_status weft_config_parallel(const weft_tree *root, weft_raw_parallel *raw,
+                                 weft_config *c);
 
 #endif

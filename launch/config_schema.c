@@ -121,7 +121,9 @@ static const cyaml_schema_value_t role = {
     CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, weft_raw_role, role_fields)};
 
 static const cyaml_schema_field_t parallel_fields[] = {
-    AUTO(weft_raw_parallel, patches),
+    TEXT(weft_raw_parallel, patches),
+    NUMBERS(weft_raw_parallel, weights, nweights),
+    WHOLE(weft_raw_parallel, measured),
     AUTO(weft_raw_parallel, grain),
     AUTO(weft_raw_parallel, flights),
     TEXT(weft_raw_parallel, exchange),

@@ -67,7 +67,10 @@ typedef struct weft_raw_role {
 } weft_raw_role;
 
 typedef struct weft_raw_parallel {
-    int patches, grain, warmup, lag, flights;
+    char *patches;
+    int grain, warmup, lag, flights;
+    double *weights;
+    int nweights, measured; /* measured: weights are auto */
     char *exchange, *norm, *sharing, *wire, *inexact;
     weft_raw_role *role;
     int nroles;

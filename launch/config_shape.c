@@ -1,4 +1,5 @@
-/* config_shape.c - the mappings that hold names of the user's choice. */
+/* config_shape.c - what has several forms: mappings that hold names of the
+ * user's choice, and a list that may be a word. */
 #include "launch/config_check.h"
 
 #include <stdio.h>
@@ -174,10 +175,36 @@ static weft_status shape_schedule(weft_tree *root)
     return weft_tree_put(schedule, "inline", inlined);
 }
 
+/* `weights: auto` is a key of its own, so that weights are always a list. */
+static weft_status shape_weights(weft_tree *root)
+{
+    weft_tree *parallel = weft_tree_get(root, "parallel");
+    const weft_tree *given, *weights;
+    weft_place at;
+
+    if (parallel == NULL || parallel->kind != WEFT_TREE_MAP) return WEFT_OK;
+    given = weft_tree_get(parallel, "measured");
+    if (given != NULL)
+        return weft_place_fail(&given->key_place,
+                               "unknown key \"measured\" in parallel, did you "
+                               "mean \"weights\"?");
+    weights = weft_tree_get(parallel, "weights");
+    if (weights == NULL || weights->kind != WEFT_TREE_TEXT) return WEFT_OK;
+    at = weights->place;
+    if (strcmp(weights->text, "auto") != 0)
+        return weft_place_fail(&at,
+                               "parallel.weights: expected auto or a list of "
+                               "numbers such as [3, 1], found \"%.80s\"",
+                               weights->text);
+    weft_tree_remove(parallel, "weights");
+    return weft_tree_put(parallel, "measured", weft_tree_text("1", false, &at));
+}
+
 weft_status weft_config_shape(weft_tree *root)
 {
     WEFT_TRY(shape_models(root));
     WEFT_TRY(weft_config_shape_by_model(root));
     WEFT_TRY(weft_config_shape_roles(root));
+    WEFT_TRY(shape_weights(root));
     return shape_schedule(root);
 }

@@ -298,14 +298,17 @@ static void write_parallel(FILE *f, const weft_config *c)
                                        [WEFT_OLD_REFUSED] = "fresh",
                                        [WEFT_OLD_ABSENT] = "local"};
     const bool coded = c->parallel.wire != WEFT_WIRE_F32;
-    const bool cut = (c->parallel.async || coded) && c->parallel.patches != 1;
+    const weft_shape *s = &c->parallel.patches;
+    const bool cut = (c->parallel.async || coded) && s->lines * s->across != 1;
 
     if (!cut && !c->parallel.grain) return;
     fputs(",\"parallel\":{", f);
     if (c->parallel.grain)
         fprintf(f, "\"grain\":%d%s", c->parallel.grain, cut ? "," : "");
-    if (cut && c->parallel.patches)
-        fprintf(f, "\"patches\":%d,", c->parallel.patches);
+    if (cut && s->across > 1)
+        fprintf(f, "\"patches\":\"%dx%d\",", s->lines, s->across);
+    else if (cut && s->lines)
+        fprintf(f, "\"patches\":%d,", s->lines);
     if (cut && c->parallel.async)
         fprintf(f,
                 "\"exchange\":\"async\",\"warmup\":%d,\"lag\":%d,"
@@ -315,6 +318,8 @@ static void write_parallel(FILE *f, const weft_config *c)
     if (cut && coded)
         fprintf(f, "\"wire\":\"%s\"%s", weft_wire_name[c->parallel.wire],
                 c->parallel.async ? "" : ",\"inexact\":true");
+    if (cut)
+        write_numbers(f, "weights", c->parallel.weights, c->parallel.nweights);
     putc('}', f);
 }
 

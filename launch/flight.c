@@ -8,17 +8,17 @@
 static weft_batch batch_of(const weft_job *j)
 {
     const weft_plan *p = &j->setup.plan;
+    const weft_rect mine = weft_plan_latent(p, j->rank);
 
-    return (weft_batch){.rows = weft_span_units(j->state) * p->unit,
-                        .n = p->batch,
-                        .w = p->columns,
-                        .c = p->channels};
+    return (weft_batch){
+        .rows = mine.rows, .n = p->batch, .w = mine.columns, .c = p->channels};
 }
 
 static weft_status make_state(weft_flight *f)
 {
     const weft_job *j = f->job;
     const weft_plan *p = &j->setup.plan;
+    const weft_rect mine = weft_plan_latent(p, j->rank);
     const weft_batch b = batch_of(j);
     const size_t floats = weft_batch_floats(&b);
     size_t more;
@@ -29,8 +29,10 @@ static weft_status make_state(weft_flight *f)
     f->field = (weft_field){.c = p->channels,
                             .h = p->rows,
                             .w = p->columns,
-                            .row0 = j->state.from * p->unit,
-                            .rows = b.rows};
+                            .row0 = mine.row,
+                            .rows = mine.rows,
+                            .column0 = mine.column,
+                            .columns = mine.columns};
     f->noise = calloc((size_t)p->batch, sizeof *f->noise);
     f->state =
         aligned_alloc(64, (floats + more + 31) / 16 * 16 * sizeof(float));
@@ -88,7 +90,7 @@ static weft_status place_leaf(weft_flight *f, int i, weft_span *have)
                           .at = j->crossroads,
                           .have = have,
                           .keep = p->roles.state,
-                          .rank = j->rank,
+                          .rank = j->line,
                           .unit = p->unit,
                           .clock = &j->net[net].clock};
 

@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 
 #include "core/model/load.h"
+#include "launch/calibrate.h"
 #include "mpi/gather_trace.h"
 #include "mpi/watch.h"
 
@@ -60,7 +61,7 @@ static weft_status find_roles(weft_job *j)
 {
     const weft_plan *plan = &j->setup.plan;
 
-    j->state = plan->roles.state[j->rank];
+    j->state = plan->roles.state[j->line];
     for (int k = 0; k < plan->nroles; k++) {
         j->role[k].cut = weft_plan_cut(plan, k, j->rank);
         WEFT_TRY(weft_comm_split(j->group, j->role[k].cut.me >= 0,
@@ -87,11 +88,49 @@ static weft_status find_weights(weft_job *j)
     return WEFT_OK;
 }
 
-/* What defines a displaced image (weft_config_identity): how it was cut. */
-static void fix_layout(weft_job *j)
+static weft_status make_setup(weft_job *j)
 {
-    if (j->config.parallel.async)
-        j->config.parallel.patches = j->setup.plan.grid.patches;
+    weft_status st = WEFT_OK;
+
+    if (j->config.parallel.measured)
+        st = weft_calibrate(j->world, &j->config, &j->topology, &j->speed);
+    if (st == WEFT_OK)
+        st = weft_setup_make(&j->config, weft_comm_size(j->world),
+                             j->topology.threads, j->speed, &j->setup);
+    return weft_comm_agree(j->world, st);
+}
+
+/* What defines a displaced or rounded image (weft_config_identity): how it was
+ * cut. */
+static weft_status fix_layout(weft_job *j)
+{
+    const weft_plan *p = &j->setup.plan;
+    const int lines = p->grid.patches;
+
+    if (!j->config.parallel.async && j->config.parallel.wire == WEFT_WIRE_F32)
+        return WEFT_OK;
+    j->config.parallel.patches = (weft_shape){lines, p->across};
+    if (!j->config.parallel.measured) return WEFT_OK;
+    j->config.parallel.weights = malloc((size_t)lines * sizeof(double));
+    if (!j->config.parallel.weights)
+        return weft_fail(WEFT_ENOMEM, "out of memory");
+    memcpy(j->config.parallel.weights, p->line_speed,
+           (size_t)lines * sizeof(double));
+    j->config.parallel.nweights = lines;
+    return WEFT_OK;
+}
+
+/* Collective over the job: my group, and those in it with my columns. */
+static weft_status find_group(weft_job *j)
+{
+    const weft_plan *plan = &j->setup.plan;
+    const int rank = weft_comm_rank(j->world), line = rank / plan->across;
+
+    j->index = weft_grid_group(&plan->grid, line);
+    j->line = weft_grid_patch(&plan->grid, line);
+    j->rank = rank % weft_plan_group(plan);
+    WEFT_TRY(weft_comm_split(j->world, j->index, &j->group));
+    return weft_comm_split(j->group, rank % plan->across, &j->column);
 }
 
 weft_status weft_job_plan(weft_comm *world, const char *path,
@@ -108,14 +147,10 @@ weft_status weft_job_plan(weft_comm *world, const char *path,
     weft_watch_deadline(j->config.run.deadline);
     WEFT_TRY(weft_comm_node(world, &j->node));
     WEFT_TRY(weft_comm_agree(world, find_processors(j)));
-    st = weft_setup_make(&j->config, weft_comm_size(world), j->topology.threads,
-                         &j->setup);
-    WEFT_TRY(weft_comm_agree(world, st));
+    WEFT_TRY(make_setup(j));
     WEFT_TRY(weft_comm_same(world, plan->hash, "plan"));
-    fix_layout(j);
-    j->index = weft_grid_group(&plan->grid, weft_comm_rank(world));
-    j->rank = weft_grid_patch(&plan->grid, weft_comm_rank(world));
-    WEFT_TRY(weft_comm_split(world, j->index, &j->group));
+    WEFT_TRY(weft_comm_agree(world, fix_layout(j)));
+    WEFT_TRY(find_group(j));
     st = find_roles(j);
     if (st == WEFT_OK) st = find_weights(j);
     return weft_comm_agree(world, st);
@@ -218,12 +253,13 @@ static weft_status open_lanes(weft_job *j, int i)
     return WEFT_OK;
 }
 
-/* Collective over the group. */
+/* Collective over the group: rows go between ranks that have the same columns.
+ */
 static weft_status open_roads(weft_job *j)
 {
     const weft_plan *p = &j->setup.plan;
     weft_span *lead = calloc((size_t)p->grid.patches, sizeof *lead);
-    weft_total_spec s = {.group = j->group,
+    weft_total_spec s = {.group = j->column,
                          .have = lead,
                          .state = p->roles.state,
                          .unit = p->unit,
@@ -234,7 +270,7 @@ static weft_status open_roads(weft_job *j)
     if (!lead) return weft_fail(WEFT_ENOMEM, "out of memory");
     for (int i = 0; i < p->grid.patches; i++)
         lead[i] = weft_roles_span(&p->roles, 0, i);
-    st = weft_crossroads_open(j->group, &j->traffic, &j->crossroads);
+    st = weft_crossroads_open(j->column, &j->traffic, &j->crossroads);
     if (st == WEFT_OK) st = weft_total_mpi_create(&s, &j->total);
     free(lead);
     return st;
@@ -456,6 +492,8 @@ void weft_job_release(weft_job *j)
     weft_setup_release(&j->setup);
     weft_topology_release(&j->topology);
     weft_config_release(&j->config);
+    weft_comm_free(j->column);
     weft_comm_free(j->group);
+    free(j->speed);
     weft_comm_free(j->node);
 }

@@ -46,10 +46,13 @@ typedef struct weft_job_weights {
 typedef struct weft_job {
     weft_comm *world;        /* borrowed */
     weft_comm *group, *node; /* who works on the same images; my node */
+    weft_comm *column;       /* those of my group that have my columns */
     weft_topology topology;
     weft_config config;
     weft_setup setup;
     int index, rank; /* of my group; mine in it */
+    int line;        /* mine in the group: what the plan's roles deal out */
+    double *speed;   /* [ranks of the job], where measured; or NULL */
     weft_span state; /* units that I keep of every sample; empty: none */
     weft_job_role role[WEFT_ROLES];       /* as in the plan */
     weft_job_net net[WEFT_PLAN_NETS];     /* likewise */

@@ -185,6 +185,14 @@ bool weft_method_guides(const weft_method *m)
     return false;
 }
 
+bool weft_method_totals(const weft_method *m)
+{
+    if (superposes(m->config->sample.method)) return true;
+    for (int i = 0; i < m->nasked; i++)
+        if (m->asked[i].guidance.rescale != 0) return true;
+    return false;
+}
+
 int weft_method_sums(const weft_method *m, int n)
 {
     const int superposed = m->nmodels * (m->nmodels + 2) + 1;

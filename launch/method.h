@@ -54,6 +54,8 @@ int weft_method_model(const weft_method *m, const char *name);
 /* Whether any question of the method is guided. */
 bool weft_method_guides(const weft_method *m);
 
+/* Whether sums over whole images are needed (core/guide/total.h). */
+bool weft_method_totals(const weft_method *m);
 /* The most whole-sample sums that a batch of n needs at once. */
 int weft_method_sums(const weft_method *m, int n);
 

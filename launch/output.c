@@ -19,8 +19,9 @@ typedef struct outgoing {
     weft_sampler *s;
     const weft_job_role *role; /* whose ranks have it, by its cut */
     int image;                 /* of the list of seeds */
-    const float *rows;         /* mine: [rows][n][w][c] */
-    int n, w, c, sample;       /* of `rows`; which of the n */
+    const float *rows;         /* mine: [rows][n][columns][c] */
+    int n, columns, c, sample; /* of `rows`; which of the n */
+    int w;                     /* columns of the image */
     weft_png *png;             /* writer */
     unsigned char most;        /* brightest byte so far */
     weft_st_writer *file;
@@ -40,18 +41,21 @@ static unsigned char pixel(float x)
     return (unsigned char)lrintf(v);
 }
 
-static void give_pixels(void *arg, int row, int rows, void *out)
+/* My row y of the image. */
+static const float *row_at(const outgoing *o, int y)
+{
+    return o->rows + ((size_t)y * (size_t)o->n + (size_t)o->sample) *
+                         (size_t)o->columns * (size_t)o->c;
+}
+
+static void give_pixels(void *arg, int row, int rows, void *out, size_t stride)
 {
     const outgoing *o = arg;
-    const size_t line = (size_t)o->w * (size_t)o->c;
+    const size_t line = (size_t)o->columns * (size_t)o->c;
     unsigned char *to = out;
 
-    for (int y = row; y < row + rows; y++) {
-        const float *from =
-            o->rows + ((size_t)y * (size_t)o->n + (size_t)o->sample) * line;
-
-        for (size_t i = 0; i < line; i++) *to++ = pixel(from[i]);
-    }
+    for (int y = row; y < row + rows; y++, to += stride)
+        for (size_t i = 0; i < line; i++) to[i] = pixel(row_at(o, y)[i]);
 }
 
 static weft_status take_pixels(void *arg, int row, int rows, const void *data)
@@ -68,16 +72,14 @@ static weft_status take_pixels(void *arg, int row, int rows, const void *data)
 
 /* ---- latents ------------------------------------------------------------- */
 
-static void give_latents(void *arg, int row, int rows, void *out)
+static void give_latents(void *arg, int row, int rows, void *out, size_t stride)
 {
     const outgoing *o = arg;
-    const size_t line = (size_t)o->w * (size_t)o->c;
-    float *to = out;
+    char *to = out;
 
-    for (int y = row; y < row + rows; y++, to += line)
-        memcpy(to,
-               o->rows + ((size_t)y * (size_t)o->n + (size_t)o->sample) * line,
-               line * sizeof *to);
+    for (int y = row; y < row + rows; y++, to += stride)
+        memcpy(to, row_at(o, y),
+               (size_t)o->columns * (size_t)o->c * sizeof(float));
 }
 
 /* [rows][w][c] to [c][rows][w], each plane at its place in the file. */
@@ -100,13 +102,13 @@ static weft_status take_latents(void *arg, int row, int rows, const void *data)
 
 /* ---- the stream ---------------------------------------------------------- */
 
-static weft_status stream(outgoing *o, int rows_per_unit, size_t row_bytes,
+static weft_status stream(outgoing *o, weft_cell cell, size_t pixel_bytes,
                           weft_give_rows *give, weft_take_rows *take)
 {
     weft_stream s = {.patches = o->role->ranks,
                      .cut = &o->role->cut,
-                     .rows_per_unit = rows_per_unit,
-                     .row_bytes = row_bytes,
+                     .cell = cell,
+                     .pixel_bytes = pixel_bytes,
                      .piece = WEFT_STREAM_PIECE,
                      .give = give,
                      .give_arg = o,
@@ -115,7 +117,7 @@ static weft_status stream(outgoing *o, int rows_per_unit, size_t row_bytes,
                      .traffic = &o->s->tally.output};
     weft_status st;
 
-    s.buffer = malloc(2 * (size_t)s.piece * row_bytes);
+    s.buffer = malloc(2 * (size_t)s.piece * (size_t)cell.width * pixel_bytes);
     if (!s.buffer)
         return weft_fail(WEFT_ENOMEM, "out of memory for rows to write");
     st = weft_stream_run(&s);
@@ -168,8 +170,8 @@ static weft_status write_picture(outgoing *o)
     weft_status st = WEFT_OK;
 
     if (is_writer(o)) WEFT_TRY(open_png(o));
-    st = stream(o, p->unit * p->row_scale, p->picture_row_bytes, give_pixels,
-                take_pixels);
+    st = stream(o, weft_plan_picture_cell(p), p->picture_pixel_bytes,
+                give_pixels, take_pixels);
     return is_writer(o) ? close_png(o, st) : st;
 }
 
@@ -203,7 +205,8 @@ static weft_status write_latents(outgoing *o)
     weft_status st;
 
     if (is_writer(o)) WEFT_TRY(open_latents(o));
-    st = stream(o, p->unit, p->latent_row_bytes, give_latents, take_latents);
+    st = stream(o, weft_plan_latent_cell(p), p->latent_pixel_bytes,
+                give_latents, take_latents);
     if (!is_writer(o)) return st;
     free(o->plane);
     if (st == WEFT_OK) return weft_st_finish(o->file);
@@ -213,13 +216,19 @@ static weft_status write_latents(outgoing *o)
 
 /* ---- decoding ------------------------------------------------------------ */
 
+/* My columns of the latent. */
+static int columns_of(const weft_job *j)
+{
+    return weft_plan_latent(&j->setup.plan, j->rank).columns;
+}
+
 /* Role 0 leads: its rows are the ones that are written and decoded. */
 static const float *lead_rows(const weft_job *j, const weft_flight *f)
 {
     const weft_plan *p = &j->setup.plan;
-    const weft_span mine = weft_roles_span(&p->roles, 0, j->rank);
+    const weft_span mine = weft_roles_span(&p->roles, 0, j->line);
     const size_t row =
-        (size_t)p->batch * (size_t)p->columns * (size_t)p->channels;
+        (size_t)p->batch * (size_t)columns_of(j) * (size_t)p->channels;
 
     if (!weft_span_units(mine)) return NULL;
     return f->x + (size_t)(mine.from - j->state.from) * (size_t)p->unit * row;
@@ -229,9 +238,9 @@ static const float *lead_rows(const weft_job *j, const weft_flight *f)
 static void pick(const weft_job *j, const weft_flight *f, int slot, float *to)
 {
     const weft_plan *p = &j->setup.plan;
-    const size_t line = (size_t)p->columns * (size_t)p->channels;
+    const size_t line = (size_t)columns_of(j) * (size_t)p->channels;
     const size_t rows =
-        (size_t)weft_span_units(weft_roles_span(&p->roles, 0, j->rank)) *
+        (size_t)weft_span_units(weft_roles_span(&p->roles, 0, j->line)) *
         (size_t)p->unit;
     const float *from = lead_rows(j, f);
 
@@ -251,7 +260,7 @@ static weft_status evaluate(weft_job *j, const float *latents,
     const weft_graph *g = &net->file->graph;
     const size_t floats =
         (size_t)weft_cut_units(&j->role[p->vae].cut, j->role[p->vae].cut.me) *
-        (size_t)p->unit * (size_t)p->columns * (size_t)p->channels;
+        (size_t)p->unit * (size_t)columns_of(j) * (size_t)p->channels;
     weft_run run = weft_job_run(j, j->setup.decode);
 
     memcpy(weft_run_value(&run, g->input), latents, floats * sizeof *latents);
@@ -284,14 +293,16 @@ weft_status weft_sampler_write(weft_sampler *s, const weft_flight *f, int slot)
                   .image = f->first + slot,
                   .rows = lead_rows(s->job, f),
                   .n = p->batch,
+                  .columns = columns_of(s->job),
                   .w = p->columns,
                   .c = p->channels,
                   .sample = slot,
                   .height = p->rows};
 
     weft_watch_at("writing an image", 0, 0);
-    if (p->latent_row_bytes && o.role->cut.me >= 0) WEFT_TRY(write_latents(&o));
-    if (!p->picture_row_bytes) return WEFT_OK;
+    if (p->latent_pixel_bytes && o.role->cut.me >= 0)
+        WEFT_TRY(write_latents(&o));
+    if (!p->picture_pixel_bytes) return WEFT_OK;
     if (p->vae >= 0) {
         weft_watch_at("decoding", 0, 0);
         WEFT_TRY(weft_sampler_decode(s, f, slot, &o.rows));
@@ -299,6 +310,7 @@ weft_status weft_sampler_write(weft_sampler *s, const weft_flight *f, int slot)
         o.n = 1;
         o.sample = 0;
         o.w = p->width;
+        o.columns *= p->row_scale;
         o.c = s->job->setup.picture_channels;
     }
     return o.role->cut.me >= 0 ? write_picture(&o) : WEFT_OK;

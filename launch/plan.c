@@ -91,7 +91,7 @@ static weft_status show(const weft_cli *cli, const weft_config *c)
     weft_topology_release(&t);
     if (cli->cluster)
         WEFT_TRY(weft_cluster_read(cli->cluster, c->run.threads, &cluster));
-    WEFT_TRY(weft_setup_make(c, cli->ranks, threads, &s));
+    WEFT_TRY(weft_setup_make(c, cli->ranks, threads, NULL, &s));
     st = print(cli, &s, cli->cluster ? &cluster : NULL);
     weft_setup_release(&s);
     return st == WEFT_OK ? weft_standard_flush() : st;

@@ -32,7 +32,7 @@ static void judge(const weft_plan *p, const weft_plan_cost *cost, layout *l)
 {
     const double batches = weft_plan_batches(p, 0);
 
-    l->patches = p->grid.patches;
+    l->patches = weft_plan_group(p);
     l->wire = weft_plan_cost_wire(cost);
     l->sync = batches * cost->images;
     l->async = batches * cost->async[l->wire];
@@ -47,9 +47,10 @@ static bool try_layout(const weft_setup *s, const weft_cluster *c, int patches,
     weft_setup other;
     bool can;
 
-    config.parallel.patches = patches;
-    if (weft_setup_make(&config, s->plan.ranks, s->plan.threads, &other) !=
-        WEFT_OK)
+    config.parallel.patches = (weft_shape){patches, 1};
+    config.parallel.weights = NULL;
+    if (weft_setup_make(&config, s->plan.ranks, s->plan.threads, NULL,
+                        &other) != WEFT_OK)
         return false;
     can = weft_plan_cluster_cost(&other, c, &cost) == WEFT_OK;
     if (can) judge(&other.plan, &cost, l);
@@ -102,7 +103,7 @@ static void print_steps(const weft_plan_cost *cost, FILE *to)
 static void print_efficiency(const weft_plan *p, const weft_plan_cost *cost,
                              const layout *l, int warmup, FILE *to)
 {
-    const double fair = cost->alone / p->grid.patches;
+    const double fair = cost->alone / weft_plan_group(p);
 
     fprintf(to,
             "%d image%s, steps and decoding: sync %.2f s (efficiency %.0f %%), "

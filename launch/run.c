@@ -76,10 +76,10 @@ static weft_status report_start(run *r)
         json_pack("{s:s, s:i, s:i, s:i, s:i, s:s, s:s, s:i, s:i, s:i, s:i, "
                   "s:s, s:s, s:b}",
                   "plan", hash, "ranks", p->ranks, "groups", p->grid.groups,
-                  "patches", p->grid.patches, "threads", p->threads, "kernels",
-                  p->kernels, "isa", p->dev->isa, "width", p->width, "height",
-                  p->height, "images", p->images, "batch", p->batch, "exchange",
-                  sched->lag ? "async" : "sync", "wire",
+                  "patches", weft_plan_group(p), "threads", p->threads,
+                  "kernels", p->kernels, "isa", p->dev->isa, "width", p->width,
+                  "height", p->height, "images", p->images, "batch", p->batch,
+                  "exchange", sched->lag ? "async" : "sync", "wire",
                   weft_wire_name[sched->wire], "same_bytes",
                   !coded && !sched->lag));
 }

@@ -13,8 +13,9 @@ static weft_status connect_latents(weft_sampler *s)
 {
     weft_job *j = s->job;
     const weft_plan *p = &j->setup.plan;
-    const size_t unit =
-        (size_t)p->unit * (size_t)p->columns * (size_t)p->channels;
+    const size_t unit = (size_t)p->unit *
+                        (size_t)weft_plan_latent(p, j->rank).columns *
+                        (size_t)p->channels;
     const size_t ranks = (size_t)p->grid.patches;
     weft_span *have = calloc(2 * ranks, sizeof *have), *want = have + ranks;
     weft_redistribute_spec r = {.have = have,
@@ -29,9 +30,9 @@ static weft_status connect_latents(weft_sampler *s)
         have[i] = weft_roles_span(&p->roles, 0, i);
         want[i] = weft_roles_span(&p->roles, p->vae, i);
     }
-    s->given = calloc(unit * (size_t)weft_span_units(have[j->rank]) + 1,
+    s->given = calloc(unit * (size_t)weft_span_units(have[j->line]) + 1,
                       sizeof *s->given);
-    s->taken = calloc(unit * (size_t)weft_span_units(want[j->rank]) + 1,
+    s->taken = calloc(unit * (size_t)weft_span_units(want[j->line]) + 1,
                       sizeof *s->taken);
     r.mine = s->given;
     r.all = s->taken;

@@ -150,18 +150,36 @@ static void set_output(weft_setup *s)
     weft_plan *p = &s->plan;
 
     if (s->config->output.image)
-        p->picture_row_bytes = (size_t)p->width * (size_t)s->picture_channels;
+        p->picture_pixel_bytes = (size_t)s->picture_channels;
     if (s->config->output.latents)
-        p->latent_row_bytes =
-            (size_t)p->columns * (size_t)p->channels * sizeof(float);
+        p->latent_pixel_bytes = (size_t)p->channels * sizeof(float);
 }
 
-static void set_run(weft_setup *s, int ranks, int threads)
+/* Lines of so many ranks side by side take turns as single ranks do. */
+static weft_status set_shape(weft_setup *s, int ranks, const double *speed)
+{
+    const weft_config *c = s->config;
+    const int across = c->parallel.patches.across;
+    weft_plan *p = &s->plan;
+
+    p->ranks = ranks;
+    p->across = across > 1 ? across : 1;
+    p->weights = c->parallel.weights;
+    p->nweights = c->parallel.nweights;
+    p->speed = c->parallel.measured ? speed : NULL;
+    if (ranks % p->across)
+        return weft_fail(WEFT_EINPUT,
+                         "%s: parallel.patches: %d ranks are not a multiple of "
+                         "the %d side by side",
+                         c->file, ranks, across);
+    return WEFT_OK;
+}
+
+static void set_run(weft_setup *s, int threads)
 {
     const weft_config *c = s->config;
     weft_plan *p = &s->plan;
 
-    p->ranks = ranks;
     p->threads = threads;
     p->images = c->sample.nseeds;
     p->steps = s->solver->steps;
@@ -179,6 +197,19 @@ static void set_run(weft_setup *s, int ranks, int threads)
     set_output(s);
 }
 
+/* Sums over the whole image are made of those of whole rows. */
+static weft_status check_totals(const weft_setup *s)
+{
+    const weft_config *c = s->config;
+
+    if (s->plan.across == 1 || !weft_method_totals(&s->method)) return WEFT_OK;
+    return weft_fail(WEFT_EINPUT,
+                     "%s: parallel.patches %dx%d: superposed models and "
+                     "rescaled guidance need whole rows, as in %dx1",
+                     c->file, c->parallel.patches.lines, s->plan.across,
+                     c->parallel.patches.lines * s->plan.across);
+}
+
 /* Everything that depends on whether conditions are kept apart. */
 static weft_status lay_out(weft_setup *s, bool apart)
 {
@@ -191,8 +222,9 @@ static weft_status lay_out(weft_setup *s, bool apart)
     weft_plan_release(&s->plan);
     weft_roles_split(s, apart);
     WEFT_TRY(weft_method_list(&s->method));
+    WEFT_TRY(check_totals(s));
     WEFT_TRY(weft_models_label(&s->method, &s->models));
-    s->plan.group = c->parallel.patches;
+    s->plan.group = c->parallel.patches.lines;
     WEFT_TRY(weft_roles_ask(s));
     s->plan.state_bytes_per_row = state_per_row(s);
     WEFT_TRY(weft_place(&o, &s->plan));
@@ -216,7 +248,8 @@ static weft_status make_plan(weft_setup *s)
     return lay_out(s, false);
 }
 
-static weft_status make(weft_setup *s, int ranks, int threads)
+static weft_status make(weft_setup *s, int ranks, int threads,
+                        const double *speed)
 {
     WEFT_TRY(weft_device_find(s->config->run.kernels, NULL, &s->dev));
     WEFT_TRY(weft_method_models(s->config, &s->method));
@@ -225,7 +258,8 @@ static weft_status make(weft_setup *s, int ranks, int threads)
     WEFT_TRY(read_schedule(s));
     WEFT_TRY(weft_method_solver(&s->method, &s->schedule, &s->solver));
     WEFT_TRY(build_nets(s));
-    set_run(s, ranks, threads);
+    WEFT_TRY(set_shape(s, ranks, speed));
+    set_run(s, threads);
     return make_plan(s);
 }
 
@@ -235,13 +269,13 @@ weft_status weft_setup_status(weft_status found)
 }
 
 weft_status weft_setup_make(const weft_config *c, int ranks, int threads,
-                            weft_setup *s)
+                            const double *speed, weft_setup *s)
 {
     weft_status st;
 
     memset(s, 0, sizeof *s);
     s->config = c;
-    st = make(s, ranks, threads);
+    st = make(s, ranks, threads, speed);
     if (st != WEFT_OK) weft_setup_release(s);
     return weft_setup_status(st);
 }

@@ -34,9 +34,11 @@ typedef struct weft_setup {
  * whatever the reason: WEFT_EIO becomes WEFT_EINPUT. */
 weft_status weft_setup_status(weft_status found);
 
-/* `threads`: of each rank. On failure nothing is left to release. */
+/* `threads`: of each rank. speed: [ranks], borrowed, as measured where
+ * parallel.weights is auto; NULL: all alike. On failure nothing is left to
+ * release. */
 weft_status weft_setup_make(const weft_config *c, int ranks, int threads,
-                            weft_setup *s);
+                            const double *speed, weft_setup *s);
 void weft_setup_release(weft_setup *s);
 
 #endif

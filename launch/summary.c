@@ -105,8 +105,8 @@ static json_t *role_json(const weft_plan *p, int k, const double *sum,
             seconds += sum[NETS + 2 * i];
             times += sum[NETS + 2 * i + 1];
         }
-    seconds /= ranks * p->grid.groups;
-    times /= ranks * p->grid.groups;
+    seconds /= ranks * p->across * p->grid.groups;
+    times /= ranks * p->across * p->grid.groups;
     return json_pack("{s:s, s:i, s:f, s:f, s:f, s:f}", "role",
                      p->roles.role[k].asked.name, "ranks", ranks,
                      "evaluation_s", times > 0 ? seconds / times : 0, "busy",

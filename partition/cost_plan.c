@@ -4,7 +4,7 @@ static weft_status cost(const weft_plan *p, const weft_plan_net *net,
                         const weft_cut *cut, const weft_cluster *c,
                         weft_cost_how how, double *s)
 {
-    how.rank0 = p->roles.role[net->role].rank0;
+    how.rank0 = p->roles.role[net->role].rank0 * p->across;
     return weft_cost_of(net->graph, net->n, cut, c, &how, s);
 }
 
@@ -90,7 +90,7 @@ static double node_memory(const weft_plan *p, const weft_cluster *c)
         double sum = 0;
 
         for (int k = r; k < r + c->ranks_per_node && k < p->ranks; k++)
-            sum += (double)weft_plan_memory_of(p, weft_grid_patch(&p->grid, k),
+            sum += (double)weft_plan_memory_of(p, k % weft_plan_group(p),
                                                c->ranks_per_node)
                        .total;
         if (sum > most) most = sum;

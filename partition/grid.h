@@ -10,6 +10,12 @@
 
 #include "core/status.h"
 
+/* Patches of an image as users ask for them: lines of so many side by side. A
+ * grid knows lines only: what it calls a rank is one. */
+typedef struct weft_shape {
+    int lines, across;
+} weft_shape;
+
 typedef struct weft_grid {
     int ranks, patches, groups;
 } weft_grid;

@@ -7,116 +7,18 @@
 
 /* ---- volume -------------------------------------------------------------- */
 
-/* How a want travels: bytes of a message of `rows` rows of `width` bytes. */
-typedef struct wired {
-    weft_wire wire;
-    bool full;
-} wired;
-
-static uint64_t message(wired w, size_t rows, size_t width)
-{
-    if (w.wire == WEFT_WIRE_F32) return rows * width;
-    return weft_wire_bytes(w.wire, w.full, rows, width / sizeof(float));
-}
-
-/* What patch p gets of its neighbours. */
-static void add_border(weft_volume *v, const weft_want *want, wired w,
-                       const weft_cell *cell, size_t pixel, const weft_cut *cut,
-                       int p)
-{
-    const weft_rect mine = weft_cut_rect(cut, cell, p);
-
-    for (int down = -1; down <= 1; down++)
-        for (int right = -1; right <= 1; right++) {
-            const weft_rect r =
-                weft_border_from(&mine, &want->border, down, right);
-            const int peer = weft_cut_neighbour(cut, p, down, right);
-
-            if (peer < 0 || peer == p || !weft_rect_pixels(&r)) continue;
-            v->messages[want->class]++;
-            v->bytes[want->class] +=
-                message(w, 1, weft_rect_pixels(&r) * pixel);
-        }
-}
-
-/* What patch p gives to all others. */
-static void add_part(weft_volume *v, const weft_want *want, wired w,
-                     const weft_cell *cell, size_t pixel, const weft_cut *cut,
-                     int p)
-{
-    const weft_rect r = weft_cut_rect(cut, cell, p);
-    const uint64_t others = (uint64_t)cut->n - 1;
-
-    v->messages[want->class] += others;
-    v->bytes[want->class] +=
-        others * message(w, (size_t)r.rows, (size_t)r.columns * pixel);
-}
-
-weft_volume weft_plan_graph_volume(const weft_graph *g, int n,
-                                   const weft_cut *cut, weft_schedule sched,
-                                   bool full)
-{
-    weft_volume v = {0};
-
-    for (int i = 0; i < g->nnodes; i++)
-        for (int k = 0; k < g->node[i].nwants; k++) {
-            const weft_want *want = &g->node[i].want[k];
-            const weft_value *x = weft_graph_at(g, want->val);
-            const weft_cell cell = {x->rows_per_unit, x->strip, x->w};
-            const size_t pixel = (size_t)n * (size_t)x->c * sizeof(float);
-            const wired w = {weft_schedule_wire(&sched, want->class), full};
-
-            for (int p = 0; p < cut->n; p++)
-                (want->reach == WEFT_REACH_ALL ? add_part : add_border)(
-                    &v, want, w, &cell, pixel, cut, p);
-        }
-    return v;
-}
-
-weft_volume weft_plan_graph_displaced(const weft_graph *g, int n,
-                                      const weft_cut *cut, weft_schedule sched)
-{
-    weft_volume v = weft_plan_graph_volume(g, n, cut, sched, false);
-
-    if (sched.moments == WEFT_OLD_ABSENT)
-        v.bytes[WEFT_MOMENTS] = v.messages[WEFT_MOMENTS] = 0;
-    return v;
-}
-
-int weft_plan_displaced(weft_schedule sched, int evaluations)
-{
-    int n = 0;
-
-    for (int t = 0; t < evaluations; t++) n += weft_lag(&sched, t) > 0;
-    return n;
-}
-
-weft_status weft_plan_graph_past(const weft_graph *g, int n,
-                                 const weft_cut *cut, weft_schedule sched,
-                                 size_t *bytes)
-{
-    weft_exchange x;
-    weft_status st;
-
-    WEFT_TRY(weft_exchange_init(&x, &weft_solo, cut, sched));
-    st = weft_graph_declare(g, n, &x);
-    if (st == WEFT_OK) *bytes = weft_exchange_past_bytes(&x);
-    weft_exchange_release(&x);
-    return st;
-}
-
 /* Everything of a role that is not its patch 0's own goes to it in pieces. */
 static void add_stream(weft_volume *v, const weft_plan *p, int role,
-                       int per_unit, size_t row)
+                       weft_cell cell, size_t pixel)
 {
     const weft_cut cut = weft_plan_cut(p, role, 0);
 
-    for (int q = 1; row && q < cut.n; q++) {
-        const int rows = weft_cut_units(&cut, q) * per_unit;
+    for (int q = 1; pixel && q < cut.n; q++) {
+        const weft_rect r = weft_cut_rect(&cut, &cell, q);
 
         v->messages[WEFT_OUTPUT] +=
-            (uint64_t)(rows + WEFT_STREAM_PIECE - 1) / WEFT_STREAM_PIECE;
-        v->bytes[WEFT_OUTPUT] += (uint64_t)rows * row;
+            (uint64_t)(r.rows + WEFT_STREAM_PIECE - 1) / WEFT_STREAM_PIECE;
+        v->bytes[WEFT_OUTPUT] += weft_rect_pixels(&r) * pixel;
     }
 }
 
@@ -157,14 +59,33 @@ static double flops_of(const weft_graph *g, int n, int units, int total)
     return sum;
 }
 
-/* The patch with the most rows. */
-static int busiest(const weft_cut *cut)
+static size_t area(const weft_plan *p, const weft_cut *cut, int patch)
+{
+    const weft_cell cell = weft_plan_latent_cell(p);
+    const weft_rect r = weft_cut_rect(cut, &cell, patch);
+
+    return weft_rect_pixels(&r);
+}
+
+/* The patch with the most pixels. */
+static int busiest(const weft_plan *p, const weft_cut *cut)
 {
     int most = 0;
 
     for (int q = 1; q < cut->n; q++)
-        if (weft_cut_units(cut, q) > weft_cut_units(cut, most)) most = q;
+        if (area(p, cut, q) > area(p, cut, most)) most = q;
     return most;
+}
+
+/* A patch's operations: those of its rows, and of these its columns' part. */
+static double flops_of_patch(const weft_plan *p, const weft_graph *g, int n,
+                             const weft_cut *cut, int patch)
+{
+    const weft_cell cell = weft_plan_latent_cell(p);
+    const double columns = weft_cut_rect(cut, &cell, patch).columns;
+
+    return flops_of(g, n, weft_cut_units(cut, patch), weft_cut_total(cut)) *
+           columns / p->columns;
 }
 
 static int samples_of(const weft_plan *p, const weft_plan_net *net)
@@ -175,12 +96,11 @@ static int samples_of(const weft_plan *p, const weft_plan_net *net)
 double weft_plan_seconds(const weft_plan *p, int i, const weft_cut *cut)
 {
     const weft_plan_net *net = &p->net[i];
-    const int n = samples_of(p, net), total = weft_cut_total(cut);
+    const int n = samples_of(p, net);
     const weft_volume v = weft_plan_graph_volume(
         net->graph, n, cut, net->each_image ? WEFT_IN_STEP : p->sched, false);
-    double seconds =
-        flops_of(net->graph, n, weft_cut_units(cut, busiest(cut)), total) /
-        (p->costs.flops * p->threads);
+    double seconds = flops_of_patch(p, net->graph, n, cut, busiest(p, cut)) /
+                     (p->costs.flops * p->threads);
 
     for (int c = 0; c < WEFT_CLASSES; c++)
         seconds += ((double)v.messages[c] * p->costs.message +
@@ -217,6 +137,7 @@ static weft_status add_crossing(const weft_plan *p, weft_plan_net *net)
     } else {
         c = weft_roles_crossing(&p->roles, net->role, span);
     }
+    c.messages *= (uint64_t)p->across; /* each column of ranks by itself */
     net->first.messages[class] += c.messages;
     net->first.bytes[class] += c.units * unit;
     net->volume.messages[class] += c.messages;
@@ -227,16 +148,17 @@ static weft_status add_crossing(const weft_plan *p, weft_plan_net *net)
     return WEFT_OK;
 }
 
-/* Memory of the past of all lanes of all flights on patch cut->me. */
+/* Memory of the past of all lanes of all flights on patch cut->me, and of
+ * columns on their way. */
 static weft_status past_of(const weft_plan *p, const weft_plan_net *net,
                            const weft_cut *cut, size_t *bytes)
 {
-    const int lanes = net->lanes ? net->lanes : 1;
+    const int kinds = net->lanes ? net->lanes : 1;
+    const int lanes = weft_has_past(&net->sched) ? kinds * p->flights : 1;
 
     *bytes = 0;
     WEFT_TRY(weft_plan_graph_past(net->graph, net->n, cut, net->sched, bytes));
-    if (weft_has_past(&net->sched))
-        *bytes *= (size_t)lanes * (size_t)p->flights;
+    *bytes *= (size_t)lanes;
     return WEFT_OK;
 }
 
@@ -269,7 +191,7 @@ static weft_status make_net(weft_plan *p, int i)
     weft_cut cut = weft_plan_cut(p, net->role, 0);
     weft_layout l;
 
-    cut.me = busiest(&cut);
+    cut.me = busiest(p, &cut);
     net->n = samples_of(p, net);
     WEFT_TRY(weft_layout_make(net->graph, p->dev, net->n, &cut, &l));
     net->weight_bytes = l.weight_bytes;
@@ -279,11 +201,10 @@ static weft_status make_net(weft_plan *p, int i)
     net->max_rows_image = l.max_rows_image;
     weft_layout_release(&l);
     net->flops = flops_of(net->graph, net->n, p->units, p->units);
-    net->share = net->flops > 0
-                     ? flops_of(net->graph, net->n,
-                                weft_cut_units(&cut, cut.me), p->units) /
-                           net->flops
-                     : 0;
+    net->share =
+        net->flops > 0
+            ? flops_of_patch(p, net->graph, net->n, &cut, cut.me) / net->flops
+            : 0;
     net->seconds = weft_plan_seconds(p, i, &cut);
     p->lane[i] = weft_plan_lane(p, i, &cut);
     WEFT_TRY(count_messages(p, net));
@@ -319,10 +240,12 @@ static uint64_t hash_of(const weft_plan *p)
     const int facts[] = {p->ranks,  p->grid.patches, p->width,    p->height,
                          p->rows,   p->columns,      p->channels, p->unit,
                          p->images, p->batch,        p->flights,  p->steps,
-                         p->nnets,  p->nstages};
+                         p->nnets,  p->nstages,      p->strip,    p->across};
     uint64_t h = fold(14695981039346656037u, facts, sizeof facts);
 
     h = hash_roles(h, &p->roles);
+    h = fold(h, p->first_strip,
+             (size_t)(p->across + 1) * sizeof *p->first_strip);
     h = fold(h, &p->identity, sizeof p->identity);
     for (int i = 0; i < p->nnets; i++) {
         const weft_plan_net *net = &p->net[i];
@@ -341,7 +264,35 @@ static uint64_t hash_of(const weft_plan *p)
     return h;
 }
 
-/* Roles that all have the group's ranks make at most as many patches as there
+/* A line is as fast as its slowest rank, in any group. */
+static void take_speeds(weft_plan *p)
+{
+    for (int r = 0; r < p->ranks; r++) {
+        const int line = weft_grid_patch(&p->grid, r / p->across);
+        double *speed = &p->line_speed[line];
+
+        if (*speed == 0 || p->speed[r] < *speed) *speed = p->speed[r];
+    }
+}
+
+static weft_status set_speeds(weft_plan *p)
+{
+    const int lines = p->grid.patches;
+
+    if (!p->weights && !p->speed) return WEFT_OK;
+    if (p->weights)
+        WEFT_TRY(weft_split_check_weights(p->weights, p->nweights, lines));
+    p->line_speed = calloc((size_t)lines, sizeof *p->line_speed);
+    if (!p->line_speed) return weft_fail(WEFT_ENOMEM, "out of memory");
+    if (!p->weights)
+        take_speeds(p);
+    else
+        memcpy(p->line_speed, p->weights,
+               (size_t)lines * sizeof *p->line_speed);
+    return WEFT_OK;
+}
+
+/* Roles that all have the group's lines make at most as many patches as there
  * are units; others make as many each. */
 static weft_status make_roles(weft_plan *p)
 {
@@ -350,15 +301,31 @@ static weft_status make_roles(weft_plan *p)
 
     for (int k = 0; k < p->nroles; k++)
         if (p->role[k].ranks) most = p->units * p->nroles;
-    WEFT_TRY(weft_grid_make(p->ranks, p->group, most, p->images, &p->grid));
+    WEFT_TRY(weft_grid_make(p->ranks / p->across, p->group, most, p->images,
+                            &p->grid));
+    WEFT_TRY(set_speeds(p));
     for (int k = 0; k < p->nroles; k++) {
         const int all = p->grid.patches < p->units ? p->grid.patches : p->units;
 
         spec[k] = p->role[k];
+        spec[k].speed = p->line_speed;
         if (!spec[k].ranks) spec[k].ranks = all;
     }
     return weft_roles_make(p->grid.patches, p->units, spec, p->nroles, p->share,
                            &p->roles);
+}
+
+static weft_status cut_columns(weft_plan *p)
+{
+    if (p->ranks % p->across)
+        return weft_fail(WEFT_EINPUT,
+                         "%d ranks are not a multiple of the %d side by side "
+                         "of parallel.patches",
+                         p->ranks, p->across);
+    p->first_strip = calloc((size_t)p->across + 1, sizeof *p->first_strip);
+    if (!p->first_strip)
+        return weft_fail(WEFT_ENOMEM, "out of memory for a plan");
+    return weft_split_columns(p->columns, p->strip, p->across, p->first_strip);
 }
 
 /* The order of turns is made again by every rank as it runs. */
@@ -378,11 +345,13 @@ static weft_status make(weft_plan *p)
 {
     const int decodes = p->vae >= 0 ? p->vae : 0;
 
+    WEFT_TRY(cut_columns(p));
     WEFT_TRY(make_roles(p));
     for (int i = 0; i < p->nnets; i++) WEFT_TRY(make_net(p, i));
-    add_stream(&p->output, p, decodes, p->unit * p->row_scale,
-               p->picture_row_bytes);
-    add_stream(&p->output, p, 0, p->unit, p->latent_row_bytes);
+    add_stream(&p->output, p, decodes, weft_plan_picture_cell(p),
+               p->picture_pixel_bytes);
+    add_stream(&p->output, p, 0, weft_plan_latent_cell(p),
+               p->latent_pixel_bytes);
     WEFT_TRY(make_forecast(p));
     p->hash = hash_of(p);
     WEFT_MUST(weft_plan_is_valid(p));
@@ -395,25 +364,37 @@ weft_status weft_plan_make(weft_plan *p)
 
     memset(&p->roles, 0, sizeof p->roles);
     memset(&p->output, 0, sizeof p->output);
+    p->first_strip = NULL;
+    p->line_speed = NULL;
     p->units = p->rows / p->unit;
+    p->strips = weft_split_strips(p->columns, p->strip);
     st = make(p);
     if (st != WEFT_OK) weft_plan_release(p);
     return st;
 }
 
-void weft_plan_release(weft_plan *p) { weft_roles_release(&p->roles); }
+void weft_plan_release(weft_plan *p)
+{
+    weft_roles_release(&p->roles);
+    free(p->first_strip);
+    free(p->line_speed);
+    p->first_strip = NULL;
+    p->line_speed = NULL;
+}
 
 static bool cut_is_valid(const weft_cut *cut, int units)
 {
-    if (cut->first[0] != 0 || cut->first[cut->n] != units) return false;
-    for (int q = 0; q < cut->n; q++)
+    const int lines = weft_cut_lines(cut);
+
+    if (cut->first[0] != 0 || cut->first[lines] != units) return false;
+    for (int q = 0; q < lines; q++)
         if (cut->first[q] >= cut->first[q + 1]) return false;
     return true;
 }
 
 bool weft_plan_is_valid(const weft_plan *p)
 {
-    if (p->grid.groups * p->grid.patches != p->ranks) return false;
+    if (p->grid.groups * p->grid.patches * p->across != p->ranks) return false;
     for (int k = 0; k < p->nroles; k++) {
         const weft_cut cut = weft_plan_cut(p, k, 0);
 
@@ -424,9 +405,41 @@ bool weft_plan_is_valid(const weft_plan *p)
            weft_plan_first_image(p, p->grid.groups) == p->images;
 }
 
+int weft_plan_group(const weft_plan *p) { return p->grid.patches * p->across; }
+
 weft_cut weft_plan_cut(const weft_plan *p, int role, int rank)
 {
-    return weft_roles_cut(&p->roles, role, rank);
+    weft_cut cut = weft_roles_cut(&p->roles, role, rank / p->across);
+
+    cut.n *= p->across;
+    cut.across = p->across;
+    cut.strip = p->first_strip;
+    if (cut.me >= 0) cut.me = cut.me * p->across + rank % p->across;
+    return cut;
+}
+
+weft_cell weft_plan_latent_cell(const weft_plan *p)
+{
+    return (weft_cell){p->unit, p->strip, p->columns};
+}
+
+weft_cell weft_plan_picture_cell(const weft_plan *p)
+{
+    return (weft_cell){p->unit * p->row_scale, p->strip * p->row_scale,
+                       p->width};
+}
+
+weft_rect weft_plan_latent(const weft_plan *p, int rank)
+{
+    const weft_cell cell = weft_plan_latent_cell(p);
+    const weft_span rows = p->roles.state[rank / p->across];
+    const int *strip = p->first_strip + rank % p->across;
+    const int from = weft_cell_column(&cell, strip[0]);
+
+    return (weft_rect){.row = rows.from * p->unit,
+                       .rows = weft_span_units(rows) * p->unit,
+                       .column = from,
+                       .columns = weft_cell_column(&cell, strip[1]) - from};
 }
 
 double weft_plan_hop(const weft_plan *p, const weft_roles *r)
@@ -475,7 +488,7 @@ static bool brings_weights(const weft_plan *p, int i, int rank)
 {
     for (int k = 0; k < i; k++)
         if (p->net[k].weights == p->net[i].weights &&
-            weft_roles_has(&p->roles, p->net[k].role, rank))
+            weft_roles_has(&p->roles, p->net[k].role, rank / p->across))
             return false;
     return true;
 }
@@ -483,8 +496,7 @@ static bool brings_weights(const weft_plan *p, int i, int rank)
 weft_plan_memory weft_plan_memory_of(const weft_plan *p, int rank,
                                      int ranks_on_node)
 {
-    const size_t rows =
-        (size_t)weft_span_units(p->roles.state[rank]) * (size_t)p->unit;
+    const weft_rect mine = weft_plan_latent(p, rank);
     weft_plan_memory m = {0};
 
     for (int i = 0; i < p->nnets; i++) {
@@ -505,8 +517,9 @@ weft_plan_memory weft_plan_memory_of(const weft_plan *p, int rank,
         weft_layout_release(&l);
     }
     m.scratch *= (size_t)p->threads;
-    m.state =
-        p->state_bytes_per_row * rows * (size_t)p->batch * (size_t)p->flights;
+    m.state = p->state_bytes_per_row * (size_t)mine.rows *
+              (size_t)mine.columns / (size_t)p->columns * (size_t)p->batch *
+              (size_t)p->flights;
     m.total = m.weights_share + m.activations + m.scratch + m.state + m.past;
     return m;
 }

@@ -67,7 +67,13 @@ typedef struct weft_plan_net {
 typedef struct weft_plan {
     /* asked */
     int ranks;
-    int group; /* ranks on one batch of images; 0: as many as are of use */
+    int across; /* ranks side by side. What the grid, roles and turns call a
+                   rank is a line of so many, which have the same rows */
+    int group;  /* lines on one batch of images; 0: as many as are of use */
+    const double *weights; /* [nweights], of the lines of a group; borrowed.
+                              NULL: all alike, or as `speed` says */
+    int nweights;
+    const double *speed; /* [ranks], as measured; borrowed, or NULL */
     weft_role_spec role[WEFT_ROLES]; /* ranks 0: all of the group. Role 0 leads:
                                         its rows are the latents written */
     int nroles, vae;                 /* role that decodes; -1: none */
@@ -79,9 +85,10 @@ typedef struct weft_plan {
     int flights;       /* batches under way in a group */
     int steps, threads;
     int row_scale;              /* rows of the picture per latent row */
-    size_t picture_row_bytes;   /* sent to the writer; 0: no picture */
-    size_t latent_row_bytes;    /* likewise; 0: latents are not written */
-    size_t state_bytes_per_row; /* the solver's, per latent row and sample */
+    size_t picture_pixel_bytes; /* sent to the writer; 0: no picture */
+    size_t latent_pixel_bytes;  /* likewise; 0: latents are not written */
+    size_t state_bytes_per_row; /* the solver's, per latent row of the whole
+                                   width and sample */
     const char *kernels;        /* borrowed */
     const weft_device *dev;     /* borrowed */
     weft_costs costs;
@@ -93,8 +100,10 @@ typedef struct weft_plan {
     int nstages;
     uint64_t identity; /* hash of whatever else must be equal */
     /* made */
-    weft_grid grid;
-    int units;
+    weft_grid grid; /* of lines */
+    int units, strips;
+    int *first_strip;   /* [across + 1], of each column of ranks; owned */
+    double *line_speed; /* [lines of a group], or NULL; owned */
     weft_roles roles;
     weft_lane_cost lane[WEFT_PLAN_NETS];
     weft_forecast forecast; /* of group 0 */
@@ -113,9 +122,17 @@ void weft_plan_release(weft_plan *p);
  * failure is weft's own mistake. */
 bool weft_plan_is_valid(const weft_plan *p);
 
-/* How a role's rows are cut; me: where rank `rank` of the group is in it, or
+/* How a role's image is cut; me: where rank `rank` of the group is in it, or
  * -1. Borrows from the plan. */
 weft_cut weft_plan_cut(const weft_plan *p, int role, int rank);
+/* Ranks of a group. */
+int weft_plan_group(const weft_plan *p);
+/* Cells of latent and picture. */
+weft_cell weft_plan_latent_cell(const weft_plan *p);
+weft_cell weft_plan_picture_cell(const weft_plan *p);
+/* The columns and the rows of state that rank `rank` of a group keeps, of the
+ * latent. */
+weft_rect weft_plan_latent(const weft_plan *p, int rank);
 
 /* Batches of a group, and the order of its turns. */
 int weft_plan_batches(const weft_plan *p, int group);

@@ -104,37 +104,72 @@ static void print_order(const weft_plan *p, FILE *to)
     weft_pipeline_release(&order);
 }
 
+/* "0 ..   31", or rows and columns "0 ..   31 x 32 ..   63". */
+static void print_rect(const weft_plan *p, weft_rect r, int scale, FILE *to)
+{
+    char columns[40] = "";
+
+    if (p->across > 1)
+        snprintf(columns, sizeof columns, " x %d ..%5d", r.column * scale,
+                 (r.column + r.columns) * scale - 1);
+    fprintf(to, " %5d ..%5d%-*s", r.row * scale, (r.row + r.rows) * scale - 1,
+            p->across > 1 ? 14 : 1, columns);
+}
+
 static void print_ranks(const weft_plan *p, FILE *to)
 {
-    fprintf(to, "\n%-6s %-6s %-18s %-14s %s\n", "rank", "units", "latent rows",
-            "picture rows",
-            "MiB: weights + activations + "
-            "scratch + state + past");
-    for (int q = 0; q < p->grid.patches; q++) {
-        const weft_plan_memory m = weft_plan_memory_of(p, q, 1);
-        const weft_span s = p->roles.state[q];
-        const int a = s.from * p->unit, b = s.to * p->unit;
+    const char *by = p->across > 1 ? " rows x columns" : " rows";
+    const int wide = p->across > 1 ? 21 : 8;
 
-        fprintf(to,
-                "%-6d %-6d %6d ..%7d   %6d ..%7d %8.1f + %.1f + %.1f + "
-                "%.1f + %.1f = %.1f\n",
-                q, weft_span_units(s), a, b - 1, a * p->row_scale,
-                b * p->row_scale - 1, mib(m.weights_share), mib(m.activations),
-                mib(m.scratch), mib(m.state), mib(m.past), mib(m.total));
+    fprintf(to,
+            "\n%-5s %-5s  latent%-*s  picture%-*s "
+            "MiB: weights + activations + scratch + state + past\n",
+            "rank", "units", wide, by, wide, by);
+    for (int q = 0; q < weft_plan_group(p); q++) {
+        const weft_plan_memory m = weft_plan_memory_of(p, q, 1);
+        const weft_rect r = weft_plan_latent(p, q);
+
+        fprintf(to, "%-5d %-5d", q, r.rows / p->unit);
+        print_rect(p, r, 1, to);
+        print_rect(p, r, p->row_scale, to);
+        fprintf(to, " %.1f + %.1f + %.1f + %.1f + %.1f = %.1f\n",
+                mib(m.weights_share), mib(m.activations), mib(m.scratch),
+                mib(m.state), mib(m.past), mib(m.total));
     }
     fprintf(to, "(the ranks of a node share one copy of the weights)\n");
 }
 
+/* "4 ranks", or "2 lines of 2 ranks". */
+static void print_group(const weft_plan *p, FILE *to)
+{
+    if (p->across > 1)
+        fprintf(to, "%d line%s of ", p->grid.patches, plural(p->grid.patches));
+    fprintf(to, "%d rank%s", p->across > 1 ? p->across : p->grid.patches,
+            plural(p->across > 1 ? p->across : p->grid.patches));
+}
+
+static void print_speeds(const weft_plan *p, FILE *to)
+{
+    if (!p->line_speed) return;
+    fprintf(to, "weights    [");
+    for (int i = 0; i < p->grid.patches; i++)
+        fprintf(to, "%s%g", i ? ", " : "", p->line_speed[i]);
+    fprintf(to, "] of the lines of a group\n");
+}
+
 void weft_plan_print(const weft_plan *p, FILE *to)
 {
-    fprintf(to, "picture    %d x %d, latent %d x %d x %d, grain %d rows\n",
-            p->width, p->height, p->columns, p->rows, p->channels, p->unit);
     fprintf(to,
-            "ranks      %d = %d group%s of %d rank%s, %d thread%s each, "
-            "kernels %s (%s)\n",
-            p->ranks, p->grid.groups, plural(p->grid.groups), p->grid.patches,
-            plural(p->grid.patches), p->threads, plural(p->threads), p->kernels,
-            p->dev->isa);
+            "picture    %d x %d, latent %d x %d x %d, grain %d rows, strips "
+            "of %d columns\n",
+            p->width, p->height, p->columns, p->rows, p->channels, p->unit,
+            p->strip);
+    fprintf(to, "ranks      %d = %d group%s of ", p->ranks, p->grid.groups,
+            plural(p->grid.groups));
+    print_group(p, to);
+    fprintf(to, ", %d thread%s each, kernels %s (%s)\n", p->threads,
+            plural(p->threads), p->kernels, p->dev->isa);
+    print_speeds(p, to);
     fprintf(to, "images     %d, %d at once, %d steps\n", p->images, p->batch,
             p->steps);
     for (int i = 0; i < p->nnets; i++) print_net(p, &p->net[i], to);
@@ -191,13 +226,14 @@ static void json_net(const weft_plan *p, const weft_plan_net *n, FILE *to)
 static void json_patch(const weft_plan *p, int q, FILE *to)
 {
     const weft_plan_memory m = weft_plan_memory_of(p, q, 1);
-    const weft_span s = p->roles.state[q];
+    const weft_rect r = weft_plan_latent(p, q);
 
     fprintf(to,
             "{\"patch\":%d,\"first_row\":%d,\"rows\":%d,"
+            "\"first_column\":%d,\"columns\":%d,"
             "\"weights_bytes\":%zu,\"activation_bytes\":%zu,"
             "\"scratch_bytes\":%zu,\"state_bytes\":%zu,\"total_bytes\":%zu}",
-            q, s.from * p->unit, weft_span_units(s) * p->unit, m.weights_share,
+            q, r.row, r.rows, r.column, r.columns, m.weights_share,
             m.activations, m.scratch, m.state, m.total);
 }
 
@@ -223,12 +259,14 @@ void weft_plan_print_json(const weft_plan *p, const char *first, FILE *to)
 
     fprintf(to,
             "{%s\"width\":%d,\"height\":%d,\"latent\":[%d,%d,%d],\"grain\":%d,"
-            "\"ranks\":%d,\"groups\":%d,\"patches\":%d,\"threads\":%d,"
+            "\"strip\":%d,\"ranks\":%d,\"groups\":%d,\"patches\":%d,"
+            "\"across\":%d,\"threads\":%d,"
             "\"kernels\":\"%s\",\"isa\":\"%s\",\"images\":%d,\"batch\":%d,"
             "\"steps\":%d,\"nets\":[",
             first, p->width, p->height, p->channels, p->rows, p->columns,
-            p->unit, p->ranks, p->grid.groups, p->grid.patches, p->threads,
-            p->kernels, p->dev->isa, p->images, p->batch, p->steps);
+            p->unit, p->strip, p->ranks, p->grid.groups, weft_plan_group(p),
+            p->across, p->threads, p->kernels, p->dev->isa, p->images, p->batch,
+            p->steps);
     for (int i = 0; i < p->nnets; i++) {
         if (i) fprintf(to, ",");
         json_net(p, &p->net[i], to);
@@ -236,7 +274,7 @@ void weft_plan_print_json(const weft_plan *p, const char *first, FILE *to)
     fprintf(to, "],");
     json_roles(p, to);
     fprintf(to, "\"by_patch\":[");
-    for (int q = 0; q < p->grid.patches; q++) {
+    for (int q = 0; q < weft_plan_group(p); q++) {
         if (q) fprintf(to, ",");
         json_patch(p, q, to);
     }

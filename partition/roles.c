@@ -105,7 +105,10 @@ static weft_status cut_role(weft_roles *r, int k)
 
     role->first = calloc((size_t)role->asked.ranks + 1, sizeof *role->first);
     if (!role->first) return weft_fail(WEFT_ENOMEM, "out of memory for a cut");
-    return weft_split_rows(r->units, 1, role->asked.ranks, NULL, role->first);
+    return weft_split_rows(r->units, 1, role->asked.ranks,
+                           role->asked.speed ? role->asked.speed + role->rank0
+                                             : NULL,
+                           role->first);
 }
 
 static weft_status refuse_sharing(const weft_roles *r)

@@ -43,6 +43,8 @@ typedef struct weft_role_spec {
     int ranks;
     double work;   /* of a run, in any unit: shared ranks are dealt by it */
     bool denoises; /* its ranks keep state; the vae's need not */
+    const double *speed; /* of each rank of the group, for heights; borrowed.
+                            NULL: all alike */
 } weft_role_spec;
 
 typedef struct weft_role {

@@ -95,7 +95,7 @@ weft_status weft_solver_bind(weft_solver *s, const weft_batch *b,
                              const weft_field *f, weft_noise *noise,
                              float *buffer)
 {
-    WEFT_MUST(b->rows == f->rows && b->w == f->w && b->c == f->c);
+    WEFT_MUST(b->rows == f->rows && b->w == f->columns && b->c == f->c);
     s->batch = *b;
     s->field = *f;
     s->noise = noise;

@@ -124,7 +124,8 @@ static int count(rig *r, weft_solver_kind kind)
                           .block = r->block,
                           .weights = r->weights};
     const weft_batch b = {UNIT * UNITS, 1, COLUMNS, CHANNELS};
-    const weft_field f = {CHANNELS, UNIT * UNITS, COLUMNS, 0, UNIT * UNITS};
+    const weft_field f = {CHANNELS, UNIT * UNITS, COLUMNS, 0, UNIT * UNITS,
+                          0,        COLUMNS};
     const weft_solver_opts o = {.kind = kind, .steps = STEPS};
     weft_noise_schedule schedule;
     weft_denoiser *model, *guided;

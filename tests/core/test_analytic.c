@@ -126,7 +126,7 @@ static weft_status sum_of_team(const weft_total *t, const double *rowwise,
 static void *run_member(void *arg)
 {
     member *m = arg;
-    const weft_field f = {C, H, W, m->row0, m->rows};
+    const weft_field f = {C, H, W, m->row0, m->rows, 0, W};
     const weft_batch b = {m->rows, N, W, C};
     const weft_total total = {
         .sum = sum_of_team, .rows = m->rows, .image_rows = H, .via = m};

@@ -85,7 +85,7 @@ static void rig_open(rig *r, int prediction, weft_solver_opts so,
                      weft_reflect_opts ro)
 {
     const weft_batch b = {4, 1, 3, 2};
-    const weft_field f = {2, 4, 3, 0, 4};
+    const weft_field f = {2, 4, 3, 0, 4, 0, 3};
     weft_solver *inner;
 
     r->c = read_schedule(so.kind, config[prediction]);
@@ -203,7 +203,7 @@ static void test_a_round_trip_errs_by_the_square(void **state)
 static void test_resampling(void **state)
 {
     const weft_reflect_opts o = {.lambda = 3, .rounds = 1, .resample = true};
-    const weft_field f = {2, 4, 3, 0, 4};
+    const weft_field f = {2, 4, 3, 0, 4, 0, 3};
     float z[24], before[24];
     rig r;
 

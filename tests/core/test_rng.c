@@ -48,7 +48,7 @@ static void test_mt19937_known_answer(void **state)
 
 static float *fill(weft_noise *s, const weft_field *f)
 {
-    const size_t row = (size_t)f->w * (size_t)f->c;
+    const size_t row = (size_t)f->columns * (size_t)f->c;
     float *out = malloc(row * (size_t)f->rows * sizeof *out);
 
     assert_non_null(out);
@@ -94,6 +94,7 @@ static void test_torch_cpu_is_torch(void **state)
     while (fscanf(in, " noise %llu %d %d %d %d", &seed, &f.c, &f.h, &f.w,
                   &draw) == 5) {
         f.rows = f.h;
+        f.columns = f.w;
         if (draw == 0) weft_noise_init(&s, WEFT_RNG_TORCH_CPU, seed);
         assert_int_equal(s.draw, draw);
         ahead = s;
@@ -111,7 +112,7 @@ static void test_torch_cpu_is_torch(void **state)
 static void test_torch_cpu_published(void **state)
 {
     static const float want[4] = {1.5410f, -0.2934f, -2.1788f, 0.5684f};
-    const weft_field f = {1, 1, 4, 0, 1};
+    const weft_field f = {1, 1, 4, 0, 1, 0, 4};
     weft_noise s;
     float out[4];
 
@@ -126,7 +127,7 @@ static void test_counter_is_its_definition(void **state)
 {
     const uint64_t seed = UINT64_C(0x0123456789abcdef);
     const uint32_t key[2] = {(uint32_t)seed, (uint32_t)(seed >> 32)};
-    const weft_field f = {3, 33, 7, 0, 33};
+    const weft_field f = {3, 33, 7, 0, 33, 0, 7};
     weft_noise s;
     float *x;
 
@@ -151,7 +152,7 @@ static void test_counter_is_its_definition(void **state)
 
 static void test_draws_and_seeds_differ(void **state)
 {
-    const weft_field f = {2, 4, 4, 0, 4};
+    const weft_field f = {2, 4, 4, 0, 4, 0, 4};
 
     (void)state;
     for (int kind = 0; kind < WEFT_RNGS; kind++) {
@@ -171,26 +172,30 @@ static void test_draws_and_seeds_differ(void **state)
     }
 }
 
-/* Any rows alone, side by side with another sample, are the whole's rows. */
-static void check_rows(weft_rng_kind kind, const weft_field *whole, int row0,
-                       int rows)
+/* Any rectangle alone, side by side with another sample, is the whole's. */
+static void check_part(weft_rng_kind kind, const weft_field *part)
 {
-    const size_t row = (size_t)whole->w * (size_t)whole->c;
-    weft_field part = *whole;
+    const size_t pixel = (size_t)part->c, row = pixel * (size_t)part->columns;
+    weft_field whole = *part;
     weft_noise a, b;
-    float *all, *mine = calloc((size_t)rows + 1, 2 * row * sizeof *mine);
+    float *all, *mine = calloc((size_t)part->rows + 1, 2 * row * sizeof *mine);
 
     assert_non_null(mine);
-    part.row0 = row0;
-    part.rows = rows;
+    whole.row0 = whole.column0 = 0;
+    whole.rows = whole.h;
+    whole.columns = whole.w;
     weft_noise_init(&a, kind, 3);
     b = a;
-    all = fill(&a, whole);
-    weft_noise_fill(&b, &part, mine + row, 2 * row);
+    all = fill(&a, &whole);
+    weft_noise_fill(&b, part, mine + row, 2 * row);
     assert_memory_equal(&a, &b, sizeof a);
-    for (int y = 0; y < rows; y++) {
-        assert_memory_equal(mine + (size_t)y * 2 * row + row,
-                            all + (size_t)(row0 + y) * row, row * sizeof *mine);
+    for (int y = 0; y < part->rows; y++) {
+        const float *want = all + ((size_t)(part->row0 + y) * (size_t)part->w +
+                                   (size_t)part->column0) *
+                                      pixel;
+
+        assert_memory_equal(mine + (size_t)y * 2 * row + row, want,
+                            row * sizeof *mine);
         for (size_t k = 0; k < row; k++)
             assert_true(mine[(size_t)y * 2 * row + k] == 0);
     }
@@ -198,23 +203,34 @@ static void check_rows(weft_rng_kind kind, const weft_field *whole, int row0,
     free(mine);
 }
 
-static void test_rows_do_not_matter(void **state)
+static void check_columns(const weft_field *rows)
 {
-    static const weft_field fields[] = {
-        {1, 3, 5, 0, 3}, {4, 8, 8, 0, 8}, {3, 7, 5, 0, 7}, {2, 5, 9, 0, 5}};
+    weft_field f = *rows;
+
+    for (f.column0 = 0; f.column0 < f.w; f.column0 += 2)
+        for (f.columns = 1; f.column0 + f.columns <= f.w; f.columns++)
+            for (int kind = 0; kind < WEFT_RNGS; kind++)
+                check_part((weft_rng_kind)kind, &f);
+}
+
+static void test_parts_do_not_matter(void **state)
+{
+    static const int fields[][3] = {{1, 3, 5}, {4, 8, 8}, {3, 7, 5}, {2, 5, 9}};
 
     (void)state;
-    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
-        for (int row0 = 0; row0 < fields[i].h; row0++)
-            for (int rows = 0; row0 + rows <= fields[i].h; rows++) {
-                check_rows(WEFT_RNG_COUNTER, &fields[i], row0, rows);
-                check_rows(WEFT_RNG_TORCH_CPU, &fields[i], row0, rows);
-            }
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
+        const int *s = fields[i];
+        weft_field f = {s[0], s[1], s[2], 0, 0, 0, s[2]};
+
+        for (f.row0 = 0; f.row0 < f.h; f.row0++)
+            for (f.rows = 0; f.row0 + f.rows <= f.h; f.rows++)
+                check_columns(&f);
+    }
 }
 
 static void test_moments(void **state)
 {
-    const weft_field f = {4, 256, 256, 0, 256};
+    const weft_field f = {4, 256, 256, 0, 256, 0, 256};
     const int n = 4 * 256 * 256;
 
     (void)state;
@@ -238,7 +254,7 @@ static void test_moments(void **state)
 /* The very bytes: every compiler and machine must give these. */
 static void test_counter_bytes(void **state)
 {
-    const weft_field f = {4, 64, 64, 0, 64};
+    const weft_field f = {4, 64, 64, 0, 64, 0, 64};
     uint64_t hash = UINT64_C(0xcbf29ce484222325);
     weft_noise s;
     float *x;
@@ -265,7 +281,7 @@ int main(void)
         cmocka_unit_test(test_torch_cpu_published),
         cmocka_unit_test(test_counter_is_its_definition),
         cmocka_unit_test(test_draws_and_seeds_differ),
-        cmocka_unit_test(test_rows_do_not_matter),
+        cmocka_unit_test(test_parts_do_not_matter),
         cmocka_unit_test(test_moments),
         cmocka_unit_test(test_counter_bytes),
     };

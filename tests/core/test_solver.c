@@ -51,7 +51,7 @@ static double gaussian_error(weft_solver_kind kind, int prediction, int n)
     run r;
 
     for (int i = 0; i < n; i++) sigmas[i] = 80 * pow(.012 / 80, i / (n - 1.));
-    run_open(&r, &o, &c, (weft_field){2, 4, 3, 0, 4}, 1);
+    run_open(&r, &o, &c, (weft_field){2, 4, 3, 0, 4, 0, 3}, 1);
     r.net.rule = gaussian_rule;
     assert_int_equal(weft_solver_start(r.s, start), WEFT_OK);
     weft_noise_init(&r.noise[0], WEFT_RNG_TORCH_CPU, SEED);
@@ -111,7 +111,7 @@ static void test_invert_undoes_step(void **state)
         float before[24];
         run r;
 
-        run_open(&r, &o, &c, (weft_field){2, 4, 3, 0, 4}, 1);
+        run_open(&r, &o, &c, (weft_field){2, 4, 3, 0, 4, 0, 3}, 1);
         r.net.rule = fixed_rule;
         assert_int_equal(weft_solver_start(r.s, r.x), WEFT_OK);
         for (int i = 0; i < 9; i++) {
@@ -138,7 +138,7 @@ static void test_invert_reads_v_at_the_level_of_x(void **state)
     run r;
 
     (void)state;
-    run_open(&r, &o, &c, (weft_field){1, 1, 1, 0, 1}, 1);
+    run_open(&r, &o, &c, (weft_field){1, 1, 1, 0, 1, 0, 1}, 1);
     r.net.rule = normal_rule;
     hi = r.s->abar[4];
     lo = r.s->abar[5];
@@ -157,13 +157,13 @@ static void check_bytes(weft_solver_kind kind, double eta)
     weft_noise_schedule c = read_schedule(kind, prediction_config[0]);
     run all, part;
 
-    run_open(&all, &o, &c, (weft_field){2, 5, 3, 0, 5}, 3);
+    run_open(&all, &o, &c, (weft_field){2, 5, 3, 0, 5, 0, 3}, 3);
     run_all(&all);
     for (int n = 0; n < 3; n++)
         for (int row0 = 0; row0 < 5; row0 += 2) {
             const int rows = row0 + 2 > 5 ? 1 : 2;
 
-            run_open(&part, &o, &c, (weft_field){2, 5, 3, row0, rows}, 1);
+            run_open(&part, &o, &c, (weft_field){2, 5, 3, row0, rows, 0, 3}, 1);
             weft_noise_init(&part.noise[0], WEFT_RNG_TORCH_CPU,
                             (uint64_t)(SEED + n));
             run_all(&part);
@@ -194,7 +194,7 @@ static void test_start_forgets(void **state)
         float first[24];
         run r;
 
-        run_open(&r, &o, &c, (weft_field){2, 4, 3, 0, 4}, 1);
+        run_open(&r, &o, &c, (weft_field){2, 4, 3, 0, 4, 0, 3}, 1);
         run_all(&r);
         memcpy(first, r.x, sizeof first);
         weft_noise_init(&r.noise[0], WEFT_RNG_TORCH_CPU, SEED);
@@ -214,13 +214,13 @@ static void test_own_nodes_repeat_the_grid(void **state)
         weft_noise_schedule c = read_schedule(o.kind, prediction_config[0]);
         run grid, times, sigmas;
 
-        run_open(&grid, &o, &c, (weft_field){2, 4, 3, 0, 4}, 1);
+        run_open(&grid, &o, &c, (weft_field){2, 4, 3, 0, 4, 0, 3}, 1);
         o.nodes = grid.s->time;
         o.nnodes = 8;
-        run_open(&times, &o, &c, (weft_field){2, 4, 3, 0, 4}, 1);
+        run_open(&times, &o, &c, (weft_field){2, 4, 3, 0, 4, 0, 3}, 1);
         o.nodes = NULL;
         o.sigmas = grid.s->sigma;
-        run_open(&sigmas, &o, &c, (weft_field){2, 4, 3, 0, 4}, 1);
+        run_open(&sigmas, &o, &c, (weft_field){2, 4, 3, 0, 4, 0, 3}, 1);
         run_all(&grid);
         run_all(&times);
         run_all(&sigmas);
@@ -291,7 +291,7 @@ static void test_not_a_number_is_named(void **state)
             int i = 0;
             run r;
 
-            run_open(&r, &o, &c, (weft_field){2, 5, 3, 2, 3}, 2);
+            run_open(&r, &o, &c, (weft_field){2, 5, 3, 2, 3, 0, 3}, 2);
             r.net.rule = nan_rule;
             assert_int_equal(weft_solver_start(r.s, r.x), WEFT_OK);
             for (; st == WEFT_OK && i < 7; i++)
@@ -369,7 +369,7 @@ static void test_only_ddim_inverts(void **state)
         weft_noise_schedule c = read_schedule(o.kind, prediction_config[2]);
         run r;
 
-        run_open(&r, &o, &c, (weft_field){2, 4, 3, 0, 4}, 1);
+        run_open(&r, &o, &c, (weft_field){2, 4, 3, 0, 4, 0, 3}, 1);
         assert_int_equal(weft_solver_start(r.s, r.x), WEFT_OK);
         assert_int_equal(weft_solver_invert(r.s, 2, &r.ask, r.x), WEFT_EINPUT);
         assert_non_null(strstr(weft_fail_text(), "inver"));

@@ -121,7 +121,7 @@ static double compare(const golden *g)
     double off;
     run r;
 
-    run_open(&r, &o, &c, (weft_field){2, 4, 3, 0, 4}, 1);
+    run_open(&r, &o, &c, (weft_field){2, 4, 3, 0, 4, 0, 3}, 1);
     assert_int_equal(r.s->steps, g->steps);
     compare_levels(g, r.s);
     if (g->back)

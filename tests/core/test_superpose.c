@@ -149,7 +149,7 @@ static void test_density_is_exact_for_unit_deviation(void **state)
             rig_open(&r, p, stochastic(processes[kind], 6),
                      (weft_superpose_opts){.kind = WEFT_SUPERPOSE_AVERAGE,
                                            .models = 3},
-                     of, (weft_field){2, 4, 3, 0, 4}, 2);
+                     of, (weft_field){2, 4, 3, 0, 4, 0, 3}, 2);
             assert_int_equal(r.s->models, 3);
             for (int m = 0; m < 3; m++)
                 start[m] = r.s->log_density[3 + m] - exact(&r, m, 1, 0);
@@ -176,7 +176,7 @@ static void test_density_starts_as_noise(void **state)
 
         rig_open(&r, 0, stochastic(processes[kind], 3),
                  (weft_superpose_opts){.kind = WEFT_SUPERPOSE_OR, .models = 2},
-                 of, (weft_field){2, 4, 3, 0, 4}, 1);
+                 of, (weft_field){2, 4, 3, 0, 4, 0, 3}, 1);
         for (int e = 0; e < 24; e++)
             want += log_of((normal){0, 1}, 0,
                            r.x[e] * (karras ? sqrt(r.s->abar[0]) : 1));
@@ -204,7 +204,7 @@ static double density_error(weft_solver_kind kind, int steps)
     rig_open(&r, 0, so,
              (weft_superpose_opts){
                  .kind = WEFT_SUPERPOSE_OR, .models = 2, .temperature = 1},
-             of, (weft_field){2, 4, 3, 0, 4}, SAMPLES);
+             of, (weft_field){2, 4, 3, 0, 4, 0, 3}, SAMPLES);
     for (int i = 0; i < steps; i++) rig_step(&r, i);
     for (int k = 0; k < SAMPLES; k++) {
         const double *ll = r.s->log_density + 2 * k;
@@ -273,7 +273,7 @@ static void test_or_samples_the_mixture(void **state)
                                            .models = 2,
                                            .temperature = 1,
                                            .bias = bias},
-                     of, (weft_field){1, 1, 1, 0, 1}, DRAWN);
+                     of, (weft_field){1, 1, 1, 0, 1, 0, 1}, DRAWN);
             for (int i = 0; i < 200; i++) rig_step(&r, i);
             print_message("%s, weight %.1f: %.4f, standard error %.4f\n",
                           weft_solver_name[processes[kind]], weights[w],
@@ -299,7 +299,7 @@ static void test_or_temperature(void **state)
                  (weft_superpose_opts){.kind = WEFT_SUPERPOSE_OR,
                                        .models = 2,
                                        .temperature = hot ? 1e6 : 0},
-                 of, (weft_field){2, 4, 3, 0, 4}, 1);
+                 of, (weft_field){2, 4, 3, 0, 4, 0, 3}, 1);
         for (int i = 0; i < 8; i++) {
             const double hi = r.s->abar[i], lo = r.s->abar[i + 1];
             const double beta = 1 - hi / lo;
@@ -337,7 +337,7 @@ static void test_quirk(void **state)
                                        .models = 2,
                                        .temperature = 1,
                                        .quirk = quirk},
-                 of, (weft_field){2, 4, 3, 0, 4}, 1);
+                 of, (weft_field){2, 4, 3, 0, 4, 0, 3}, 1);
         hi = r.s->abar[0];
         left = hi / r.s->abar[1];
         for (int m = 0; m < 2; m++) {
@@ -368,7 +368,7 @@ static void check_equal_changes(weft_solver_kind kind, weft_superpose_opts o,
     rig r;
 
     rig_open(&r, kind == WEFT_DDIM, stochastic(kind, STEPS), o, of,
-             (weft_field){2, 4, 3, 0, 4}, N);
+             (weft_field){2, 4, 3, 0, 4, 0, 3}, N);
     for (int i = 0; i < STEPS; i++) {
         double before[N * NETS];
 
@@ -458,11 +458,11 @@ static void check_average(weft_solver_opts so, int unconds)
     rig r;
     run plain;
 
-    rig_open(&r, 1, so, o, many, (weft_field){2, 4, 3, 0, 4}, 1);
+    rig_open(&r, 1, so, o, many, (weft_field){2, 4, 3, 0, 4, 0, 3}, 1);
     m.r = &r;
     m.part[2] = unconds == 1 ? 1 - w : unconds == 2 ? (1 - w) / 4 : 0;
     m.part[3] = unconds == 2 ? (1 - w) * 3 / 4 : 0;
-    run_open(&plain, &so, &r.c, (weft_field){2, 4, 3, 0, 4}, 1);
+    run_open(&plain, &so, &r.c, (weft_field){2, 4, 3, 0, 4, 0, 3}, 1);
     plain.net.rule = mixed_rule;
     plain.net.arg = &m;
     weft_noise_init(&plain.noise[0], WEFT_RNG_COUNTER, SEED);

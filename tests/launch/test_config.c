@@ -66,7 +66,7 @@ static void test_defaults(void **state)
     assert_int_equal(c.sample.seed[0], 0);
     assert_int_equal(c.sample.rng, WEFT_RNG_COUNTER);
     assert_null(c.sample.nodes);
-    assert_int_equal(c.parallel.patches, 0);
+    assert_int_equal(c.parallel.patches.lines, 0);
     assert_int_equal(c.parallel.grain, 0);
     assert_false(c.parallel.async);
     assert_int_equal(c.run.threads, 0);
@@ -141,7 +141,8 @@ static void test_everything(void **state)
     assert_int_equal(c.sample.nnodes, 3);
     assert_true(c.sample.nodes[1] == 500.5);
     assert_null(c.sample.sigmas);
-    assert_int_equal(c.parallel.patches, 4);
+    assert_int_equal(c.parallel.patches.lines, 4);
+    assert_int_equal(c.parallel.patches.across, 1);
     assert_int_equal(c.parallel.grain, 8);
     assert_int_equal(c.run.threads, 2);
     assert_string_equal(c.run.kernels, "lean");

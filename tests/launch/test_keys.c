@@ -46,7 +46,7 @@ typedef struct tables {
 static bool is_internal(const char *name)
 {
     return strcmp(name, "weft") == 0 || strcmp(name, "name") == 0 ||
-           strcmp(name, "inline") == 0;
+           strcmp(name, "inline") == 0 || strcmp(name, "measured") == 0;
 }
 
 /* A mapping of names to numbers, or a word: typed in one piece. */

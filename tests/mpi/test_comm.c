@@ -117,14 +117,20 @@ typedef struct seen {
     weft_status fail;
 } seen;
 
-static void give(void *arg, int row, int rows, void *out)
+static const weft_cell cell = {.rows = 3, .columns = 1, .width = 5};
+
+static void give(void *arg, int row, int rows, void *out, size_t stride)
 {
     const seen *s = arg;
-    int *to = out;
+    const weft_rect r = weft_cut_rect(s->cut, &cell, s->cut->me);
+    char *line = out;
 
-    for (int y = row; y < row + rows; y++)
-        for (int i = 0; i < 5; i++)
-            *to++ = (3 * s->cut->first[s->cut->me] + y) * 10 + i;
+    for (int y = row; y < row + rows; y++, line += stride)
+        for (int i = 0; i < r.columns; i++) {
+            const int v = (r.row + y) * 10 + r.column + i;
+
+            memcpy(line + (size_t)i * sizeof v, &v, sizeof v);
+        }
 }
 
 static weft_status take(void *arg, int row, int rows, const void *data)
@@ -139,18 +145,21 @@ static weft_status take(void *arg, int row, int rows, const void *data)
     return s->fail;
 }
 
-static void stream_of(int units, int piece, weft_status fail)
+static void stream_of(int units, int across, int piece, weft_status fail)
 {
-    int *first = calloc((size_t)units + 1, sizeof *first);
+    int *first = calloc((size_t)units + 1, sizeof *first), strip[6];
     weft_cut cut = {.n = weft_comm_size(world),
                     .me = weft_comm_rank(world),
-                    .first = first};
+                    .first = first,
+                    .across = across,
+                    .strip = strip};
     seen s = {.cut = &cut, .rows = 3 * units, .fail = fail};
+    weft_rect mine;
     weft_traffic traffic = {0};
     weft_stream stream = {.patches = world,
                           .cut = &cut,
-                          .rows_per_unit = 3,
-                          .row_bytes = 5 * sizeof(int),
+                          .cell = cell,
+                          .pixel_bytes = sizeof(int),
                           .piece = piece,
                           .give = give,
                           .give_arg = &s,
@@ -158,13 +167,16 @@ static void stream_of(int units, int piece, weft_status fail)
                           .take_arg = &s,
                           .traffic = &traffic};
 
-    assert_int_equal(weft_split_rows(units, 1, cut.n, NULL, first), WEFT_OK);
-    stream.buffer = malloc(2 * (size_t)piece * stream.row_bytes);
+    assert_int_equal(weft_split_rows(units, 1, cut.n / across, NULL, first),
+                     WEFT_OK);
+    assert_int_equal(weft_split_columns(5, 1, across, strip), WEFT_OK);
+    stream.buffer = malloc(2 * (size_t)piece * 5 * sizeof(int));
     assert_int_equal(weft_stream_run(&stream), cut.me == 0 ? fail : WEFT_OK);
     if (cut.me == 0 && fail == WEFT_OK) assert_int_equal(s.next, s.rows);
+    mine = weft_cut_rect(&cut, &cell, cut.me);
     if (cut.me > 0)
         assert_int_equal(traffic.bytes[WEFT_OUTPUT],
-                         3 * weft_cut_units(&cut, cut.me) * 5 * 4);
+                         4 * weft_rect_pixels(&mine));
     free(stream.buffer);
     free(first);
 }
@@ -172,15 +184,17 @@ static void stream_of(int units, int piece, weft_status fail)
 static void rows_arrive_in_order(void **state)
 {
     (void)state;
-    stream_of(5, 1, WEFT_OK);
-    stream_of(11, 4, WEFT_OK);
-    stream_of(17, 100, WEFT_OK);
+    stream_of(5, 1, 1, WEFT_OK);
+    stream_of(11, 1, 4, WEFT_OK);
+    stream_of(17, 1, 100, WEFT_OK);
+    stream_of(5, weft_comm_size(world), 4, WEFT_OK);
 }
 
 static void a_failing_writer_leaves_nobody_waiting(void **state)
 {
     (void)state;
-    stream_of(9, 2, WEFT_EIO);
+    stream_of(9, 1, 2, WEFT_EIO);
+    stream_of(9, weft_comm_size(world), 2, WEFT_EIO);
 }
 
 int main(void)

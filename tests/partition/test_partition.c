@@ -189,6 +189,26 @@ static void volume_is_what_the_layers_say(void **state)
     weft_graph_release(&g);
 }
 
+/* 24 rows and 16 columns in 2 x 2 patches: each has a neighbour at a side, one
+ * above or below and one at a corner. */
+static void columns_and_corners_are_counted(void **state)
+{
+    const int first[] = {0, 2, 6}, strip[] = {0, 1, 2};
+    const weft_cut cut = {.n = 4, .first = first, .across = 2, .strip = strip};
+    weft_graph g;
+    weft_volume v;
+
+    (void)state;
+    small_net(&g);
+    v = weft_plan_graph_volume(&g, 2, &cut, WEFT_IN_STEP, false);
+    /* a column of 24 and a row of 16 pixels each way, a corner to each */
+    assert_int_equal(v.messages[WEFT_BORDER], 4 * 3);
+    assert_int_equal(v.bytes[WEFT_BORDER], (2 * 24 + 2 * 16 + 4) * 2 * 4 * 4);
+    assert_int_equal(v.messages[WEFT_MOMENTS], 4 * 3);
+    assert_int_equal(v.bytes[WEFT_MOMENTS], 6 * 2 * 2 * 2 * 2 * 8 * 3);
+    weft_graph_release(&g);
+}
+
 /* ---- plans --------------------------------------------------------------- */
 
 /* Five steps, then the picture. */
@@ -204,6 +224,7 @@ static weft_plan asked(const weft_graph *g, int ranks)
                    .rows = 24,
                    .columns = 16,
                    .channels = 4,
+                   .across = 1,
                    .unit = 4,
                    .strip = 8,
                    .images = 3,
@@ -211,7 +232,7 @@ static weft_plan asked(const weft_graph *g, int ranks)
                    .steps = 5,
                    .threads = 2,
                    .row_scale = 4,
-                   .picture_row_bytes = 64 * 3,
+                   .picture_pixel_bytes = 3,
                    .kernels = "reference",
                    .nnets = 1};
 
@@ -362,6 +383,7 @@ int main(void)
         cmocka_unit_test(columns_are_cut_at_strips),
         cmocka_unit_test(ranks_become_groups),
         cmocka_unit_test(volume_is_what_the_layers_say),
+        cmocka_unit_test(columns_and_corners_are_counted),
         cmocka_unit_test(a_plan_holds_for_any_count),
         cmocka_unit_test(plans_differ_by_hash),
         cmocka_unit_test(too_many_ranks_are_refused),

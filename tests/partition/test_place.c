@@ -51,6 +51,7 @@ static void make(setting *s, int big, int ranks, int images)
     p->width = p->height = p->rows = p->columns = 64;
     p->channels = 4;
     p->unit = 4;
+    p->across = 1;
     p->strip = 64;
     p->images = images;
     p->steps = STEPS;
