@@ -69,8 +69,6 @@ HALVES = {
     "B": ("superdiff-or", [PLAIN, "sample.model=half_b", *DIFFUSION]),
     "OR": ("superdiff-or", DIFFUSION),
     "AND": ("superdiff-or", ["sample.method=superdiff_and", *DIFFUSION]),
-    "average": ("superdiff-or", ["sample.method=average", *DIFFUSION]),
-    "OR, 20 steps": ("superdiff-or", ["sample.eta=1"]),
 }
 PROMISES = [  # nearer, farther: in `energy`, by three standard errors
     ("strong", "weak"),      # four times the parameters, five times the training
