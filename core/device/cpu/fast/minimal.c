@@ -24,6 +24,7 @@ typedef struct job {
     int begin, end; /* tiles of the call */
     int groups;
     int last; /* last input row that counts, after upsampling */
+    bool far; /* outputs are not in the cache */
     sizes z;
     size_t zero, v, m; /* offsets into scratch, bytes */
     /* what is under way when all workers share a group: */
@@ -40,6 +41,12 @@ enum {
     V_BYTES = 3 << 19,
     M_BYTES = 1 << 20
 };
+
+/* Inputs are fetched as many channels ahead as take a while: tiles, if few. */
+enum { AHEAD_CHANNELS = 128 };
+
+/* Outputs that will not be in L2 are fetched some tiles ahead. */
+enum { FAR_BYTES = 1 << 20, OUT_AHEAD = 2 };
 
 static int channels_of(const weft_conv *c) { return c->cin[0] + c->cin[1]; }
 
@@ -105,9 +112,10 @@ INLINE void tile_channels(int mh, const window *w, bool table, int c0, int c1,
 {
     int c = c0;
     for (; c + VL <= c1; c += VL, v += VL) {
-        if (!table && (c - c0) % 16 == 0) /* the next tile's, a line each */
-            UNROLL for (int i = 0; i < rows_in(mh) * MW; i++) vprefetch(
-                w->corner + i / MW * w->row + (NW + i % MW) * w->step + c);
+        if (!table && (c - c0) % 16 == 0) /* a tile's to come, a line each */
+            UNROLL for (int i = 0; i < rows_in(mh) * MW; i++)
+                vprefetch(w->corner + i / MW * w->row +
+                          (w->ahead + i % MW) * w->step + c);
         tile_positions(mh, w, table, c, VL, v, vstep);
     }
     if (c < c1) tile_positions(mh, w, table, c, c1 - c, v, vstep);
@@ -124,6 +132,7 @@ INLINE void tile_in(int mh, const job *j, int src, int c0, int c1, int y, int s,
         w.corner = pixel(a, src, y, s, x, zero);
         w.row = (ptrdiff_t)a->n * a->w * cin;
         w.step = cin;
+        w.ahead = NW + (max_int(1, AHEAD_CHANNELS / cin) - 1) * MW;
         tile_channels(mh, &w, false, c0, c1, v, j->z.vstep);
         return;
     }
@@ -269,6 +278,19 @@ INLINE place tile_place(int mh, const job *j, int t)
     return p;
 }
 
+/* Outputs are written, and the residual read, a line each here and there. */
+INLINE void fetch_place(int mh, const weft_conv_args *a, const place *p, int n,
+                        int columns)
+{
+    for (int i = 0; i < mh * MW; i++)
+        for (int c = n; c < n + columns; c += 16) {
+            const ptrdiff_t at =
+                p->at + i / MW * p->row + i % MW * a->conv->cout + c;
+            __builtin_prefetch(a->out + at, 1);
+            if (a->res) vprefetch(a->res + at);
+        }
+}
+
 /* `lanes` columns, n on, of one tile. */
 INLINE void tile_out(int mh, const job *j, const place *p, int n,
                      const float *m, int lanes)
@@ -293,10 +315,13 @@ INLINE void group_out(int mh, const job *j, int t0, int count, int p0, int p1,
     const int cout = j->a->conv->cout;
     for (int i = 0; i < count; i++) {
         const place at = tile_place(mh, j, t0 + i);
+        const place then = tile_place(mh, j, t0 + i + OUT_AHEAD);
         for (int p = p0; p < p1; p++) {
             const int n0 = p * NR, nv = panel_vectors(cout, n0);
             const float *from =
                 m + (size_t)(p - p0) * count * NR + (size_t)i * nv * VL;
+            if (j->far && i + OUT_AHEAD < count)
+                fetch_place(mh, j->a, &then, n0, nv * VL);
             for (int n = n0; n < n0 + nv * VL; n += VL, from += VL)
                 if (n + VL <= cout)
                     tile_out(mh, j, &at, n, from, VL);
@@ -405,6 +430,8 @@ static void minimal_run(const weft_conv_args *a, weft_variant v,
     j.begin = a->row0 / mh * j.line;
     j.end = ceil_div(a->row1, mh) * j.line;
     j.last = a->row1 + 1 - c->pad_top;
+    j.far = (a->row1 - a->row0) * (size_t)a->n * a->wout * c->cout >
+            FAR_BYTES / sizeof(float);
     j.z = size_up(c, mh, a->n, a->wout);
     lay(c, mh, &j.z, &j);
     j.groups = ceil_div(j.end - j.begin, j.z.group);

@@ -18,6 +18,7 @@ typedef struct window {
     const float *corner;
     ptrdiff_t row;
     int step;
+    int ahead; /* columns to what is fetched */
     const float *table[MAX_POSITIONS];
 } window;
 
