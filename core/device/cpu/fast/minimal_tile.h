@@ -10,6 +10,36 @@
 
 #include "core/device/cpu/fast/minimal.h"
 
+/* ---- six of a kind --------------------------------------------------------
+ */
+
+/* Up to six places a step apart, which addressing reaches by itself: the step
+ * once, twice, four times, and two sums. */
+typedef struct six {
+    const char *at;
+    ptrdiff_t step, step3, step5; /* bytes */
+} six;
+
+INLINE six six_of(const float *at, ptrdiff_t step)
+{
+    const ptrdiff_t bytes = step * (ptrdiff_t)sizeof *at;
+    return (six){(const char *)at, bytes, 3 * bytes, 5 * bytes};
+}
+
+INLINE const float *six_at(const six *s, int i)
+{
+    const ptrdiff_t by = i == 3 ? s->step3 : i == 5 ? s->step5 : i * s->step;
+    return (const float *)(const void *)(s->at + by);
+}
+
+/* Moves on. The compiler may not see through it: it would compute the address
+ * of everything in the tile beforehand, and keep them all in memory. */
+INLINE void six_move(six *s, ptrdiff_t bytes)
+{
+    s->at += bytes;
+    __asm__("" : "+r"(s->at));
+}
+
 /* ---- input --------------------------------------------------------------- */
 
 /* The pixels of a tile, [rows_in(mh)][NW]: at a step from each other, or where
@@ -22,12 +52,11 @@ typedef struct window {
     const float *table[MAX_POSITIONS];
 } window;
 
-INLINE vf window_load(const window *w, bool table, int y, int x, int c,
-                      int lanes)
+/* Pixel (y, x), channels c on; `column` is column x where there is no table. */
+INLINE vf window_load(const window *w, bool table, const six *column, int y,
+                      int x, int c, int lanes)
 {
-    const float *p =
-        table ? w->table[y * NW + x] : w->corner + y * w->row + x * w->step;
-    return vload(p + c, lanes);
+    return vload(table ? w->table[y * NW + x] + c : six_at(column, y), lanes);
 }
 
 /* Along the width, in place: points 0, +-a, +-b, infinity. */
@@ -50,14 +79,14 @@ INLINE void transform_row(vf *d)
 }
 
 /* A pass of mh = 4: position rows 0; 1 and 2; 3 and 4; 5. */
-INLINE void column_four(const window *w, bool table, int pass, int x, int c,
-                        int lanes, vf *p, vf *q)
+INLINE void column_four(const window *w, bool table, const six *column,
+                        int pass, int x, int c, int lanes, vf *p, vf *q)
 {
     const vf sum = vset(POINT_A * POINT_A + POINT_B * POINT_B);
     const vf prod = vset(POINT_A * POINT_A * POINT_B * POINT_B);
     const float point = pass == 1 ? POINT_A : POINT_B;
     const vf other = vset(pass == 1 ? POINT_B * POINT_B : POINT_A * POINT_A);
-#define AT(y) window_load(w, table, y, x, c, lanes)
+#define AT(y) window_load(w, table, column, y, x, c, lanes)
     if (pass == 0) {
         *p = vfma(prod, AT(0), vfnma(sum, AT(2), AT(4)));
     } else if (pass == 3) {
@@ -70,8 +99,8 @@ INLINE void column_four(const window *w, bool table, int pass, int x, int c,
 }
 
 /* A pass of mh = 2, points 0, 1, -1, infinity: rows 0; 1 and 2; 3. */
-INLINE void column_two(const window *w, bool table, int pass, int x, int c,
-                       int lanes, vf *p, vf *q)
+INLINE void column_two(const window *w, bool table, const six *column, int pass,
+                       int x, int c, int lanes, vf *p, vf *q)
 {
     if (pass == 0) {
         *p = AT(2) - AT(0);
@@ -84,11 +113,12 @@ INLINE void column_two(const window *w, bool table, int pass, int x, int c,
     }
 }
 
-/* `v`: position (row, 0); positions are vstep apart. */
-INLINE void put_row(vf *d, float *v, size_t vstep)
+/* A row of positions, to `to` and on. */
+INLINE void put_row(vf *d, six *to)
 {
     transform_row(d);
-    UNROLL for (int x = 0; x < NW; x++, v += vstep) vst(v, d[x]);
+    UNROLL for (int x = 0; x < NW; x++) vst((float *)six_at(to, x), d[x]);
+    six_move(to, NW * to->step);
 }
 
 /* Channels c .. c + lanes of the tile to v[position * vstep]. */
@@ -96,25 +126,26 @@ INLINE void tile_positions(int mh, const window *w, bool table, int c,
                            int lanes, float *v, size_t vstep)
 {
     const int passes = mh == 4 ? 4 : mh == 2 ? 3 : 1;
+    const ptrdiff_t next = w->step * (ptrdiff_t)sizeof *v;
+    six to = six_of(v, (ptrdiff_t)vstep);
     vf p[NW], q[NW];
     UNROLL for (int pass = 0; pass < passes; pass++)
     {
         const bool pair = pass > 0 && pass < passes - 1;
+        six walk = six_of(table ? NULL : w->corner + c, w->row);
+        const six *column = &walk;
         UNROLL for (int x = 0; x < NW; x++)
         {
             if (mh == 4)
-                column_four(w, table, pass, x, c, lanes, &p[x], &q[x]);
+                column_four(w, table, column, pass, x, c, lanes, &p[x], &q[x]);
             else if (mh == 2)
-                column_two(w, table, pass, x, c, lanes, &p[x], &q[x]);
+                column_two(w, table, column, pass, x, c, lanes, &p[x], &q[x]);
             else
                 p[x] = AT(0);
+            if (!table) six_move(&walk, next);
         }
-        put_row(p, v, vstep);
-        v += NW * vstep;
-        if (pair) {
-            put_row(q, v, vstep);
-            v += NW * vstep;
-        }
+        put_row(p, &to);
+        if (pair) put_row(q, &to);
     }
 #undef AT
 }
@@ -137,10 +168,9 @@ INLINE void outputs_of_row(const vf *d, vf *y)
 }
 
 /* Column x of positions to output rows 0 and 2 (pass 0) or 1 and 3. */
-INLINE void column_four_out(const float *m, size_t mstep, int pass, int x,
-                            vf *p, vf *q)
+INLINE void column_four_out(const six *m, int pass, vf *p, vf *q)
 {
-#define AT(y) vld(m + (size_t)((y)*NW + x) * mstep)
+#define AT(y) vld(six_at(m, y))
     const vf d1 = AT(1), d2 = AT(2), d3 = AT(3), d4 = AT(4);
     if (pass == 0) {
         const vf s1 = d1 + d2, s2 = d3 + d4;
@@ -155,14 +185,16 @@ INLINE void column_four_out(const float *m, size_t mstep, int pass, int x,
 }
 
 /* Outputs y[mh][MW] of one vector of columns. */
-INLINE void tile_outputs(int mh, const float *m, size_t mstep, vf (*y)[MW])
+INLINE void tile_outputs(int mh, const float *from, size_t mstep, vf (*y)[MW])
 {
     vf p[NW], q[NW];
     for (int pass = 0; pass < (mh == 4 ? 2 : 1); pass++) {
+        six column = six_of(from, (ptrdiff_t)mstep * NW);
         UNROLL for (int x = 0; x < NW; x++)
         {
+            const six *m = &column;
             if (mh == 4) {
-                column_four_out(m, mstep, pass, x, &p[x], &q[x]);
+                column_four_out(m, pass, &p[x], &q[x]);
             } else if (mh == 2) {
                 const vf d1 = AT(1), d2 = AT(2);
                 p[x] = AT(0) + (d1 + d2);
@@ -170,6 +202,7 @@ INLINE void tile_outputs(int mh, const float *m, size_t mstep, vf (*y)[MW])
             } else {
                 p[x] = AT(0);
             }
+            six_move(&column, (ptrdiff_t)(mstep * sizeof *from));
         }
         outputs_of_row(p, y[pass]);
         if (mh > 1) outputs_of_row(q, y[mh == 4 ? pass + 2 : 1]);
