@@ -38,6 +38,8 @@ struct weft_pool {
     bool bound;
     void (*poll)(void *);
     void *poll_arg;
+    void (*lend)(void *, bool);
+    void *lend_arg;
 
     _Atomic uint64_t ticket;
     _Atomic(weft_task *) fn;
@@ -178,10 +180,12 @@ void weft_pool_run(weft_pool *p, int n, weft_task *fn, void *arg)
 {
     if (n <= 0) return;
     const uint64_t old = weft_processor_flush_denormals();
+    if (p->lend) p->lend(p->lend_arg, true);
     if (p->size == 1 || n == 1)
         run_alone(p, n, fn, arg);
     else
         run_together(p, n, fn, arg);
+    if (p->lend) p->lend(p->lend_arg, false);
     weft_processor_restore_denormals(old);
 }
 
@@ -269,6 +273,12 @@ void weft_pool_set_poll(weft_pool *p, void (*fn)(void *), void *arg)
 {
     p->poll = fn;
     p->poll_arg = arg;
+}
+
+void weft_pool_set_lend(weft_pool *p, void (*fn)(void *, bool), void *arg)
+{
+    p->lend = fn;
+    p->lend_arg = arg;
 }
 
 /* ---- scratch ------------------------------------------------------------- */

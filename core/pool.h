@@ -15,6 +15,7 @@
 #ifndef WEFT_CORE_POOL_H
 #define WEFT_CORE_POOL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "core/status.h"
@@ -32,6 +33,10 @@ void weft_pool_run(weft_pool *pool, int n, weft_task *fn, void *arg);
 
 /* Called by worker 0 between tasks; NULL for none. */
 void weft_pool_set_poll(weft_pool *pool, void (*poll)(void *), void *arg);
+
+/* Called by worker 0 with true before a run and false after it: in between it
+ * calls nothing but tasks and poll. NULL for none. */
+void weft_pool_set_lend(weft_pool *pool, void (*lend)(void *, bool), void *arg);
 
 /* Scratch of each worker, 64-byte aligned. Plan time only; grows, never
  * shrinks. weft_pool_scratch is valid inside a task of that worker. */

@@ -140,6 +140,7 @@ typedef struct weft_config {
         weft_old norm;   /* async */
         weft_wire wire;
         bool inexact; /* sync: a wire that changes the image is allowed */
+        bool thread; /* that moves messages; false: they are polled */
         weft_config_roles roles;
         weft_config_role *role; /* [nroles], where given */
         int nroles;

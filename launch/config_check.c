@@ -35,6 +35,7 @@ static const char *const rngs[] = {
 static const char *const later_rngs[] = {"torch-cuda", NULL};
 static const char *const exchanges[] = {"sync", "async"};
 static const char *const truths[] = {"false", "true"};
+static const char *const progresses[] = {"poll", "thread"};
 static const char *const norms[] = {[WEFT_OLD_SHOWN] = "stale",
                                     [WEFT_OLD_PAIRED] = "corrected",
                                     [WEFT_OLD_REFUSED] = "fresh",
@@ -57,6 +58,7 @@ static const choice choices[] = {
     {"sample.rng", rngs, COUNT(rngs), later_rngs},
     {"parallel.exchange", exchanges, COUNT(exchanges), none},
     {"parallel.norm", norms, COUNT(norms), none},
+    {"parallel.progress", progresses, COUNT(progresses), none},
     {"parallel.sharing", sharing, COUNT(sharing), none},
     {"parallel.wire", weft_wire_name, WEFT_WIRES, none},
     {"sample.superdiff_quirk", truths, COUNT(truths), none},

@@ -134,6 +134,9 @@ weft_status weft_config_parallel(const weft_tree *root, weft_raw_parallel *raw,
         (weft_wire)weft_config_choice("parallel.wire", raw->wire);
     c->parallel.inexact =
         weft_config_choice("parallel.inexact", raw->inexact) == 1;
+    c->parallel.thread =
+        raw->progress &&
+        weft_config_choice("parallel.progress", raw->progress) == 1;
     WEFT_TRY(check_wire(root, c));
     if (!c->parallel.async) return check_async_only(root);
     c->parallel.warmup =

@@ -133,6 +133,7 @@ static const cyaml_schema_field_t parallel_fields[] = {
     TEXT(weft_raw_parallel, norm),
     TEXT(weft_raw_parallel, wire),
     TEXT(weft_raw_parallel, inexact),
+    TEXT(weft_raw_parallel, progress),
     CYAML_FIELD_SEQUENCE_COUNT("roles",
                                CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
                                weft_raw_parallel, role, nroles, &role, 1, 64),

@@ -71,7 +71,7 @@ typedef struct weft_raw_parallel {
     int grain, warmup, lag, flights;
     double *weights;
     int nweights, measured; /* measured: weights are auto */
-    char *exchange, *norm, *sharing, *wire, *inexact;
+    char *exchange, *norm, *progress, *sharing, *wire, *inexact;
     weft_raw_role *role;
     int nroles;
 } weft_raw_parallel;

@@ -168,6 +168,14 @@ static void poll_all(void *arg)
     weft_crossroads_poll(j->crossroads);
 }
 
+static weft_status move_messages(weft_job *j)
+{
+    if (j->config.parallel.thread)
+        return weft_background_start(j->pool, poll_all, j, &j->background);
+    weft_pool_set_poll(j->pool, poll_all, j);
+    return WEFT_OK;
+}
+
 static weft_status start_pool(weft_job *j)
 {
     size_t scratch = 0;
@@ -315,7 +323,7 @@ weft_status weft_job_connect(weft_job *j, bool timed)
     st = open_roads(j);
     for (int i = 0; i < j->setup.plan.nnets && st == WEFT_OK; i++)
         st = open_lanes(j, i);
-    if (st == WEFT_OK) weft_pool_set_poll(j->pool, poll_all, j);
+    if (st == WEFT_OK) st = move_messages(j);
     WEFT_TRY(weft_comm_agree(j->world, st));
     if (!j->config.output.trace) return WEFT_OK;
     return weft_trace_align(j->world, &j->zero);
@@ -478,6 +486,7 @@ static void release_net(weft_job_net *net)
 
 void weft_job_release(weft_job *j)
 {
+    weft_background_stop(j->background);
     for (int i = 0; i < WEFT_PLAN_NETS; i++) release_net(&j->net[i]);
     weft_total_mpi_destroy(&j->total);
     weft_crossroads_close(j->crossroads);

@@ -10,6 +10,7 @@
 #include "core/guide/model.h"
 #include "launch/setup.h"
 #include "launch/topology.h"
+#include "mpi/background.h"
 #include "mpi/comm.h"
 #include "mpi/exchange_mpi.h"
 #include "mpi/placed.h"
@@ -63,7 +64,8 @@ typedef struct weft_job {
     weft_trace *trace;    /* output.trace; or NULL */
     double zero;          /* one moment, on this rank's clock */
     weft_pool *pool;
-    char *block; /* activations of whichever net is at work */
+    weft_background *background; /* NULL: messages are polled */
+    char *block;                 /* activations of whichever net is at work */
     size_t block_bytes;
 } weft_job;
 

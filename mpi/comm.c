@@ -48,7 +48,7 @@ static weft_status open_mpi(weft_comm *c)
     int provided, given;
 
     weft_watch_starting(true);
-    given = MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &provided);
+    given = MPI_Init_thread(NULL, NULL, MPI_THREAD_SERIALIZED, &provided);
     weft_watch_starting(false);
     WEFT_TRY(weft_mpi_check(given, "MPI_Init_thread"));
     given = MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
