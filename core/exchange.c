@@ -28,7 +28,11 @@ const char *const weft_class_name[WEFT_CLASSES] = {
 
 int weft_lag(const weft_schedule *s, int t)
 {
-    return t < s->warmup ? 0 : s->lag;
+    const int displaced = t - s->warmup;
+
+    if (displaced < 0) return 0;
+    if (s->refresh && displaced % s->refresh == s->refresh - 1) return 0;
+    return s->lag;
 }
 
 /* Of the evaluation under way; the slot may be always in step. */
@@ -87,7 +91,7 @@ static bool is_here(weft_exchange *x, weft_mail *m)
     return here;
 }
 
-static weft_status start(weft_exchange *x, weft_mail *m)
+weft_status weft_mail_start(weft_exchange *x, weft_mail *m)
 {
     WEFT_MUST(!m->under_way);
     if (!m->n) return WEFT_OK;
@@ -120,8 +124,7 @@ static weft_status wait(weft_exchange *x, weft_mail *m, int from, int to)
     return WEFT_OK;
 }
 
-/* All of it; NULL or a mail that nobody started is here. */
-static weft_status finish(weft_exchange *x, weft_mail *m)
+weft_status weft_mail_finish(weft_exchange *x, weft_mail *m)
 {
     if (!m || !m->under_way) return WEFT_OK;
     WEFT_TRY(wait(x, m, 0, m->n));
@@ -133,12 +136,13 @@ static weft_status finish(weft_exchange *x, weft_mail *m)
 /* What was sent until evaluation t is here, as floats. */
 static weft_status bring(weft_exchange *x, weft_slot *s, int t)
 {
-    if (!weft_is_coded(x, s)) return finish(x, s->in_last[t % s->depth]);
+    if (!weft_is_coded(x, s))
+        return weft_mail_finish(x, s->in_last[t % s->depth]);
     for (; s->decoded < t; s->decoded++) {
         const int u = s->decoded + 1, k = u % s->depth;
 
         WEFT_MUST(s->in_t[k] == u);
-        WEFT_TRY(finish(x, s->in_last[k]));
+        WEFT_TRY(weft_mail_finish(x, s->in_last[k]));
         weft_coded_receive(x, s, u);
     }
     return WEFT_OK;
@@ -158,7 +162,7 @@ static weft_status receive(weft_exchange *x, weft_slot *s)
     weft_mail *m = is_first(x, s) ? &s->first_in : &s->in[k];
 
     if (s->in_t[k] >= 0) WEFT_TRY(bring(x, s, s->in_t[k]));
-    WEFT_TRY(start(x, m));
+    WEFT_TRY(weft_mail_start(x, m));
     s->in_last[k] = m;
     s->in_t[k] = x->t;
     return WEFT_OK;
@@ -173,7 +177,7 @@ static weft_status send(weft_exchange *x, weft_slot *s)
         weft_coded_send_first(s);
     else if (weft_is_coded(x, s))
         weft_coded_send(x, s, k);
-    WEFT_TRY(start(x, m));
+    WEFT_TRY(weft_mail_start(x, m));
     s->out_last[k] = m;
     return WEFT_OK;
 }
@@ -181,7 +185,7 @@ static weft_status send(weft_exchange *x, weft_slot *s)
 /* What I sent from here has left. */
 static weft_status vacate(weft_exchange *x, weft_slot *s)
 {
-    return finish(x, s->out_last[x->t % s->mine_depth]);
+    return weft_mail_finish(x, s->out_last[x->t % s->mine_depth]);
 }
 
 /* ---- evaluations --------------------------------------------------------- */
@@ -189,10 +193,11 @@ static weft_status vacate(weft_exchange *x, weft_slot *s)
 static weft_status drain(weft_exchange *x, weft_slot *s)
 {
     for (int k = 0; k < s->depth; k++) {
-        WEFT_TRY(finish(x, s->in_last[k]));
+        WEFT_TRY(weft_mail_finish(x, s->in_last[k]));
         s->in_t[k] = -1;
     }
-    for (int k = 0; k < s->mine_depth; k++) WEFT_TRY(finish(x, s->out_last[k]));
+    for (int k = 0; k < s->mine_depth; k++)
+        WEFT_TRY(weft_mail_finish(x, s->out_last[k]));
     s->opened_at = s->put_at = s->got_at = s->done_at = s->decoded = -1;
     return WEFT_OK;
 }
@@ -200,7 +205,20 @@ static weft_status drain(weft_exchange *x, weft_slot *s)
 weft_status weft_exchange_restart(weft_exchange *x)
 {
     for (int i = 0; i < x->settled; i++) WEFT_TRY(drain(x, &x->slot[i]));
+    WEFT_TRY(weft_drift_restart(x));
     x->t = -1;
+    return WEFT_OK;
+}
+
+static weft_status set_lag(weft_exchange *x)
+{
+    bool drifted;
+
+    x->lag = weft_lag(&x->sched, x->t);
+    WEFT_TRY(weft_drift_decide(x, &drifted));
+    if (!drifted || !x->lag) return WEFT_OK;
+    x->lag = 0;
+    x->traffic.drifted++;
     return WEFT_OK;
 }
 
@@ -208,9 +226,9 @@ weft_status weft_exchange_next(weft_exchange *x)
 {
     WEFT_MUST(x->settled == x->nslots);
     for (int i = 0; i < x->nslots; i++) WEFT_TRY(weft_exchange_done(x, i));
+    if (x->t >= 0) WEFT_TRY(weft_drift_publish(x));
     x->t++;
-    x->lag = weft_lag(&x->sched, x->t);
-    return WEFT_OK;
+    return set_lag(x);
 }
 
 /* ---- put ----------------------------------------------------------------- */
@@ -261,6 +279,7 @@ weft_status weft_exchange_put(weft_exchange *x, int slot)
     }
     s->put_at = x->t;
     if (is_absent(x, s)) return WEFT_OK;
+    if (age_of(x, s) > 0 && s->first != s->last) return weft_bundle_send(x, s);
     if (age_of(x, s) == 0) WEFT_TRY(receive(x, s));
     return send(x, s);
 }
@@ -368,7 +387,7 @@ weft_status weft_exchange_done(weft_exchange *x, int slot)
     /* In place, rows that leave lie in memory that is about to change. */
     if (!s->kept) WEFT_TRY(vacate(x, s));
     if (is_absent(x, s) || age_of(x, s) == 0) return WEFT_OK;
-    return receive(x, s);
+    return s->first == s->last ? receive(x, s) : weft_bundle_receive(x, s);
 }
 
 void weft_exchange_poll(weft_exchange *x)

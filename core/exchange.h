@@ -82,14 +82,30 @@ typedef struct weft_slot_spec {
     size_t pixel_bytes; /* of one sample */
     const char *layer;  /* borrowed; names the layer in messages */
     weft_old old;
+    int bundle; /* displaced, slots of a class and a bundle that follow each
+                   other (in that class) travel together; 0: alone. ALL */
 } weft_slot_spec;
 
-/* How old peers may be: in step for `warmup` evaluations, then `lag` behind. */
+/* How old peers may be: in step for `warmup` evaluations, then `lag` behind;
+ * but in step again in every `refresh`-th of those, and two evaluations after
+ * one in which the moments moved by more than `drift` of themselves (the root
+ * of the mean, over layers and image, of squared change by square; agreed by
+ * all peers). */
 typedef struct weft_schedule {
     int warmup, lag;  /* warmup at least lag */
     weft_old moments; /* what displaced evaluations show of class MOMENTS */
     weft_wire wire;   /* how keys, values and borders travel */
+    int refresh;      /* 0: never */
+    double drift;     /* 0: not measured. Needs moments that are exchanged */
 } weft_schedule;
+
+/* Are there bundles? Not with a drift: then the bytes and messages of an
+ * evaluation are those of any other, though nobody knows which are in step. */
+static inline bool weft_schedule_bundles(const weft_schedule *s)
+{
+    return s->lag > 0 && s->drift == 0 &&
+           (s->moments == WEFT_OLD_SHOWN || s->moments == WEFT_OLD_PAIRED);
+}
 
 #define WEFT_IN_STEP ((weft_schedule){.lag = 0})
 
@@ -98,7 +114,7 @@ weft_wire weft_schedule_wire(const weft_schedule *s, weft_class class);
 /* Does an evaluation need what was sent before it? Then a lane must not serve
  * two kinds of questions, or two images. */
 bool weft_has_past(const weft_schedule *s);
-/* The lag of evaluation t. */
+/* The lag of evaluation t, drift aside. */
 int weft_lag(const weft_schedule *s, int t);
 
 /* What get() shows of an ALL slot: part[p] is what patch p holds, [rows][n]
@@ -133,11 +149,13 @@ typedef struct weft_traffic {
                         their way; by class: those of it, which overlap */
     double hidden_by[WEFT_CLASSES];
     int max_age; /* ever shown */
+    int drifted; /* evaluations in step because of drift */
 } weft_traffic;
 
 typedef struct weft_exchange weft_exchange;
 typedef struct weft_slot weft_slot;
 typedef struct weft_transport weft_transport;
+typedef struct weft_ballot weft_ballot;
 
 /* First member of every exchange. */
 struct weft_exchange {
@@ -154,6 +172,7 @@ struct weft_exchange {
     double counted;            /* time is, until then */
     char **past;               /* the memory of each call of settle() */
     int npasts;
+    weft_ballot *ballot; /* NULL: drift is not measured */
     weft_traffic traffic;
 };
 
@@ -179,7 +198,7 @@ void weft_exchange_bind(weft_exchange *x, int slot, void *base);
 weft_status weft_exchange_settle(weft_exchange *x);
 /* Bytes that the exchange needs on my patch for the slots declared so far: the
  * past, and columns on their way. */
-size_t weft_exchange_past_bytes(const weft_exchange *x);
+size_t weft_exchange_past_bytes(weft_exchange *x);
 
 /* ---- run time ------------------------------------------------------------ */
 
@@ -209,6 +228,13 @@ bool weft_exchange_awaits_columns(const weft_exchange *x, int slot);
 bool weft_exchange_ready(weft_exchange *x, int slot);
 /* Was it put in this evaluation? */
 bool weft_exchange_is_put(const weft_exchange *x, int slot);
+
+/* After open() of a slot of moments: my part of one evaluation ago, to say how
+ * much they moved; NULL where drift is not measured. */
+const void *weft_exchange_before(const weft_exchange *x, int slot);
+/* Where it is: the sum of squared changes of my part, and of its squares. */
+void weft_exchange_moved(weft_exchange *x, int slot, double changed,
+                         double size);
 
 /* No peers: a cut of one. */
 extern const weft_transport weft_solo;

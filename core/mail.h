@@ -94,6 +94,10 @@ struct weft_slot {
      * are full ones */
     char *held;
     weft_mail first_in, first_out;
+    /* displaced, it travels with others: from the first to the last of them, in
+     * mails of the first */
+    int first, last, next;       /* ids; next -1: the last */
+    weft_mail *in_all, *out_all; /* [depth], [mine_depth]; NULL: alone */
     /* view */
     const char **part, **then;              /* ALL: [n] */
     weft_rect *rect, *rect_alone;           /* ALL: [n] */
@@ -119,6 +123,33 @@ void weft_coded_send(const weft_exchange *x, const weft_slot *s, int k);
 void weft_coded_send_first(const weft_slot *s);
 /* Decode what arrived in evaluation t, the one after the last decoded. */
 void weft_coded_receive(const weft_exchange *x, const weft_slot *s, int t);
+
+/* ---- core/exchange.c ----------------------------------------------------- */
+
+weft_status weft_mail_start(weft_exchange *x, weft_mail *m);
+/* All of it is here, or has left; NULL and what nobody started are. */
+weft_status weft_mail_finish(weft_exchange *x, weft_mail *m);
+
+/* ---- core/bundle.c ------------------------------------------------------- */
+
+/* Which of the slots from `from` on travel together. */
+void weft_bundle_slots(weft_exchange *x, int from);
+/* The mails of the bundle that slot s is the first of. */
+weft_status weft_bundle_settle(weft_exchange *x, weft_slot *s);
+void weft_bundle_release(weft_exchange *x, weft_slot *s);
+/* Displaced: slot s was put, or is done; the last of a bundle moves all. */
+weft_status weft_bundle_send(weft_exchange *x, weft_slot *s);
+weft_status weft_bundle_receive(weft_exchange *x, weft_slot *s);
+
+/* ---- core/drift.c -------------------------------------------------------- */
+
+weft_status weft_drift_settle(weft_exchange *x);
+weft_status weft_drift_restart(weft_exchange *x);
+void weft_drift_release(weft_exchange *x);
+/* At the end of an evaluation: what moved in it, to everybody. */
+weft_status weft_drift_publish(weft_exchange *x);
+/* At the beginning of one: did too much move, two evaluations ago? */
+weft_status weft_drift_decide(weft_exchange *x, bool *in_step);
 
 /* ---- core/border.c: BORDER ----------------------------------------------- */
 

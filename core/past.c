@@ -67,6 +67,9 @@ static void set_depth(const weft_exchange *x, weft_slot *s)
     s->mine_depth = s->kept && old == WEFT_OLD_PAIRED ? lag + 1 : s->depth;
     /* A residual is added to what was before it, in step too. */
     s->kept = s->kept || weft_is_residual(x, s);
+    if (s->spec.class != WEFT_MOMENTS || x->sched.drift <= 0 || !lag) return;
+    s->kept = true; /* for weft_exchange_before */
+    if (s->mine_depth < 2) s->mine_depth = 2;
 }
 
 static void *take(size_t n, size_t size) { return calloc(n ? n : 1, size); }
@@ -189,14 +192,41 @@ static char *piece(room *r, size_t bytes)
     return at;
 }
 
-/* Bytes of the past of a slot; with memory, its places in it. */
-static void place_kept(const weft_exchange *x, weft_slot *s, room *r)
+/* Room for `bytes` of each slot that travels with this one, one after the
+ * other. */
+static void place_together(weft_exchange *x, const weft_slot *s, int k, int l,
+                           room *r)
 {
-    for (int i = 0; i < s->depth * s->nlinks; i++)
-        s->in_at[i] = piece(r, s->link[i % s->nlinks].in);
+    size_t bytes = 0;
+    char *at;
+
+    for (int i = s->id; i >= 0; i = x->slot[i].next)
+        bytes += l < 0 ? weft_slot_bytes(x, &x->slot[i], x->cut.me)
+                       : x->slot[i].link[l].in;
+    at = piece(r, bytes);
+    for (int i = s->id; i >= 0 && at; i = x->slot[i].next) {
+        weft_slot *o = &x->slot[i];
+
+        if (l < 0)
+            o->mine_at[k] = at;
+        else
+            o->in_at[k * o->nlinks + l] = at;
+        at += l < 0 ? weft_slot_bytes(x, o, x->cut.me) : o->link[l].in;
+    }
+}
+
+/* The past of a slot, and of those that travel with it. */
+static void place_kept(weft_exchange *x, weft_slot *s, room *r)
+{
+    if (s->first != s->id) return;
+    for (int k = 0; k < s->depth; k++)
+        for (int l = 0; l < s->nlinks; l++) place_together(x, s, k, l, r);
     if (s->spec.reach == WEFT_REACH_ALL)
-        for (int k = 0; k < s->mine_depth; k++)
-            s->mine_at[k] = piece(r, weft_slot_bytes(x, s, x->cut.me));
+        for (int k = 0; k < s->mine_depth; k++) place_together(x, s, k, -1, r);
+}
+
+static void place_out(weft_slot *s, room *r)
+{
     for (int i = 0; i < s->mine_depth * s->nlinks; i++)
         s->out_at[i] = s->spec.reach == WEFT_REACH_ALL
                            ? s->mine_at[i / s->nlinks]
@@ -233,12 +263,14 @@ static void place_coded(const weft_exchange *x, weft_slot *s, room *r)
         s->held = piece(r, weft_slot_bytes(x, s, x->cut.me));
 }
 
-static size_t place_all(const weft_exchange *x, int from, char *base)
+static size_t place_all(weft_exchange *x, int from, char *base)
 {
     room r = {.base = base};
 
+    weft_bundle_slots(x, from);
     for (int i = from; i < x->nslots; i++) {
         if (x->slot[i].kept) place_kept(x, &x->slot[i], &r);
+        if (x->slot[i].kept) place_out(&x->slot[i], &r);
         if (weft_is_coded(x, &x->slot[i])) place_coded(x, &x->slot[i], &r);
         if (x->slot[i].spec.reach == WEFT_REACH_BORDER)
             place_columns(x, &x->slot[i], &r);
@@ -276,7 +308,7 @@ static void place_here(const weft_exchange *x, const weft_slot *s)
     }
 }
 
-size_t weft_exchange_past_bytes(const weft_exchange *x)
+size_t weft_exchange_past_bytes(weft_exchange *x)
 {
     WEFT_MUST(x->settled == 0); /* counting forgets the places */
     return place_all(x, 0, NULL);
@@ -356,8 +388,9 @@ weft_status weft_exchange_settle(weft_exchange *x)
         WEFT_MUST(s->base);
         if (!s->kept) place_here(x, s);
         WEFT_TRY(make_mails(x, s));
+        WEFT_TRY(weft_bundle_settle(x, s));
     }
-    return WEFT_OK;
+    return weft_drift_settle(x);
 }
 
 /* ---- life ---------------------------------------------------------------- */
@@ -370,6 +403,14 @@ weft_status weft_exchange_init(weft_exchange *x, const weft_transport *via,
                          "a warm-up of %d evaluations is too short to look %d "
                          "back: it must be at least the lag",
                          sched.warmup, sched.lag);
+    if (sched.refresh < 0 || !(sched.drift >= 0) ||
+        (sched.drift > 0 && sched.moments == WEFT_OLD_ABSENT))
+        return weft_fail(WEFT_EINPUT,
+                         "in step every %d evaluations, or by a drift of %g, "
+                         "is not possible%s",
+                         sched.refresh, sched.drift,
+                         sched.moments == WEFT_OLD_ABSENT ? " without moments"
+                                                          : "");
     memset(x, 0, sizeof *x);
     x->via = via;
     x->cut = *cut;
@@ -394,7 +435,9 @@ void weft_exchange_release(weft_exchange *x)
         for (int k = 0; k < s->mine_depth; k++) forget(x, &s->out[k]);
         forget(x, &s->first_in);
         forget(x, &s->first_out);
+        weft_bundle_release(x, s);
     }
+    weft_drift_release(x);
     if (x->via && x->via->release) x->via->release(x);
     for (int i = 0; i < x->nslots; i++) free_slot(&x->slot[i]);
     for (int i = 0; i < x->npasts; i++) free(x->past[i]);

@@ -138,9 +138,11 @@ typedef struct weft_config {
         bool async;
         int warmup, lag; /* async */
         weft_old norm;   /* async */
+        int refresh;     /* async; 0: never */
+        double drift;    /* async; 0: not measured */
         weft_wire wire;
         bool inexact; /* sync: a wire that changes the image is allowed */
-        bool thread; /* that moves messages; false: they are polled */
+        bool thread;  /* that moves messages; false: they are polled */
         weft_config_roles roles;
         weft_config_role *role; /* [nroles], where given */
         int nroles;

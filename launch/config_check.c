@@ -115,6 +115,8 @@ static const range ranges[] = {
     {"parallel.grain", 1, 65536},
     {"parallel.warmup", 0, 10000},
     {"parallel.lag", 1, 1000},
+    {"parallel.refresh", 1, 10000},
+    {"parallel.drift", 1e-9, 1e6},
     {"parallel.flights", 1, 8},
     {"parallel.roles.*.ranks", 0, 65536},
     {"run.threads", 0, 1024},

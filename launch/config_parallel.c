@@ -9,7 +9,8 @@
 
 /* Only displaced evaluations have these. */
 static const char *const async_only[] = {"parallel.warmup", "parallel.lag",
-                                         "parallel.norm"};
+                                         "parallel.norm", "parallel.refresh",
+                                         "parallel.drift"};
 
 enum { WARMUP = 4, LAG = 1 };
 
@@ -59,6 +60,25 @@ static weft_status check_wire(const weft_tree *root, const weft_config *c)
         "would depend on their number; in exchange: sync that must be asked "
         "for: parallel.inexact: true",
         weft_wire_name[c->parallel.wire]);
+}
+
+/* It is measured on moments, of all images of a batch together. */
+static weft_status check_drift(const weft_tree *root, const weft_config *c)
+{
+    const weft_place at = place_of(root, "parallel.drift");
+
+    if (c->parallel.drift == 0) return WEFT_OK;
+    if (c->parallel.norm == WEFT_OLD_ABSENT)
+        return weft_place_fail(&at,
+                               "parallel.drift is a change of the moments, "
+                               "which parallel.norm: local does not exchange");
+    if (c->run.batch > 1)
+        return weft_place_fail(&at,
+                               "parallel.drift decides for a batch as a whole, "
+                               "so an image would depend on what is made with "
+                               "it: run.batch can only be 1, not %d",
+                               c->run.batch);
+    return WEFT_OK;
 }
 
 /* ---- patches and their weights ------------------------------------------- */
@@ -146,5 +166,8 @@ weft_status weft_config_parallel(const weft_tree *root, weft_raw_parallel *raw,
     if (raw->norm)
         c->parallel.norm =
             (weft_old)weft_config_choice("parallel.norm", raw->norm);
-    return check_warmup(root, c);
+    c->parallel.refresh = raw->refresh;
+    c->parallel.drift = raw->drift;
+    WEFT_TRY(check_warmup(root, c));
+    return check_drift(root, c);
 }

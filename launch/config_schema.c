@@ -134,6 +134,8 @@ static const cyaml_schema_field_t parallel_fields[] = {
     TEXT(weft_raw_parallel, wire),
     TEXT(weft_raw_parallel, inexact),
     TEXT(weft_raw_parallel, progress),
+    WHOLE(weft_raw_parallel, refresh),
+    NUMBER(weft_raw_parallel, drift),
     CYAML_FIELD_SEQUENCE_COUNT("roles",
                                CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
                                weft_raw_parallel, role, nroles, &role, 1, 64),

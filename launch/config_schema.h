@@ -68,7 +68,8 @@ typedef struct weft_raw_role {
 
 typedef struct weft_raw_parallel {
     char *patches;
-    int grain, warmup, lag, flights;
+    int grain, warmup, lag, refresh, flights;
+    double drift;
     double *weights;
     int nweights, measured; /* measured: weights are auto */
     char *exchange, *norm, *progress, *sharing, *wire, *inexact;

@@ -312,11 +312,17 @@ static void write_parallel(FILE *f, const weft_config *c)
     if (cut && c->parallel.async)
         fprintf(f,
                 "\"exchange\":\"async\",\"warmup\":%d,\"lag\":%d,"
-                "\"norm\":\"%s\"%s",
-                c->parallel.warmup, c->parallel.lag, norm[c->parallel.norm],
-                coded ? "," : "");
+                "\"norm\":\"%s\"",
+                c->parallel.warmup, c->parallel.lag, norm[c->parallel.norm]);
+    if (cut && c->parallel.async && c->parallel.refresh)
+        fprintf(f, ",\"refresh\":%d", c->parallel.refresh);
+    if (cut && c->parallel.async && c->parallel.drift > 0) {
+        fputs(",\"drift\":", f);
+        write_number(f, c->parallel.drift);
+    }
     if (cut && coded)
-        fprintf(f, "\"wire\":\"%s\"%s", weft_wire_name[c->parallel.wire],
+        fprintf(f, "%s\"wire\":\"%s\"%s", c->parallel.async ? "," : "",
+                weft_wire_name[c->parallel.wire],
                 c->parallel.async ? "" : ",\"inexact\":true");
     if (cut)
         write_numbers(f, "weights", c->parallel.weights, c->parallel.nweights);

@@ -191,7 +191,9 @@ static void set_run(weft_setup *s, int threads)
     if (c->parallel.async)
         p->sched = (weft_schedule){.warmup = c->parallel.warmup,
                                    .lag = c->parallel.lag,
-                                   .moments = c->parallel.norm};
+                                   .moments = c->parallel.norm,
+                                   .refresh = c->parallel.refresh,
+                                   .drift = c->parallel.drift};
     p->sched.wire = c->parallel.wire;
     p->identity = weft_models_fingerprint(&s->models);
     set_output(s);
@@ -210,13 +212,27 @@ static weft_status check_totals(const weft_setup *s)
                      c->parallel.patches.lines * s->plan.across);
 }
 
+static weft_status check_drift(const weft_setup *s)
+{
+    const weft_plan *p = &s->plan;
+
+    if (p->sched.drift <= 0) return WEFT_OK;
+    for (int i = 0; i < p->nnets; i++)
+        if (p->net[i].sched.lag) return WEFT_OK;
+    return weft_fail(WEFT_EINPUT,
+                     "%s: parallel.drift needs several ranks on an image: "
+                     "alone nothing is displaced",
+                     s->config->file);
+}
+
 /* Everything that depends on whether conditions are kept apart. */
 static weft_status lay_out(weft_setup *s, bool apart)
 {
     const weft_config *c = s->config;
     const weft_place_opts o = {.roles = c->parallel.roles == WEFT_ROLES_AUTO,
                                .flights = c->parallel.flights,
-                               .batch = c->run.batch,
+                               .batch =
+                                   c->parallel.drift > 0 ? 1 : c->run.batch,
                                .batch_most = batch_most(&s->plan)};
 
     weft_plan_release(&s->plan);
@@ -228,7 +244,8 @@ static weft_status lay_out(weft_setup *s, bool apart)
     WEFT_TRY(weft_roles_ask(s));
     s->plan.state_bytes_per_row = state_per_row(s);
     WEFT_TRY(weft_place(&o, &s->plan));
-    return weft_plan_make(&s->plan);
+    WEFT_TRY(weft_plan_make(&s->plan));
+    return check_drift(s);
 }
 
 /* With roles chosen for the user, conditions are kept apart only where that is

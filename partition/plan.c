@@ -175,6 +175,7 @@ static weft_status count_messages(const weft_plan *p, weft_plan_net *net)
         weft_plan_graph_volume(net->graph, net->n, &cut, net->sched, false);
     net->displaced =
         weft_plan_graph_displaced(net->graph, net->n, &cut, net->sched);
+    net->ballot = weft_plan_ballot(&cut, net->sched);
     net->past_bytes = 0;
     for (cut.me = 0; cut.me < cut.n; cut.me++) {
         size_t bytes;
@@ -253,6 +254,7 @@ static uint64_t hash_of(const weft_plan *p)
         h = fold(h, &net->first, sizeof net->first);
         h = fold(h, &net->volume, sizeof net->volume);
         h = fold(h, &net->displaced, sizeof net->displaced);
+        h = fold(h, &net->ballot, sizeof net->ballot);
         h = fold(h, &net->sched, sizeof net->sched);
         h = fold(h, &net->lanes, sizeof net->lanes);
         h = fold(h, net->in_lane, sizeof net->in_lane);
@@ -524,17 +526,23 @@ weft_plan_memory weft_plan_memory_of(const weft_plan *p, int rank,
     return m;
 }
 
+static int more_than(int a, int b) { return a > b ? a - b : 0; }
+
 static void add_net(weft_volume *v, const weft_plan_net *net, int times)
 {
-    int displaced = 0, first = !net->lanes;
+    int displaced = 0, ballots = 0, first = !net->lanes;
 
-    if (!net->lanes)
+    if (!net->lanes) {
         displaced = weft_plan_displaced(net->sched, net->evaluations);
+        ballots = more_than(net->evaluations, 2);
+    }
     for (int k = 0; k < net->lanes; k++) {
         displaced += weft_plan_displaced(net->sched, net->in_lane[k]);
+        ballots += more_than(net->in_lane[k], 2);
         first += net->in_lane[k] > 0;
     }
     add_times(v, &net->first, (uint64_t)times * (uint64_t)first);
+    add_times(v, &net->ballot, (uint64_t)times * (uint64_t)ballots);
     add_times(v, &net->displaced, (uint64_t)times * (uint64_t)displaced);
     add_times(v, &net->volume,
               (uint64_t)times *

@@ -62,6 +62,8 @@ typedef struct weft_plan_net {
                             it tells other roles, ... */
     weft_volume volume;  /* ... of another one in step ... */
     weft_volume displaced; /* ... and of a displaced one */
+    weft_volume ballot;    /* of agreeing on a drift, in all evaluations of a
+                              lane but two */
 } weft_plan_net;
 
 typedef struct weft_plan {
@@ -176,6 +178,8 @@ weft_volume weft_plan_graph_displaced(const weft_graph *g, int n,
 weft_status weft_plan_graph_past(const weft_graph *g, int n,
                                  const weft_cut *cut, weft_schedule sched,
                                  size_t *bytes);
+/* What agreeing on a drift sends each time; nothing without a drift. */
+weft_volume weft_plan_ballot(const weft_cut *cut, weft_schedule sched);
 /* Of the first `evaluations` of a lane, those that are displaced. */
 int weft_plan_displaced(weft_schedule sched, int evaluations);
 

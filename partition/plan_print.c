@@ -26,6 +26,11 @@ static void print_displaced(const weft_plan_net *n, FILE *to)
             "%d; the past takes %.1f MiB\n",
             n->lanes, plural(n->lanes), n->evaluations - displaced, displaced,
             n->sched.lag, mib(n->past_bytes));
+    if (n->sched.drift > 0)
+        fprintf(to,
+                "           a drift of %g puts more of them in step, for the "
+                "same bytes\n",
+                n->sched.drift);
 }
 
 /* In step only f32 keeps the promise of equal bytes. */
@@ -58,6 +63,7 @@ static void print_net(const weft_plan *p, const weft_plan_net *n, FILE *to)
     print_wire(n, to);
     print_volume(&n->volume, "", to);
     if (n->sched.lag) print_volume(&n->displaced, ", displaced", to);
+    print_volume(&n->ballot, ", for the drift", to);
 }
 
 /* Which ranks of a group have which role, and how busy they will be. */

@@ -70,6 +70,22 @@ weft_volume weft_plan_graph_volume(const weft_graph *g, int n,
     return v;
 }
 
+/* Displaced, moments of a level travel together: slots of a kind in a row. */
+static int count_bundles(const weft_graph *g)
+{
+    int n = 0, last = -1;
+
+    for (int i = 0; i < g->nnodes; i++)
+        for (int k = 0; k < g->node[i].nwants; k++) {
+            const int level = weft_graph_level(g, i);
+
+            if (g->node[i].want[k].class != WEFT_MOMENTS) continue;
+            n += level != last;
+            last = level;
+        }
+    return n;
+}
+
 weft_volume weft_plan_graph_displaced(const weft_graph *g, int n,
                                       const weft_cut *cut, weft_schedule sched)
 {
@@ -77,6 +93,19 @@ weft_volume weft_plan_graph_displaced(const weft_graph *g, int n,
 
     if (sched.moments == WEFT_OLD_ABSENT)
         v.bytes[WEFT_MOMENTS] = v.messages[WEFT_MOMENTS] = 0;
+    if (weft_schedule_bundles(&sched))
+        v.messages[WEFT_MOMENTS] = (uint64_t)count_bundles(g) *
+                                   (uint64_t)cut->n * (uint64_t)(cut->n - 1);
+    return v;
+}
+
+weft_volume weft_plan_ballot(const weft_cut *cut, weft_schedule sched)
+{
+    weft_volume v = {0};
+
+    if (!sched.lag || sched.drift <= 0) return v;
+    v.messages[WEFT_CONTROL] = (uint64_t)cut->n * (uint64_t)(cut->n - 1);
+    v.bytes[WEFT_CONTROL] = v.messages[WEFT_CONTROL] * 2 * sizeof(double);
     return v;
 }
 

@@ -4,21 +4,26 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LEN = 4, SPARE = 2, SLOTS = 7, PER_UNIT = 2 };
+enum { LEN = 4, SPARE = 2, SLOTS = 11, PER_UNIT = 2 };
 
 /* What is published, and what displaced evaluations are to show of it. */
 static const struct {
     weft_reach reach;
-    int above, below;
+    weft_class class;
     weft_old old;
+    int above, below, bundle;
 } kind[SLOTS] = {
-    {WEFT_REACH_BORDER, 2, 1, WEFT_OLD_SHOWN},
-    {WEFT_REACH_ALL, 0, 0, WEFT_OLD_SHOWN},
-    {WEFT_REACH_BORDER, 0, 1, WEFT_OLD_SHOWN},
-    {WEFT_REACH_ALL, 0, 0, WEFT_OLD_PAIRED},
-    {WEFT_REACH_ALL, 0, 0, WEFT_OLD_REFUSED},
-    {WEFT_REACH_ALL, 0, 0, WEFT_OLD_ABSENT},
-    {WEFT_REACH_BORDER, 1, 1, WEFT_OLD_REFUSED},
+    {WEFT_REACH_BORDER, WEFT_BORDER, WEFT_OLD_SHOWN, 2, 1, 0},
+    {WEFT_REACH_ALL, WEFT_KV, WEFT_OLD_SHOWN, 0, 0, 0},
+    {WEFT_REACH_ALL, WEFT_MOMENTS, WEFT_OLD_PAIRED, 0, 0, 1},
+    {WEFT_REACH_BORDER, WEFT_BORDER, WEFT_OLD_SHOWN, 0, 1, 0},
+    {WEFT_REACH_ALL, WEFT_KV, WEFT_OLD_PAIRED, 0, 0, 0},
+    {WEFT_REACH_ALL, WEFT_MOMENTS, WEFT_OLD_PAIRED, 0, 0, 1},
+    {WEFT_REACH_ALL, WEFT_MOMENTS, WEFT_OLD_PAIRED, 0, 0, 1},
+    {WEFT_REACH_ALL, WEFT_KV, WEFT_OLD_REFUSED, 0, 0, 0},
+    {WEFT_REACH_ALL, WEFT_MOMENTS, WEFT_OLD_PAIRED, 0, 0, 2},
+    {WEFT_REACH_ALL, WEFT_KV, WEFT_OLD_ABSENT, 0, 0, 0},
+    {WEFT_REACH_BORDER, WEFT_BORDER, WEFT_OLD_REFUSED, 1, 1, 0},
 };
 
 typedef struct rig {
@@ -91,12 +96,20 @@ static void expect(rig *r, bool ok)
 
 /* ---- what should be seen ------------------------------------------------- */
 
+/* Much moves in this evaluation, though only on the last patch. */
+static bool moves(int t) { return t % 5 == 3; }
+
 static int age_wanted(const rig *r, int k)
 {
     const weft_schedule *s = &r->x->sched;
 
     if (r->x->cut.n == 1 || kind[k].old == WEFT_OLD_REFUSED) return 0;
-    return r->t < s->warmup ? 0 : s->lag;
+    if (r->t < s->warmup || (s->drift > 0 && r->t > 2 && moves(r->t - 2)))
+        return 0;
+    for (int t = s->warmup + s->refresh; s->refresh && t <= r->t + 1;
+         t += s->refresh)
+        if (t == r->t + 1) return 0;
+    return s->lag;
 }
 
 static void ask_border(rig *r, int k)
@@ -149,13 +162,14 @@ static void declare(rig *r)
         const int rows = all ? PER_UNIT * WEFT_STAMP_ROWS : mine + 2 * SPARE;
         const weft_slot_spec spec = {
             .reach = kind[k].reach,
-            .class = all ? WEFT_KV : WEFT_BORDER,
+            .class = kind[k].class,
             .cell = {PER_UNIT, LEN, LEN},
             .border = {.above = kind[k].above, .below = kind[k].below},
             .n = 1,
             .pixel_bytes = sizeof(float),
             .layer = "stamps",
-            .old = kind[k].old};
+            .old = kind[k].old,
+            .bundle = kind[k].bundle};
 
         r->memory[k] = calloc((size_t)(rows * LEN), sizeof(float));
         expect(r, weft_exchange_declare(r->x, &spec, &r->slot[k]) == WEFT_OK);
@@ -175,9 +189,25 @@ static void publish(rig *r, int k)
     expect(r, weft_exchange_put(r->x, r->slot[k]) == WEFT_OK);
 }
 
+/* Where drift is measured: what I published before, and that some of it moved.
+ */
+static void say_moved(rig *r, int k)
+{
+    const void *before = weft_exchange_before(r->x, r->slot[k]);
+    const bool mine = r->x->cut.me == r->x->cut.n - 1;
+
+    expect(r, (before != NULL) ==
+                  (r->x->sched.drift > 0 && r->x->cut.n > 1 && r->t > 0));
+    if (!before) return;
+    ask(r, before, r->t - 1, r->x->cut.me, 0, rows_of(r, r->x->cut.me));
+    weft_exchange_moved(r->x, r->slot[k], mine && moves(r->t) ? 1e6 : 1e-6, 1);
+}
+
 static void look(rig *r, int k)
 {
     weft_view v;
+
+    if (kind[k].class == WEFT_MOMENTS) say_moved(r, k);
 
     expect(r, weft_exchange_get(r->x, r->slot[k], &v) == WEFT_OK);
     expect(r, weft_exchange_ready(r->x, r->slot[k]));

@@ -9,7 +9,8 @@
 
 typedef enum weft_wrong {
     WEFT_RIGHT,
-    WEFT_WRONG_LATE,    /* sends what it was given the time before */
+    WEFT_WRONG_LATE,    /* sends what it was given the time before (but not
+                           what ranks agree by: they would wait for ever) */
     WEFT_WRONG_MINE,    /* leaves my own old part where my new one belongs */
     WEFT_WRONG_SWAPPED, /* the upper border below, the lower one above */
     WEFT_WRONG_SHIFTED, /* borders one row further down */

@@ -221,6 +221,28 @@ static cells cells_of(const weft_graph *g, const weft_node *d, int n,
                    .size = weft_graph_at(g, d->out)->c / d->u.norm.groups};
 }
 
+/* How much my part moved in an evaluation: means, against mean squares. */
+static void say_moved(const weft_graph *g, const weft_node *d,
+                      const weft_run *run, const weft_view *all)
+{
+    const cells c = cells_of(g, d, run->layout->n, all);
+    const weft_rect *mine = &all->rect[all->me];
+    const double *now = (const void *)all->part[all->me];
+    const double *before = weft_exchange_before(run->x, run->slot);
+    double changed = 0, size = 0;
+
+    if (!before) return;
+    for (int i = 0; i < mine->rows * (int)c.n * mine->columns; i++) {
+        const double count = count_at(&c, mine->column + i % mine->columns);
+
+        for (size_t k = 0; k < c.groups; k++, now += 2, before += 2) {
+            changed += (now[0] - before[0]) * (now[0] - before[0]) / count;
+            size += now[1] + now[0] * now[0] / count;
+        }
+    }
+    weft_exchange_moved(run->x, run->slot, changed, size);
+}
+
 static void find(const weft_graph *g, const weft_node *d, int n,
                  const weft_view *all, double *found)
 {
@@ -322,6 +344,7 @@ static weft_status forward(const weft_graph *g, int node, weft_run *run)
     publish(g, d, run, mine);
     WEFT_TRY(weft_exchange_put(run->x, run->slot));
     WEFT_TRY(weft_exchange_get(run->x, run->slot, &all));
+    say_moved(g, d, run, &all);
     WEFT_TRY(make_terms(g, d, run, &all));
     return apply_all(g, node, run);
 }

@@ -259,6 +259,13 @@ weft_status weft_graph_finish(weft_graph *g, weft_val output)
 
 /* ---- running ------------------------------------------------------------- */
 
+int weft_graph_level(const weft_graph *g, int node)
+{
+    const weft_val in = g->node[node].in[0];
+
+    return in == WEFT_NONE ? 0 : weft_graph_at(g, in)->rows_per_unit;
+}
+
 weft_status weft_graph_declare(const weft_graph *g, int n, weft_exchange *x)
 {
     for (int i = 0; i < g->nnodes; i++)
@@ -273,6 +280,8 @@ weft_status weft_graph_declare(const weft_graph *g, int n, weft_exchange *x)
                 .n = n,
                 .pixel_bytes = (size_t)v->c * sizeof(float),
                 .layer = g->node[i].name,
+                .bundle =
+                    want->class == WEFT_MOMENTS ? weft_graph_level(g, i) : 0,
                 .old = want->class == WEFT_MOMENTS ? x->sched.moments
                                                    : WEFT_OLD_SHOWN,
             };

@@ -199,6 +199,9 @@ void weft_layout_release(weft_layout *l);
 /* Columns of a value that the layout's patch holds. */
 int weft_layout_columns(const weft_layout *l, const weft_value *v);
 
+/* The level of the net that a node's first input is of: rows per unit. */
+int weft_graph_level(const weft_graph *g, int node);
+
 /* Declare every slot of the graph on a lane for batches of n, then tie them to
  * memory. Slot ids count from `first`, the lane's slots before the call. */
 weft_status weft_graph_declare(const weft_graph *g, int n, weft_exchange *x);

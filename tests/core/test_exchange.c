@@ -40,7 +40,7 @@ static int ask(int n, weft_schedule sched, weft_stamps how,
     return wrong;
 }
 
-static const weft_stamps twice = {.images = 2, .evaluations = 9};
+static const weft_stamps twice = {.images = 2, .evaluations = 15};
 
 static void in_step_everyone_sees_every_stamp(void **state)
 {
@@ -52,9 +52,16 @@ static void in_step_everyone_sees_every_stamp(void **state)
 static void displaced_everyone_is_seen_as_old_as_he_should_be(void **state)
 {
     const weft_schedule sched[] = {
-        {.warmup = 1, .lag = 1},   {.warmup = 4, .lag = 1},
-        {.warmup = 2, .lag = 2},   {.warmup = 5, .lag = 3},
+        {.warmup = 1, .lag = 1},
+        {.warmup = 4, .lag = 1},
+        {.warmup = 2, .lag = 2},
+        {.warmup = 5, .lag = 3},
         {.warmup = 100, .lag = 1},
+        {.warmup = 2, .lag = 1, .refresh = 3},
+        {.warmup = 2, .lag = 2, .refresh = 2},
+        {.warmup = 1, .lag = 1, .refresh = 1},
+        {.warmup = 2, .lag = 1, .drift = .5},
+        {.warmup = 2, .lag = 2, .drift = .5, .refresh = 4},
     };
 
     (void)state;

@@ -51,6 +51,8 @@ END
     ranks 3 "$WEFT" sample one.png
     same_file one.png one-again.png
     refused 2 "parallel.patches" "$WEFT" sample one.png
+    draw 3 thread $async parallel.progress=thread
+    same_file one.png thread.png
     draw 1 alone $async
     draw 1 alone-sync
     same_file alone.png alone-sync.png
@@ -63,6 +65,19 @@ END
         planned 3 "$norm" $async parallel.lag=2 parallel.norm=$norm
     done
     if cmp -s corrected.png stale.png; then fail "corrected is stale"; fi
+
+    # In step now and then, by count or because much changed.
+    planned 3 refresh $async parallel.refresh=3
+    planned 3 drift $async parallel.drift=1e-6
+    draw 3 drift-two $async parallel.drift=1e-6
+    same_file drift.png drift-two.png
+    planned 3 drift-lag $async parallel.lag=2 parallel.drift=0.2
+    draw 3 no-drift $async parallel.drift=1e6
+    for name in refresh drift; do
+        if cmp -s "$name.png" one.png; then fail "$name: nothing in step"; fi
+    done
+    ranks 3 "$WEFT" sample drift.png
+    same_file drift.png drift-again.png
 
     # What else is made in the same run does not matter.
     draw 3 batch $async sample.seeds=6,7 run.batch=2 output.image="batch-{seed}.png"
@@ -99,6 +114,17 @@ bad "-1 is out of range" parallel.exchange=async parallel.lag=-1
 bad "-1 is out of range" parallel.exchange=async parallel.warmup=-1
 bad "parallel.lag needs parallel.exchange: async" parallel.lag=1
 bad "parallel.norm needs parallel.exchange: async" parallel.norm=stale
+bad "parallel.refresh needs parallel.exchange: async" parallel.refresh=2
+bad "parallel.drift needs parallel.exchange: async" parallel.drift=0.1
+bad "0 is out of range" parallel.exchange=async parallel.refresh=0
+bad "-0.5 is out of range" parallel.exchange=async parallel.drift=-0.5
+bad "parallel.norm: local does not exchange" parallel.exchange=async \
+    parallel.norm=local parallel.drift=0.1
+bad "run.batch can only be 1" parallel.exchange=async parallel.drift=0.1 \
+    run.batch=2
+refused 2 "alone nothing is displaced" "$WEFT" sample "$configs/demo.yaml" \
+    parallel.exchange=async parallel.drift=0.1 output.image=bad.png
+bad 'unknown progress "threads"' parallel.progress=threads
 bad 'did you mean "corrected"' parallel.exchange=async parallel.norm=correct
 bad 'unknown exchange "asynch"' parallel.exchange=asynch
 finish

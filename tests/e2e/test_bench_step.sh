@@ -21,13 +21,17 @@ step 3 none bench.link=none
 step 3 blocking bench.link=blocking
 step 3 async parallel.exchange=async parallel.warmup=1
 # shellcheck disable=SC2086 # words
-"$WEFT" plan "$configs/demo.yaml" $size --ranks 3 --json >plan.json
+"$WEFT" plan "$configs/demo.yaml" $size --ranks 3 --json \
+    parallel.exchange=async >plan.json
 
 "$PYTHON" - <<'END' || fail "not as planned"
 import json
 plan = json.load(open("plan.json"))
-bytes_, messages = (sum(c[k] for c in plan["nets"][0]["per_evaluation"].values())
-                    for k in ("bytes", "messages"))
+net = plan["nets"][0]
+planned = {kind: tuple(sum(c[k] for c in net[key].values())
+                       for k in ("bytes", "messages"))
+           for kind, key in (("in_step", "per_evaluation"),
+                             ("displaced", "per_displaced_evaluation"))}
 kinds = {"alone": ["in_step"], "real": ["in_step"], "none": ["in_step"],
          "blocking": ["in_step"], "async": ["in_step", "displaced"]}
 for name, want in kinds.items():
@@ -42,7 +46,7 @@ for name, want in kinds.items():
     for s in said:
         assert s["n"] == 3 and s["ranks"] == (1 if name == "alone" else 3), s
         assert 0 < s["min_s"] <= s["median_s"] <= s["max_s"], s
-        sent = (0, 0) if name == "alone" else (bytes_, messages)
+        sent = (0, 0) if name == "alone" else planned[s["kind"]]
         assert (s["bytes"], s["messages"]) == sent, (name, s, sent)
 END
 

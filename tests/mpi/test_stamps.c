@@ -41,7 +41,7 @@ static int ask(weft_schedule sched, weft_stamps how, weft_wrong how_wrong)
     return ask_over(WEFT_LINK_REAL, sched, how, how_wrong);
 }
 
-static const weft_stamps twice = {.images = 2, .evaluations = 9};
+static const weft_stamps twice = {.images = 2, .evaluations = 15};
 
 static const weft_schedule schedules[] = {
     {.lag = 0},
@@ -49,6 +49,9 @@ static const weft_schedule schedules[] = {
     {.warmup = 4, .lag = 1},
     {.warmup = 2, .lag = 2},
     {.warmup = 5, .lag = 3},
+    {.warmup = 2, .lag = 1, .refresh = 3},
+    {.warmup = 2, .lag = 1, .drift = .5},
+    {.warmup = 2, .lag = 2, .drift = .5, .refresh = 4},
 };
 enum { SCHEDULES = sizeof schedules / sizeof *schedules };
 
