@@ -141,6 +141,7 @@ static weft_status bring(weft_exchange *x, weft_slot *s, int t)
     for (; s->decoded < t; s->decoded++) {
         const int u = s->decoded + 1, k = u % s->depth;
 
+        if (s->in_t[k] != u && s->spec.old == WEFT_OLD_ABSENT) continue;
         WEFT_MUST(s->in_t[k] == u);
         WEFT_TRY(weft_mail_finish(x, s->in_last[k]));
         weft_coded_receive(x, s, u);

@@ -84,8 +84,8 @@ static void send_parcel(const wrapper *w, const weft_mail *m, shadow *s, int i)
     char *out = s->mail.parcel[i].at;
 
     memcpy(out, p->at, p->bytes);
-    if (w->how == WEFT_WRONG_LATE && m->class != WEFT_CONTROL)
-        memcpy(out, s->given[i], p->bytes);
+    if (m->class == WEFT_CONTROL) return;
+    if (w->how == WEFT_WRONG_LATE) memcpy(out, s->given[i], p->bytes);
     if (w->how == WEFT_WRONG_SHIFTED && border)
         memcpy(out, p->at + p->unit, p->bytes);
     if (w->how == WEFT_WRONG_MINE && !border && i == m->n - 1) {

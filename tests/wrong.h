@@ -1,6 +1,7 @@
 /*
  * wrong.h - transports that do wrong, so that a test of the exchange can be
- * seen to find out, and one that is only slow.
+ * seen to find out, and one that is only slow. None touches what ranks agree
+ * by: they would wait for each other for ever.
  */
 #ifndef WEFT_TESTS_WRONG_H
 #define WEFT_TESTS_WRONG_H
@@ -9,8 +10,7 @@
 
 typedef enum weft_wrong {
     WEFT_RIGHT,
-    WEFT_WRONG_LATE,    /* sends what it was given the time before (but not
-                           what ranks agree by: they would wait for ever) */
+    WEFT_WRONG_LATE,    /* sends what it was given the time before */
     WEFT_WRONG_MINE,    /* leaves my own old part where my new one belongs */
     WEFT_WRONG_SWAPPED, /* the upper border below, the lower one above */
     WEFT_WRONG_SHIFTED, /* borders one row further down */
