@@ -318,7 +318,7 @@ static void write_parallel(FILE *f, const weft_config *c)
         fprintf(f, ",\"refresh\":%d", c->parallel.refresh);
     if (cut && c->parallel.async && c->parallel.drift > 0) {
         fputs(",\"drift\":", f);
-        write_number(f, c->parallel.drift);
+        weft_config_write_number(f, c->parallel.drift);
     }
     if (cut && coded)
         fprintf(f, "%s\"wire\":\"%s\"%s", c->parallel.async ? "," : "",

@@ -3,8 +3,8 @@
  *
  * A process that no launcher started is a job of one and never touches MPI:
  * it starts in milliseconds and needs no daemon. Under mpirun or srun MPI is
- * initialised (serialized: one thread at a time communicates; background.h). Callers see no
- * difference. Nobody but this folder includes <mpi.h>.
+ * initialised (serialized: one thread at a time communicates; background.h).
+ * Callers see no difference. Nobody but this folder includes <mpi.h>.
  */
 #ifndef WEFT_MPI_COMM_H
 #define WEFT_MPI_COMM_H
