@@ -21,11 +21,9 @@ static weft_status make_state(weft_flight *f)
     const weft_rect mine = weft_plan_latent(p, j->rank);
     const weft_batch b = batch_of(j);
     const size_t floats = weft_batch_floats(&b);
-    size_t more;
+    const size_t more = weft_solver_buffer_floats(f->solver, &b);
 
-    WEFT_TRY(
-        weft_method_solver(&j->setup.method, &j->setup.schedule, &f->solver));
-    more = weft_solver_buffer_floats(f->solver, &b);
+    f->solver->total = &j->total;
     f->field = (weft_field){.c = p->channels,
                             .h = p->rows,
                             .w = p->columns,
@@ -39,7 +37,6 @@ static weft_status make_state(weft_flight *f)
     if (!f->noise || !f->state)
         return weft_fail(WEFT_ENOMEM, "out of memory for the latents");
     f->x = f->state;
-    f->solver->total = &j->total;
     return weft_solver_bind(f->solver, &b, &f->field, f->noise,
                             f->state + floats);
 }
@@ -81,6 +78,23 @@ static weft_status make_model(weft_flight *f, int i)
     return st;
 }
 
+/* Evaluated by everybody on the rows that they keep. */
+static weft_status make_analytic(weft_flight *f, int i)
+{
+    const weft_job *j = f->job;
+    const weft_method *m = &j->setup.method;
+    const weft_config_model *model =
+        &j->config.model[m->model[m->leaf[i].model]];
+    const weft_analytic_opts o = {.batch = batch_of(j),
+                                  .component = model->component,
+                                  .components = model->components,
+                                  .prediction = j->setup.schedule.prediction,
+                                  .abar = f->solver->abar,
+                                  .total = &j->total};
+
+    return weft_analytic_create(&o, &f->leaf[i]);
+}
+
 static weft_status place_leaf(weft_flight *f, int i, weft_span *have)
 {
     weft_job *j = f->job;
@@ -88,6 +102,7 @@ static weft_status place_leaf(weft_flight *f, int i, weft_span *have)
     const int net = j->setup.net_of[i], role = p->net[net].role;
     weft_placed_spec s = {.batch = batch_of(j),
                           .at = j->crossroads,
+                          .what = p->role[role].name,
                           .have = have,
                           .keep = p->roles.state,
                           .rank = j->line,
@@ -110,7 +125,10 @@ static weft_status place_leaves(weft_flight *f)
 
     if (!have) return weft_fail(WEFT_ENOMEM, "out of memory");
     for (int i = 0; i < s->method.nleaves && st == WEFT_OK; i++)
-        st = place_leaf(f, i, have);
+        if (s->net_of[i] >= 0)
+            st = place_leaf(f, i, have);
+        else if (f->solver)
+            st = make_analytic(f, i);
     free(have);
     return st;
 }
@@ -135,8 +153,11 @@ weft_status weft_flight_create(weft_job *j, int slot, weft_flight *f)
     memset(f, 0, sizeof *f);
     f->job = j;
     f->slot = slot;
+    if (weft_span_units(j->state))
+        WEFT_TRY(weft_method_solver(&j->setup.method, &j->setup.schedule,
+                                    &f->solver));
     WEFT_TRY(place_leaves(f));
-    if (!weft_span_units(j->state)) return WEFT_OK;
+    if (!f->solver) return WEFT_OK;
     for (int i = 0; i < j->setup.method.nasked; i++) WEFT_TRY(make_asked(f, i));
     return make_state(f);
 }

@@ -7,6 +7,7 @@
 #ifndef WEFT_LAUNCH_JOB_H
 #define WEFT_LAUNCH_JOB_H
 
+#include "core/guide/analytic.h"
 #include "core/guide/model.h"
 #include "launch/setup.h"
 #include "launch/topology.h"

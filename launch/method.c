@@ -180,8 +180,8 @@ weft_status weft_method_list(weft_method *m)
 
 bool weft_method_guides(const weft_method *m)
 {
-    for (int i = 0; i < m->nasked; i++)
-        if (m->asked[i].guided) return true;
+    for (int i = 0; i < m->nleaves; i++)
+        if (m->leaf[i].condition != WEFT_COND) return true;
     return false;
 }
 
@@ -196,9 +196,12 @@ bool weft_method_totals(const weft_method *m)
 int weft_method_sums(const weft_method *m, int n)
 {
     const int superposed = m->nmodels * (m->nmodels + 2) + 1;
+    int most = superposed > WEFT_RESCALE_SUMS ? superposed : WEFT_RESCALE_SUMS;
 
-    return n *
-           (superposed > WEFT_RESCALE_SUMS ? superposed : WEFT_RESCALE_SUMS);
+    for (int i = 0; i < m->nmodels; i++)
+        if (m->config->model[m->model[i]].components > most)
+            most = m->config->model[m->model[i]].components;
+    return n * most;
 }
 
 void weft_method_role(const weft_method *m, const weft_leaf *leaf, char *name,

@@ -46,12 +46,13 @@ typedef struct weft_method {
     int nasked;
 } weft_method;
 
-/* The models that the config's method takes. WEFT_EINPUT: too few or many. */
+/* The models that the config's method takes. The config has been
+ * checked for them. */
 weft_status weft_method_models(const weft_config *c, weft_method *m);
 /* Which model has that name, or -1. */
 int weft_method_model(const weft_method *m, const char *name);
 
-/* Whether any question of the method is guided. */
+/* Whether anything is asked without its condition. */
 bool weft_method_guides(const weft_method *m);
 
 /* Whether sums over whole images are needed (core/guide/total.h). */

@@ -31,14 +31,52 @@ static weft_status check_model(const char *path, const weft_net_info *info)
 }
 
 /* Models that are combined must speak of the same latents. */
-static weft_status check_shape(const weft_models *s, int which)
+static weft_status check_shape(const weft_method *m, weft_models *s, int which,
+                               int channels)
 {
-    const weft_net_info *a = &s->file[0].info, *b = &s->file[which].info;
+    const weft_config_model *model = m->config->model;
 
-    if (a->in_channels == b->in_channels) return WEFT_OK;
-    return weft_fail(
-        WEFT_EINPUT, "%s and %s do not go together: %d and %d latent channels",
-        s->path[0], s->path[which], a->in_channels, b->in_channels);
+    if (!s->channels) s->channels = channels;
+    if (channels == s->channels) return WEFT_OK;
+    return weft_fail(WEFT_EINPUT,
+                     "%s: models %s and %s do not go together: %d and %d "
+                     "latent channels",
+                     m->config->file, model[m->model[0]].name,
+                     model[m->model[which]].name, s->channels, channels);
+}
+
+/* An analytic model is one of images of its own size. */
+static weft_status check_analytic(const weft_config *c,
+                                  const weft_config_model *a)
+{
+    if (c->vae)
+        return weft_fail(WEFT_EINPUT,
+                         "%s: models.%s is analytic: its samples are pictures, "
+                         "so there is nothing for a vae to decode",
+                         c->file, a->name);
+    if (a->shape[1] == c->sample.height && a->shape[2] == c->sample.width)
+        return WEFT_OK;
+    return weft_fail(WEFT_EINPUT,
+                     "%s: models.%s has the shape of %d x %d pixels, and "
+                     "sample.width and height are %d x %d",
+                     c->file, a->name, a->shape[2], a->shape[1],
+                     c->sample.width, c->sample.height);
+}
+
+static weft_status open_model(const weft_method *m, int i, weft_models *s)
+{
+    const weft_config_model *model = &m->config->model[m->model[i]];
+    const weft_net_info *info;
+
+    s->of[i] = -1;
+    if (!model->path) {
+        WEFT_TRY(check_analytic(m->config, model));
+        return check_shape(m, s, i, model->shape[0]);
+    }
+    WEFT_TRY(open_file(s, model->path, &s->of[i]));
+    info = &s->file[s->of[i]].info;
+    WEFT_TRY(check_model(model->path, info));
+    return check_shape(m, s, i, info->in_channels);
 }
 
 static weft_status open_vae(const weft_config *c, weft_models *s)
@@ -52,15 +90,10 @@ static weft_status open_vae(const weft_config *c, weft_models *s)
     if (info->kind == WEFT_NET_UNET2D)
         return weft_fail(WEFT_EINPUT, "%s: a %s is not an autoencoder", c->vae,
                          info->class_name);
-    if (info->latent_channels == s->file[0].info.in_channels) return WEFT_OK;
+    if (info->latent_channels == s->channels) return WEFT_OK;
     return weft_fail(WEFT_EINPUT,
                      "the model has %d latent channels, the vae %d",
-                     s->file[0].info.in_channels, info->latent_channels);
-}
-
-static const char *name_of(const weft_method *m, int model)
-{
-    return m->config->model[m->model[model]].name;
+                     s->channels, info->latent_channels);
 }
 
 weft_status weft_models_open(const weft_method *m, weft_models *s)
@@ -69,18 +102,7 @@ weft_status weft_models_open(const weft_method *m, weft_models *s)
 
     memset(s, 0, sizeof *s);
     s->vae = -1;
-    for (int i = 0; i < m->nmodels; i++) {
-        const char *path = c->model[m->model[i]].path;
-
-        if (!path)
-            return weft_fail(WEFT_EINPUT,
-                             "%s: models.%s: an analytic model cannot be "
-                             "sampled by this version",
-                             c->file, name_of(m, i));
-        WEFT_TRY(open_file(s, path, &s->of[i]));
-        WEFT_TRY(check_model(path, &s->file[s->of[i]].info));
-        WEFT_TRY(check_shape(s, s->of[i]));
-    }
+    for (int i = 0; i < m->nmodels; i++) WEFT_TRY(open_model(m, i, s));
     return open_vae(c, s);
 }
 
@@ -111,20 +133,39 @@ int weft_models_stride(const weft_models *s)
     return all;
 }
 
-const weft_net_info *weft_models_info(const weft_models *s)
+static uint64_t fold(uint64_t h, const void *data, size_t bytes)
 {
-    return &s->file[0].info;
+    const unsigned char *b = data;
+
+    for (size_t i = 0; i < bytes; i++) h = (h ^ b[i]) * 1099511628211u;
+    return h;
 }
 
-uint64_t weft_models_fingerprint(const weft_models *s)
+uint64_t weft_models_fingerprint(const weft_method *m, const weft_models *s)
 {
-    uint64_t h = 0;
+    uint64_t h = 14695981039346656037u;
 
     for (int i = 0; i < s->nfiles; i++) h = h * 31 ^ s->file[i].fingerprint;
+    for (int i = 0; i < m->nmodels; i++) {
+        const weft_config_model *model = &m->config->model[m->model[i]];
+
+        for (int k = 0; k < model->components; k++) {
+            const weft_component *c = &model->component[k];
+
+            h = fold(h, &c->weight, sizeof c->weight);
+            h = fold(h, &c->std, sizeof c->std);
+            h = fold(h, c->mean, (size_t)model->shape[0] * sizeof *c->mean);
+        }
+    }
     return h;
 }
 
 /* ---- labels -------------------------------------------------------------- */
+
+static const char *name_of(const weft_method *m, int model)
+{
+    return m->config->model[m->model[model]].name;
+}
 
 static weft_status check_label(const weft_method *m, int model,
                                const weft_net_info *info, const char *key,
@@ -144,8 +185,10 @@ static weft_status null_label(const weft_method *m, int model,
                               const weft_net_info *info, weft_labels *l)
 {
     const weft_config *c = m->config;
-    const int own = c->model[m->model[model]].null_label;
-    int label = own >= 0 ? own : c->sample.null_label;
+    const weft_config_model *own = &c->model[m->model[model]];
+    int label = own->null_label >= 0       ? own->null_label
+                : c->sample.has_null_label ? c->sample.null_label
+                                           : -1;
 
     if (label < 0) {
         if (info->label_is_time)
@@ -173,28 +216,29 @@ static weft_status label_model(const weft_method *m, int model,
                                const weft_net_info *info, weft_labels *l)
 {
     const weft_config *c = m->config;
-    const int own = c->model[m->model[model]].label;
-    const int label = own >= 0 ? own : c->sample.label;
+    const weft_config_model *own = &c->model[m->model[model]];
+    const bool has = own->label >= 0 || c->sample.has_label;
+    const int label = own->label >= 0 ? own->label : c->sample.label;
 
-    l->any = info->labels > 0 || info->label_is_time;
-    if (l->any && label < 0 && asks(m, model, WEFT_COND))
+    l->any = info && (info->labels > 0 || info->label_is_time);
+    if (l->any && !has && asks(m, model, WEFT_COND))
         return weft_fail(WEFT_EINPUT,
                          "%s: the model %s is conditional: give sample.label",
-                         c->file, name_of(m, model));
-    if (!l->any && label >= 0)
+                         c->file, own->name);
+    if (!l->any && has)
         return weft_fail(WEFT_EINPUT,
-                         "%s: sample.label: the model takes no labels",
-                         c->file);
+                         "%s: sample.label: the model %s takes no labels",
+                         c->file, own->name);
     if (!l->any && asks(m, model, WEFT_UNCOND))
         return weft_fail(WEFT_EINPUT,
                          "%s: sample.guidance %g needs a condition, and the "
-                         "model has none",
-                         c->file, c->sample.guidance);
+                         "model %s has none",
+                         c->file, c->sample.guidance, own->name);
     if (!l->any) return WEFT_OK;
     l->cond = (float)label;
-    if (label >= 0)
+    if (has)
         WEFT_TRY(check_label(m, model, info,
-                             own >= 0 ? "sample.labels" : "sample.label",
+                             own->label >= 0 ? "sample.labels" : "sample.label",
                              label));
     return asks(m, model, WEFT_UNCOND) ? null_label(m, model, info, l)
                                        : WEFT_OK;
@@ -203,6 +247,8 @@ static weft_status label_model(const weft_method *m, int model,
 weft_status weft_models_label(const weft_method *m, weft_models *s)
 {
     for (int i = 0; i < m->nmodels; i++)
-        WEFT_TRY(label_model(m, i, &s->file[s->of[i]].info, &s->label[i]));
+        WEFT_TRY(label_model(m, i,
+                             s->of[i] >= 0 ? &s->file[s->of[i]].info : NULL,
+                             &s->label[i]));
     return WEFT_OK;
 }

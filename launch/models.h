@@ -23,7 +23,9 @@ typedef struct weft_models {
     weft_netfile file[WEFT_FILES];
     const char *path[WEFT_FILES]; /* borrowed from the config */
     int nfiles;
-    int of[WEFT_MODELS]; /* which file a model of the method is in */
+    int of[WEFT_MODELS]; /* which file a model of the method is in; -1: it is
+                            analytic and has none */
+    int channels;        /* of the sample */
     int vae;             /* file; -1: the sample is the picture */
     weft_labels label[WEFT_MODELS];
 } weft_models;
@@ -36,8 +38,7 @@ void weft_models_close(weft_models *s);
 
 /* Of all nets that sample: a multiple of every total stride. */
 int weft_models_stride(const weft_models *s);
-/* Of any model: all are alike. */
-const weft_net_info *weft_models_info(const weft_models *s);
-uint64_t weft_models_fingerprint(const weft_models *s);
+/* Of files and of analytic models. */
+uint64_t weft_models_fingerprint(const weft_method *m, const weft_models *s);
 
 #endif

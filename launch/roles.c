@@ -147,6 +147,8 @@ static weft_status add_leaves(weft_setup *s)
 
         weft_method_role(m, leaf, name, sizeof name);
         WEFT_TRY(add_role(s, name, true, &role));
+        s->net_of[i] = -1;
+        if (s->models.of[leaf->model] < 0) continue;
         s->net_of[i] = add_net(s, s->models.of[leaf->model], role,
                                leaf->condition == WEFT_BOTH ? 2 : 1);
     }
@@ -187,7 +189,7 @@ static weft_status add_lane(weft_setup *s, weft_stage *stage, int leaf)
 {
     const int kind = weft_solver_lane(s->solver, stage->step, stage->index);
 
-    if (leaf < 0) return WEFT_OK;
+    if (leaf < 0 || s->net_of[leaf] < 0) return WEFT_OK;
     if (stage->n == WEFT_STAGE_LANES)
         return weft_fail(WEFT_EINPUT,
                          "%s: more than %d evaluations in one stage",

@@ -21,6 +21,8 @@ typedef struct run {
     weft_job job;
     weft_sampler sampler;
     weft_report *report; /* rank 0 */
+    double *facts;       /* [images][nfacts] */
+    int nfacts;
 } run;
 
 /* ---- before step 0 ------------------------------------------------------- */
@@ -84,6 +86,22 @@ static weft_status report_start(run *r)
                   !coded && !sched->lag));
 }
 
+/* What is to be said of an image: seconds, then the models' log-density. */
+static double *facts_of(const run *r, int image)
+{
+    return r->facts + (size_t)image * (size_t)r->nfacts;
+}
+
+static weft_status keep_facts(run *r)
+{
+    const weft_solver *s = r->job.setup.solver;
+
+    r->nfacts = 1 + s->models;
+    r->facts = calloc((size_t)r->job.setup.plan.images * (size_t)r->nfacts,
+                      sizeof *r->facts);
+    return r->facts ? WEFT_OK : weft_fail(WEFT_ENOMEM, "out of memory");
+}
+
 static weft_status start(run *r)
 {
     weft_job *j = &r->job;
@@ -95,6 +113,7 @@ static weft_status start(run *r)
     st = weft_comm_rank(r->world) == 0 ? report_start(r) : WEFT_OK;
     WEFT_TRY(weft_comm_agree(r->world, weft_setup_status(st)));
     WEFT_TRY(weft_job_connect(j, false));
+    WEFT_TRY(weft_comm_agree(r->world, keep_facts(r)));
     return weft_sampler_create(j, &r->sampler);
 }
 
@@ -110,30 +129,34 @@ static json_t *json_seed(uint64_t seed)
     return json_string(text);
 }
 
-/* Of image `slot` of a batch, by model; NULL where the solver carries none. */
-static json_t *log_density(const run *r, const weft_flight *f, int slot)
+static void note_image(run *r, const weft_flight *f, int slot, double began)
+{
+    double *fact = facts_of(r, f->first + slot);
+
+    fact[0] = weft_clock() - began;
+    for (int m = 1; m < r->nfacts; m++)
+        fact[m] = f->solver->log_density[slot * (r->nfacts - 1) + m - 1];
+}
+
+/* Model names to numbers; NULL where the method carries none. */
+static json_t *json_density(const run *r, const double *density)
 {
     const weft_method *m = &r->job.setup.method;
-    const weft_solver *s = f->solver;
-    json_t *all;
+    json_t *all = r->nfacts > 1 ? json_object() : NULL;
 
-    if (!s || !s->models) return NULL;
-    all = json_object();
-    for (int i = 0; i < s->models; i++)
-        json_object_set_new(all, m->config->model[m->model[i]].name,
-                            json_real(s->log_density[slot * s->models + i]));
+    for (int i = 0; i < r->nfacts - 1; i++)
+        json_object_set_new(all, r->job.config.model[m->model[i]].name,
+                            json_real(density[i]));
     return all;
 }
 
-static weft_status report_image(run *r, const weft_flight *f, int slot,
-                                double seconds)
+static weft_status report_image(run *r, int image)
 {
     const weft_config *c = &r->job.config;
-    const int image = f->first + slot;
+    const double *fact = facts_of(r, image);
     char *picture = NULL, *latents = NULL;
     weft_status st = WEFT_OK;
 
-    if (weft_comm_rank(r->world) != 0) return WEFT_OK;
     if (c->output.image)
         st = weft_config_fill(c, c->output.image, image, &picture);
     if (st == WEFT_OK && c->output.latents)
@@ -143,11 +166,34 @@ static weft_status report_image(run *r, const weft_flight *f, int slot,
             r->report, "image",
             json_pack("{s:o, s:i, s:s?, s:s?, s:f, s:o*}", "seed",
                       json_seed(c->sample.seed[image]), "index", image, "image",
-                      picture, "latents", latents, "seconds", seconds,
-                      "log_density", log_density(r, f, slot)));
+                      picture, "latents", latents, "seconds", fact[0],
+                      "log_density", json_density(r, fact + 1)));
     free(picture);
     free(latents);
     return st;
+}
+
+/* Rank 0 knows that its own group's images are written if it writes them; of
+ * others it learns at the end. */
+static bool reports_at_once(const run *r)
+{
+    const weft_job *j = &r->job;
+    const int vae = j->setup.plan.vae;
+
+    return weft_comm_rank(r->world) == 0 &&
+           (vae < 0 || j->role[vae].cut.me == 0);
+}
+
+static weft_status report_others(run *r)
+{
+    const weft_plan *p = &r->job.setup.plan;
+
+    WEFT_TRY(weft_comm_sum(r->world, r->facts, p->images * r->nfacts));
+    if (weft_comm_rank(r->world) != 0) return WEFT_OK;
+    for (int i = reports_at_once(r) ? weft_plan_first_image(p, 1) : 0;
+         i < p->images; i++)
+        WEFT_TRY(report_image(r, i));
+    return WEFT_OK;
 }
 
 static weft_status write_batch(void *arg, const weft_flight *f, double began)
@@ -158,7 +204,8 @@ static weft_status write_batch(void *arg, const weft_flight *f, double began)
     if (m->vae >= 0) WEFT_TRY(weft_job_load(&r->job, m->vae));
     for (int i = 0; i < f->n; i++) {
         WEFT_TRY(weft_sampler_write(&r->sampler, f, i));
-        WEFT_TRY(report_image(r, f, i, weft_clock() - began));
+        if (r->job.rank == 0) note_image(r, f, i, began);
+        if (reports_at_once(r)) WEFT_TRY(report_image(r, f->first + i));
     }
     return WEFT_OK;
 }
@@ -189,6 +236,7 @@ static weft_status finish(run *r)
     if (r->job.trace)
         WEFT_TRY(weft_trace_gather(r->world, r->job.trace, r->job.zero,
                                    r->job.config.output.trace));
+    WEFT_TRY(report_others(r));
     WEFT_TRY(weft_ranks_collect(&r->job, &r->sampler, &ranks));
     st = weft_summary_collect(&r->job, &r->sampler, r->cli->started, &summary);
     if (st == WEFT_OK && summary) {
@@ -239,6 +287,7 @@ int weft_command_sample(const weft_cli *cli)
         fprintf(stderr, "weft: %s\n", weft_fail_text());
     }
     weft_report_close(r.report);
+    free(r.facts);
     weft_sampler_release(&r.sampler);
     weft_job_release(&r.job);
     weft_comm_close(r.world);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "launch/kinship.h"
 #include "launch/roles.h"
 #include "partition/place.h"
 
@@ -45,7 +46,6 @@ static int strip_of(const weft_plan *p, int stride)
 static weft_status set_sizes(weft_setup *s)
 {
     const weft_config *c = s->config;
-    const weft_net_info *net = weft_models_info(&s->models);
     const weft_net_info *vae =
         s->models.vae >= 0 ? &s->models.file[s->models.vae].info : NULL;
     const int scale = vae ? vae->stride : 1;
@@ -66,7 +66,7 @@ static weft_status set_sizes(weft_setup *s)
     p->height = c->sample.height;
     p->rows = p->height / scale;
     p->columns = p->width / scale;
-    p->channels = net->in_channels;
+    p->channels = s->models.channels;
     p->row_scale = scale;
     p->unit = grain;
     p->strip = strip_of(p, stride);
@@ -75,7 +75,7 @@ static weft_status set_sizes(weft_setup *s)
                          "%s: %d latent rows are not a multiple of "
                          "parallel.grain %d",
                          c->file, p->rows, grain);
-    s->picture_channels = vae ? vae->out_channels : net->out_channels;
+    s->picture_channels = vae ? vae->out_channels : s->models.channels;
     if (c->output.image && s->picture_channels != 1 && s->picture_channels != 3)
         return weft_fail(WEFT_EINPUT,
                          "%s: output.image: %d channels are not a picture (a "
@@ -195,7 +195,7 @@ static void set_run(weft_setup *s, int threads)
                                    .refresh = c->parallel.refresh,
                                    .drift = c->parallel.drift};
     p->sched.wire = c->parallel.wire;
-    p->identity = weft_models_fingerprint(&s->models);
+    p->identity = weft_models_fingerprint(&s->method, &s->models);
     set_output(s);
 }
 
@@ -271,6 +271,7 @@ static weft_status make(weft_setup *s, int ranks, int threads,
     WEFT_TRY(weft_device_find(s->config->run.kernels, NULL, &s->dev));
     WEFT_TRY(weft_method_models(s->config, &s->method));
     WEFT_TRY(weft_models_open(&s->method, &s->models));
+    WEFT_TRY(weft_kinship_check(&s->method));
     WEFT_TRY(set_sizes(s));
     WEFT_TRY(read_schedule(s));
     WEFT_TRY(weft_method_solver(&s->method, &s->schedule, &s->solver));

@@ -23,7 +23,9 @@ typedef struct weft_setup {
     char role_name[WEFT_ROLES][WEFT_ROLE_NAME];
     weft_stage *stage; /* of the plan */
     weft_plan plan;
-    int net_of[WEFT_LEAVES];                   /* leaves to the plan's nets */
+    /* leaves to the plan's nets; -1: analytic, evaluated by everybody on the
+     * rows that they keep */
+    int net_of[WEFT_LEAVES];
     int lane_of[WEFT_LEAVES][WEFT_PLAN_LANES]; /* ... and, by the solver's lane,
                                                   to the net's; -1: not asked */
     int decode; /* of the plan's nets; -1 without a VAE */

@@ -88,7 +88,7 @@ static weft_status connect(placed *p, const weft_placed_spec *s)
                                 .want = s->keep,
                                 .unit_bytes = unit * sizeof(float),
                                 .class = WEFT_REDISTRIBUTE,
-                                .what = "a prediction"};
+                                .what = s->what};
 
     if (weft_span_units(have))
         p->before = (size_t)(have.from - keep.from) * unit;

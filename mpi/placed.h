@@ -22,6 +22,7 @@ typedef struct weft_placed_spec {
     weft_batch batch;   /* of the state that I keep; n as the net takes it */
     weft_denoiser *net; /* on a rank of the role, of its rows; otherwise NULL */
     weft_crossroads *at;
+    const char *what;             /* the role's name, for messages; borrowed */
     const weft_span *have, *keep; /* [ranks of the group]: the role's rows, the
                                      state's; borrowed for the call */
     int rank;                     /* mine in the group */

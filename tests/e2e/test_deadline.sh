@@ -30,12 +30,17 @@ wait_for_steps() {
     sleep 1.5
 }
 
-# strike SIGNAL RANKS VICTIM: what the job says is in out.txt
+# strike SIGNAL RANKS VICTIM [CONFIG KEY=VALUE...]: what the job says is in
+# out.txt
 strike() {
+    signal=$1 size=$2 victim=$3 config=${4:-demo}
+    [ $# -lt 4 ] || shift
+    shift 3
     rm -rf out run.jsonl
-    "$MPIEXEC" -n "$2" "$WEFT" sample "$configs/demo.yaml" sample.steps=500 \
-        run.threads=1 run.deadline=3 \
-        output.image=out/a.png output.report=run.jsonl >out.txt 2>&1 &
+    "$MPIEXEC" -n "$size" "$WEFT" sample "$configs/$config.yaml" \
+        sample.steps=500 run.threads=1 run.deadline=3 \
+        output.image=out/a.png output.report=run.jsonl "$@" >out.txt 2>&1 &
+    set -- "$signal" "$size" "$victim"
     job=$!
     wait_for_steps
     pid=$(pid_of "$3")
@@ -72,6 +77,15 @@ not taken by) rank $victim on $host for 3\.[0-9] s" out.txt || {
         fail "STOP: rank $victim is not named"
     }
 done
+# Of the three, the last is the weak model: the strong one's ranks name it.
+strike STOP 3 2 w2sd sample.seed=7 'parallel.roles={strong: 2, weak: 1}'
+grep -qE "^weft: rank [01] on .*weak.*: nothing from rank 2 on $host" out.txt || {
+    cat out.txt
+    fail "STOP: nobody says that it is weak who is silent"
+}
+grep -q "^weft: no word from rank 2 on $host: " out.txt ||
+    fail "STOP: the weak model's rank is not named"
+
 for ranks in 2 3 5; do
     strike KILL "$ranks" $((ranks - 1))
 done
