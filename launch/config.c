@@ -347,6 +347,14 @@ weft_status weft_config_load(const char *path, const char *const *overrides,
     return s;
 }
 
+void weft_config_release_roles(weft_config *c)
+{
+    for (int i = 0; i < c->parallel.nroles; i++) free(c->parallel.role[i].name);
+    free(c->parallel.role);
+    c->parallel.role = NULL;
+    c->parallel.nroles = 0;
+}
+
 void weft_config_release(weft_config *c)
 {
     for (int i = 0; i < c->nmodels; i++) {
@@ -356,8 +364,7 @@ void weft_config_release(weft_config *c)
         free(c->model[i].component);
     }
     free(c->model);
-    for (int i = 0; i < c->parallel.nroles; i++) free(c->parallel.role[i].name);
-    free(c->parallel.role);
+    weft_config_release_roles(c);
     char *const text[] = {c->file,
                           c->vae,
                           c->vae_portable,

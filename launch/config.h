@@ -181,6 +181,8 @@ weft_status weft_config_parse(const char *name, const char *text, size_t bytes,
                               const char *const *overrides, int n,
                               weft_config *c);
 void weft_config_release(weft_config *c);
+/* Forget the ranks of roles. */
+void weft_config_release_roles(weft_config *c);
 
 /*
  * What defines the image of one seed, and nothing of the layout, the machine

@@ -291,6 +291,16 @@ static void write_sample(FILE *f, const weft_config *c, uint64_t seed)
 
 /* What a displaced run shows depends on who holds which rows; in step, or
  * alone, nothing does. */
+/* Names of roles are those of models and need no quoting. */
+static void write_roles(FILE *f, const weft_config *c)
+{
+    fputs("\"roles\":{", f);
+    for (int i = 0; i < c->parallel.nroles; i++)
+        fprintf(f, "%s\"%s\":%d", i ? "," : "", c->parallel.role[i].name,
+                c->parallel.role[i].ranks);
+    fputs("},", f);
+}
+
 static void write_parallel(FILE *f, const weft_config *c)
 {
     static const char *const norm[] = {[WEFT_OLD_SHOWN] = "stale",
@@ -309,6 +319,7 @@ static void write_parallel(FILE *f, const weft_config *c)
         fprintf(f, "\"patches\":\"%dx%d\",", s->lines, s->across);
     else if (cut && s->lines)
         fprintf(f, "\"patches\":%d,", s->lines);
+    if (cut && c->parallel.nroles) write_roles(f, c);
     if (cut && c->parallel.async)
         fprintf(f,
                 "\"exchange\":\"async\",\"warmup\":%d,\"lag\":%d,"

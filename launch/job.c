@@ -100,16 +100,57 @@ static weft_status make_setup(weft_job *j)
     return weft_comm_agree(j->world, st);
 }
 
+/* The roles as they were placed, in place of what was asked. */
+static weft_status fix_roles(weft_job *j)
+{
+    const weft_plan *p = &j->setup.plan;
+    weft_config *c = &j->config;
+
+    weft_config_release_roles(c);
+    c->parallel.role = calloc((size_t)p->nroles, sizeof *c->parallel.role);
+    if (!c->parallel.role) return weft_fail(WEFT_ENOMEM, "out of memory");
+    for (int k = 0; k < p->nroles; k++) {
+        weft_config_role *r = &c->parallel.role[c->parallel.nroles];
+
+        if (!p->role[k].denoises) continue;
+        r->name = strdup(p->role[k].name);
+        r->ranks = p->roles.role[k].asked.ranks;
+        if (!r->name) return weft_fail(WEFT_ENOMEM, "out of memory");
+        c->parallel.nroles++;
+    }
+    c->parallel.patches = (weft_shape){0, p->across};
+    return WEFT_OK;
+}
+
+/* Whether the roles that denoise differ in their ranks; *most: of any. */
+static bool roles_differ(const weft_plan *p, int *most)
+{
+    int least = p->grid.patches;
+
+    *most = 1;
+    for (int k = 0; k < p->nroles; k++) {
+        const int ranks = p->roles.role[k].asked.ranks;
+
+        if (!p->role[k].denoises) continue;
+        if (ranks < least) least = ranks;
+        if (ranks > *most) *most = ranks;
+    }
+    return least < p->grid.patches;
+}
+
 /* What defines a displaced or rounded image (weft_config_identity): how it was
  * cut. */
 static weft_status fix_layout(weft_job *j)
 {
     const weft_plan *p = &j->setup.plan;
     const int lines = p->grid.patches;
+    int most;
 
     if (!j->config.parallel.async && j->config.parallel.wire == WEFT_WIRE_F32)
         return WEFT_OK;
-    j->config.parallel.patches = (weft_shape){lines, p->across};
+    if (roles_differ(p, &most) && most > 1) return fix_roles(j);
+    /* Each role on one rank: nobody is behind. */
+    j->config.parallel.patches = (weft_shape){most > 1 ? lines : 1, p->across};
     if (!j->config.parallel.measured) return WEFT_OK;
     j->config.parallel.weights = malloc((size_t)lines * sizeof(double));
     if (!j->config.parallel.weights)

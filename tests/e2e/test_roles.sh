@@ -110,6 +110,8 @@ old="parallel.exchange=async parallel.warmup=1 sample.steps=4"
 draw cfg-split 4 '{cond: 2, uncond: 2}' old-one sample.seed=7 $old
 draw cfg-split 4 '{cond: 2, uncond: 2}' old-two sample.seed=7 $old
 same old-one old-two
+ranks 4 "$WEFT" sample old-one/7.png run.threads=1
+same_file old-one/7.png old-one/7-again.png
 
 # What nobody can place.
 refused_roles() { # TEXT RANKS CONFIG [KEY=VALUE...]
