@@ -188,6 +188,8 @@ bool weft_method_guides(const weft_method *m)
 bool weft_method_totals(const weft_method *m)
 {
     if (superposes(m->config->sample.method)) return true;
+    for (int i = 0; i < m->nmodels; i++)
+        if (!m->config->model[m->model[i]].path) return true; /* analytic */
     for (int i = 0; i < m->nasked; i++)
         if (m->asked[i].guidance.rescale != 0) return true;
     return false;
