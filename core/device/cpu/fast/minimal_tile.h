@@ -126,13 +126,13 @@ INLINE void tile_positions(int mh, const window *w, bool table, int c,
                            int lanes, float *v, size_t vstep)
 {
     const int passes = mh == 4 ? 4 : mh == 2 ? 3 : 1;
-    const ptrdiff_t next = w->step * (ptrdiff_t)sizeof *v;
     six to = six_of(v, (ptrdiff_t)vstep);
     vf p[NW], q[NW];
     UNROLL for (int pass = 0; pass < passes; pass++)
     {
         const bool pair = pass > 0 && pass < passes - 1;
-        six walk = six_of(table ? NULL : w->corner + c, w->row);
+        six walk = {0};
+        if (!table) walk = six_of(w->corner + c, w->row);
         const six *column = &walk;
         UNROLL for (int x = 0; x < NW; x++)
         {
@@ -142,7 +142,7 @@ INLINE void tile_positions(int mh, const window *w, bool table, int c,
                 column_two(w, table, column, pass, x, c, lanes, &p[x], &q[x]);
             else
                 p[x] = AT(0);
-            if (!table) six_move(&walk, next);
+            if (!table) six_move(&walk, w->step * (ptrdiff_t)sizeof *v);
         }
         put_row(p, &to);
         if (pair) put_row(q, &to);
