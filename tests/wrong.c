@@ -77,6 +77,17 @@ static void release(weft_exchange *x)
 
 /* ---- run ----------------------------------------------------------------- */
 
+/* Rows one further on. The last of them may be a row that a peer is sending
+ * just now: reading it is the mistake that this transport is there to make, so
+ * the thread sanitizer need not report it. */
+__attribute__((no_sanitize("thread"))) static void
+copy_shifted(char *out, const weft_parcel *p)
+{
+    const volatile char *from = p->at + p->unit;
+
+    for (size_t i = 0; i < p->bytes; i++) out[i] = from[i];
+}
+
 static void send_parcel(const wrapper *w, const weft_mail *m, shadow *s, int i)
 {
     const weft_parcel *p = &m->parcel[i];
@@ -86,8 +97,7 @@ static void send_parcel(const wrapper *w, const weft_mail *m, shadow *s, int i)
     memcpy(out, p->at, p->bytes);
     if (m->class == WEFT_CONTROL) return;
     if (w->how == WEFT_WRONG_LATE) memcpy(out, s->given[i], p->bytes);
-    if (w->how == WEFT_WRONG_SHIFTED && border)
-        memcpy(out, p->at + p->unit, p->bytes);
+    if (w->how == WEFT_WRONG_SHIFTED && border) copy_shifted(out, p);
     if (w->how == WEFT_WRONG_MINE && !border && i == m->n - 1) {
         memcpy(out, p->at, p->bytes);
         memcpy(p->at, s->given[i], p->bytes);
