@@ -110,7 +110,7 @@ weft_status weft_config_take_roles(const weft_tree *root,
         weft_config_choice("parallel.sharing", raw->sharing) == 0;
     c->parallel.flights = raw->flights;
     if (!roles) return WEFT_OK;
-    if (raw->patches)
+    if (raw->patches && strcmp(raw->patches, "auto") != 0)
         return weft_place_fail(&roles->place,
                                "parallel.roles and parallel.patches are both "
                                "given; roles say how many ranks there are");

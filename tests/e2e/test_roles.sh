@@ -58,7 +58,9 @@ draw cfg-split 2 '{cond: 2, uncond: 1}' partly $two run.batch=1
 draw cfg-split 3 '{cond: 1, uncond: 1, vae: 1}' decoder $two \
     run.batch=1 parallel.flights=2
 draw cfg-split 3 auto chosen $two
-same one together apart unequal five sharing partly decoder chosen
+# as demo.yaml has it: auto says no more than that no patches are asked for
+draw cfg-split 2 '{cond: 1, uncond: 1}' automatic $two parallel.patches=auto
+same one together apart unequal five sharing partly decoder chosen automatic
 
 # A rank maps the weights of its roles and of no other.
 "$PYTHON" - <<'END' || fail "weights of others are mapped"
