@@ -1,7 +1,6 @@
 /*
  * main.c - weft: parse the command line, do the command, say how it went.
  */
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,18 +8,8 @@
 #include "core/clock.h"
 #include "launch/cli.h"
 #include "launch/commands.h"
+#include "launch/signals.h"
 #include "launch/standard.h"
-#include "mpi/watch.h"
-
-/* Handlers come before anything else: a launcher may signal a rank at once. A
- * closed pipe and a file that grows too large are errors of the write, which
- * names the file and removes what it began. */
-static void set_up_signals(void)
-{
-    weft_watch_install();
-    signal(SIGPIPE, SIG_IGN);
-    signal(SIGXFSZ, SIG_IGN);
-}
 
 /* Whether this process is the one of its job that speaks before MPI has
  * started: launchers tell ranks their number in the environment. */
@@ -53,7 +42,7 @@ static int show(const weft_cli *cli)
 
 int main(int argc, char **argv)
 {
-    set_up_signals();
+    weft_signals_install();
     weft_standard_reserve();
     static weft_cli cli;
 

@@ -1,3 +1,4 @@
+#include "core/io/file.h"
 #include "mpi/internal.h"
 
 #include <stdio.h>
@@ -145,6 +146,7 @@ void weft_comm_abort(const weft_comm *c)
 {
     fflush(NULL);
     weft_watch_fail(weft_fail_text());
+    weft_file_remove_unfinished();
     if (!c->alone) MPI_Abort(MPI_COMM_WORLD, EXIT_FAILURE);
     _exit(EXIT_FAILURE);
 }

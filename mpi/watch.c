@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "core/clock.h"
+#include "core/io/file.h"
 #include "mpi/internal.h"
 
 enum { HOST = 64, LINE = 4096, MOST_NAMED = 8, ANSWER = 1, CALL = 2 };
@@ -259,6 +260,7 @@ static void look_around(double now)
     if (watch.called && !watch.said && waited > stuck) say(ANSWER);
     if (!ends_the_job(now)) return;
     name_the_silent();
+    weft_file_remove_unfinished();
     MPI_Abort(MPI_COMM_WORLD, 1);
     _exit(1);
 }
@@ -313,6 +315,7 @@ static void on_alarm(int signal)
     add(&l, ": not all ranks came for ");
     add_seconds(&l, weft_clock() - watch.since);
     print(&l);
+    weft_file_remove_unfinished();
     _exit(1);
 }
 
@@ -430,9 +433,26 @@ const char *weft_watch_host(int rank)
     return watch.host ? watch.host[rank] : "";
 }
 
-/* ---- SIGTERM ------------------------------------------------------------- */
+/* ---- the end by a signal ------------------------------------------------- */
 
-static void on_term(int signal)
+static const struct {
+    int number;
+    const char *words;
+} ends[] = {{SIGTERM, "ended by SIGTERM"},
+            {SIGINT, "ended by SIGINT"},
+            {SIGHUP, "ended by SIGHUP"}};
+
+enum { ENDS = sizeof ends / sizeof *ends };
+
+static const char *words_of(int signal)
+{
+    int i = 0;
+
+    while (i < ENDS - 1 && ends[i].number != signal) i++;
+    return ends[i].words;
+}
+
+static void on_end(int signal)
 {
     line l = {.n = 0};
 
@@ -440,22 +460,30 @@ static void on_term(int signal)
         pthread_kill(watch.thread, signal);
         return;
     }
+    weft_file_remove_unfinished();
     if (!watch.said) {
         add_place(&l);
         if (watch.waiting) add_awaited(&l, watch.waiting);
-        add(&l, "ended by SIGTERM");
+        add(&l, words_of(signal));
         print(&l);
     }
     /* so that the launcher finds the line before it finds us dead */
     nanosleep(&(struct timespec){.tv_nsec = 200000000}, NULL);
+    /* what another thread began meanwhile */
+    weft_file_remove_unfinished();
     sigaction(signal, &(struct sigaction){.sa_handler = SIG_DFL}, NULL);
     raise(signal);
 }
 
 void weft_watch_install(void)
 {
-    const struct sigaction term = {.sa_handler = on_term};
+    struct sigaction end = {.sa_handler = on_end}, before;
 
     watch.thread = pthread_self();
-    sigaction(SIGTERM, &term, NULL);
+    for (int i = 0; i < ENDS; i++) sigaddset(&end.sa_mask, ends[i].number);
+    for (int i = 0; i < ENDS; i++) {
+        sigaction(ends[i].number, NULL, &before);
+        if (ends[i].number == SIGTERM || before.sa_handler != SIG_IGN)
+            sigaction(ends[i].number, &end, NULL);
+    }
 }

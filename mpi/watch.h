@@ -9,8 +9,9 @@
  * waiting too prints its own line and answers. Those that did not answer within
  * GRACE seconds are named as the likely cause, and the job ends with exit 1.
  *
- * A rank that a launcher ends with SIGTERM, because another one died, says
- * where it was.
+ * A rank that is ended with SIGTERM, by a launcher because another one died, or
+ * with SIGINT or SIGHUP, says where it was. Files that it had not finished are
+ * removed.
  */
 #ifndef WEFT_MPI_WATCH_H
 #define WEFT_MPI_WATCH_H
@@ -29,8 +30,10 @@ void weft_watch_at(const char *doing, int i, int of);
 /* Local. The host of a rank of the job; "" without MPI. */
 const char *weft_watch_host(int rank);
 
-/* Handler of SIGTERM: says where the calling process was, then lets the signal
- * end it. To be installed by main's first statement, on the main thread. */
+/* Handlers of SIGTERM, and of SIGINT and SIGHUP where they are not ignored: say
+ * where the calling process was, remove its unfinished files (core/io/file.h),
+ * then let the signal end it. To be installed by main's first statement, on the
+ * main thread. */
 void weft_watch_install(void);
 
 #endif

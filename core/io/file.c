@@ -3,13 +3,23 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* How often a temporary name that is taken is given another number. */
-enum { NAME_TRIES = 100 };
+/* How often a temporary name that is taken is given another number; how many
+ * files of a process are remembered in case it ends. */
+enum { NAME_TRIES = 100, UNFINISHED = 64 };
+
+/* Temporary files there are. In memory of its own, so that a handler of signals
+ * may read it while another thread finishes a file. */
+static struct {
+    atomic_int taken;
+    atomic_bool there;
+    char path[PATH_MAX];
+} unfinished[UNFINISHED];
 
 static bool path_is_wrong(int err)
 {
@@ -82,9 +92,36 @@ static weft_status open_temp(weft_file *f)
     return weft_file_fail(errno, f->path, "create");
 }
 
+/* A name that is too long to be remembered is too long to be opened. */
+static void remember(weft_file *f)
+{
+    for (int i = 0; i < UNFINISHED; i++) {
+        if (atomic_exchange(&unfinished[i].taken, 1)) continue;
+        snprintf(unfinished[i].path, sizeof unfinished[i].path, "%s", f->temp);
+        atomic_store(&unfinished[i].there, true);
+        f->place = i + 1;
+        return;
+    }
+}
+
+static void forget(weft_file *f)
+{
+    if (!f->place) return;
+    atomic_store(&unfinished[f->place - 1].there, false);
+    atomic_store(&unfinished[f->place - 1].taken, 0);
+    f->place = 0;
+}
+
+void weft_file_remove_unfinished(void)
+{
+    for (int i = 0; i < UNFINISHED; i++)
+        if (atomic_load(&unfinished[i].there)) unlink(unfinished[i].path);
+}
+
 /* Forget the file without touching the disk. */
 static void release(weft_file *f)
 {
+    forget(f);
     if (f->temp && f->fd >= 0) close(f->fd);
     free(f->path);
     free(f->temp);
@@ -98,6 +135,7 @@ weft_status weft_file_create(const char *path, weft_file *f)
 
     if (status == WEFT_OK) status = refuse_other_kinds(new.path);
     if (status == WEFT_OK) status = open_temp(&new);
+    if (status == WEFT_OK) remember(&new);
     if (status == WEFT_OK)
         *f = new;
     else

@@ -22,6 +22,7 @@ typedef struct weft_file {
     int fd;
     bool broken;       /* a write failed: commit will refuse */
     char *path, *temp; /* owned */
+    int place;         /* among those unfinished; 0: none */
 } weft_file;
 
 weft_status weft_file_create(const char *path, weft_file *f);
@@ -31,6 +32,11 @@ weft_status weft_file_write_at(weft_file *f, size_t offset, const void *data,
                                size_t bytes);
 weft_status weft_file_commit(weft_file *f); /* releases f, even on failure */
 void weft_file_abandon(weft_file *f);       /* removes the temporary file */
+
+/* For a process that ends in the middle: removes the temporary files of all
+ * that was created and neither committed nor abandoned, of the first 64 at
+ * least. May be called in a handler of signals. Committing them then fails. */
+void weft_file_remove_unfinished(void);
 
 /* Open a regular file for reading and tell its size. Never waits: a pipe, a
  * device or a folder is refused. The caller closes *fd. */

@@ -100,6 +100,31 @@ static void appears_when_committed(void **state)
     unlink(path);
 }
 
+/* What a handler of signals does before the process ends. */
+static void removes_what_is_unfinished(void **state)
+{
+    const char *path[3] = {in_folder("a"), in_folder("b"), in_folder("c")};
+    weft_file f[3];
+
+    (void)state;
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(weft_file_create(path[i], &f[i]), WEFT_OK);
+    assert_int_equal(weft_file_commit(&f[0]), WEFT_OK);
+    weft_file_abandon(&f[1]);
+    assert_int_equal(weft_file_create(path[1], &f[1]), WEFT_OK);
+    assert_int_equal(files_in(folder), 3);
+    weft_file_remove_unfinished();
+    assert_int_equal(files_in(folder), 1);
+    holds(path[0], "");
+    says(weft_file_commit(&f[1]), WEFT_EINPUT, "cannot put the file in place");
+    weft_file_abandon(&f[2]);
+    put_file(in_folder("c"), "not ours any more");
+    weft_file_remove_unfinished();
+    assert_int_equal(files_in(folder), 2);
+    unlink(path[0]);
+    unlink(path[2]);
+}
+
 static void replaces_the_old_file_whole(void **state)
 {
     const char *path = in_folder("a");
@@ -435,6 +460,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(appears_when_committed),
+        cmocka_unit_test(removes_what_is_unfinished),
         cmocka_unit_test(replaces_the_old_file_whole),
         cmocka_unit_test(makes_readable_files),
         cmocka_unit_test(does_not_touch_a_stale_temporary),
