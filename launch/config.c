@@ -244,6 +244,14 @@ static weft_status take_output(loading *l, const char *key, bool pattern,
     return weft_config_output_path(t, pattern, path);
 }
 
+static weft_status take_cluster(loading *l)
+{
+    const weft_tree *t = weft_tree_find(l->root, "parallel.cluster");
+
+    return t ? weft_config_output_path(t, false, &l->c->parallel.cluster)
+             : WEFT_OK;
+}
+
 static weft_status take_outputs(loading *l)
 {
     weft_config *c = l->c;
@@ -277,6 +285,7 @@ static weft_status take_all(loading *l)
     take_rest(l);
     WEFT_TRY(weft_config_parallel(l->root, &l->raw->parallel, c));
     WEFT_TRY(weft_config_take_roles(l->root, &l->raw->parallel, l->c));
+    WEFT_TRY(take_cluster(l));
     return take_outputs(l);
 }
 
@@ -372,6 +381,7 @@ void weft_config_release(weft_config *c)
                           c->schedule_portable,
                           c->schedule_inline,
                           c->sample.model,
+                          c->parallel.cluster,
                           c->run.kernels,
                           c->output.image,
                           c->output.latents,

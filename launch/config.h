@@ -146,8 +146,10 @@ typedef struct weft_config {
         weft_config_roles roles;
         weft_config_role *role; /* [nroles], where given */
         int nroles;
-        bool share;  /* roles may share ranks */
-        int flights; /* batches under way at once; 0: auto */
+        bool share;    /* roles may share ranks */
+        int flights;   /* batches under way at once; 0: auto */
+        char *cluster; /* what ranks cost (cluster.h); NULL: measured or
+                          supposed */
     } parallel;
     struct {
         int threads;     /* 0: auto */

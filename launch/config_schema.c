@@ -134,6 +134,7 @@ static const cyaml_schema_field_t parallel_fields[] = {
     TEXT(weft_raw_parallel, wire),
     TEXT(weft_raw_parallel, inexact),
     TEXT(weft_raw_parallel, progress),
+    TEXT(weft_raw_parallel, cluster),
     WHOLE(weft_raw_parallel, refresh),
     NUMBER(weft_raw_parallel, drift),
     CYAML_FIELD_SEQUENCE_COUNT("roles",

@@ -72,7 +72,7 @@ typedef struct weft_raw_parallel {
     double drift;
     double *weights;
     int nweights, measured; /* measured: weights are auto */
-    char *exchange, *norm, *progress, *sharing, *wire, *inexact;
+    char *exchange, *norm, *progress, *sharing, *wire, *inexact, *cluster;
     weft_raw_role *role;
     int nroles;
 } weft_raw_parallel;

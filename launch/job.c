@@ -6,6 +6,7 @@
 
 #include "core/model/load.h"
 #include "launch/calibrate.h"
+#include "launch/measure.h"
 #include "mpi/gather_trace.h"
 #include "mpi/watch.h"
 
@@ -88,16 +89,53 @@ static weft_status find_weights(weft_job *j)
     return WEFT_OK;
 }
 
-static weft_status make_setup(weft_job *j)
+/* Collective over the job. Everybody believes rank 0, whose machine may be
+ * another; the nodes are as they are here. */
+static weft_status find_machine(weft_job *j, weft_machine *m)
 {
+    const int ranks = weft_comm_size(j->world);
+    double node[] = {weft_comm_size(j->node),
+                     -(double)j->topology.node_memory_bytes};
+    char *text = (char *)m;
+    size_t bytes = sizeof *m;
     weft_status st = WEFT_OK;
 
+    WEFT_TRY(weft_comm_max(j->world, node, 2));
+    if (weft_comm_rank(j->world) == 0)
+        st = weft_machine_find(&j->config, j->topology.threads, m);
+    WEFT_TRY(weft_comm_agree(j->world, st));
+    WEFT_TRY(weft_comm_share(j->world, &text, &bytes));
+    if (text != (char *)m) {
+        memcpy(m, text, sizeof *m);
+        free(text);
+    }
+    m->cluster.ranks_per_node = (int)node[0];
+    m->cluster.nodes = (ranks + (int)node[0] - 1) / (int)node[0];
+    m->cluster.node_bytes = -node[1];
+    return WEFT_OK;
+}
+
+static bool measures(const weft_job *j)
+{
+    return j->config.parallel.roles == WEFT_ROLES_AUTO &&
+           j->setup.machine.from == WEFT_COSTS_NOMINAL &&
+           weft_comm_size(j->world) > 1;
+}
+
+static weft_status make_setup(weft_job *j)
+{
+    weft_machine m;
+    weft_status st;
+
     if (j->config.parallel.measured)
-        st = weft_calibrate(j->world, &j->config, &j->topology, &j->speed);
-    if (st == WEFT_OK)
-        st = weft_setup_make(&j->config, weft_comm_size(j->world),
-                             j->topology.threads, j->speed, &j->setup);
-    return weft_comm_agree(j->world, st);
+        WEFT_TRY(weft_calibrate(j->world, &j->config, &j->topology, &j->speed));
+    WEFT_TRY(find_machine(j, &m));
+    st = weft_setup_make(&j->config, weft_comm_size(j->world),
+                         j->topology.threads, j->speed, &m, &j->setup);
+    WEFT_TRY(weft_comm_agree(j->world, st));
+    if (!measures(j)) return WEFT_OK;
+    WEFT_TRY(weft_measure(j->world, j->node, &j->setup, &j->topology, &m));
+    return weft_comm_agree(j->world, weft_setup_again(&j->setup, &m));
 }
 
 /* The roles as they were placed, in place of what was asked. */

@@ -3,6 +3,7 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "launch/commands.h"
 #include "launch/plan_cluster.h"
@@ -64,10 +65,11 @@ static weft_status print_json(const weft_setup *s, const weft_plan_cost *cost)
     return f ? WEFT_OK : weft_fail(WEFT_ENOMEM, "out of memory for a plan");
 }
 
-/* The plan, and what it costs on `cluster`, which may be NULL. */
-static weft_status print(const weft_cli *cli, const weft_setup *s,
-                         const weft_cluster *cluster)
+/* The plan, and what it costs on a cluster that somebody described. */
+static weft_status print(const weft_cli *cli, const weft_setup *s)
 {
+    const weft_cluster *cluster =
+        s->machine.from == WEFT_COSTS_CLUSTER ? &s->machine.cluster : NULL;
     weft_plan_cost cost;
 
     if (cluster) WEFT_TRY(weft_plan_cluster_cost(s, cluster, &cost));
@@ -78,9 +80,19 @@ static weft_status print(const weft_cli *cli, const weft_setup *s,
                    : WEFT_OK;
 }
 
+/* --cluster is the key of that name. */
+static weft_status take_cluster(const weft_cli *cli, weft_config *c)
+{
+    if (!cli->cluster) return WEFT_OK;
+    free(c->parallel.cluster);
+    c->parallel.cluster = strdup(cli->cluster);
+    return c->parallel.cluster ? WEFT_OK
+                               : weft_fail(WEFT_ENOMEM, "out of memory");
+}
+
 static weft_status show(const weft_cli *cli, const weft_config *c)
 {
-    weft_cluster cluster;
+    weft_machine machine;
     weft_topology t;
     weft_setup s;
     weft_status st;
@@ -89,10 +101,9 @@ static weft_status show(const weft_cli *cli, const weft_config *c)
     WEFT_TRY(weft_topology_discover(0, 1, false, c->run.threads, &t));
     threads = t.threads;
     weft_topology_release(&t);
-    if (cli->cluster)
-        WEFT_TRY(weft_cluster_read(cli->cluster, c->run.threads, &cluster));
-    WEFT_TRY(weft_setup_make(c, cli->ranks, threads, NULL, &s));
-    st = print(cli, &s, cli->cluster ? &cluster : NULL);
+    WEFT_TRY(weft_machine_find(c, threads, &machine));
+    WEFT_TRY(weft_setup_make(c, cli->ranks, threads, NULL, &machine, &s));
+    st = print(cli, &s);
     weft_setup_release(&s);
     return st == WEFT_OK ? weft_standard_flush() : st;
 }
@@ -104,7 +115,8 @@ int weft_command_plan(const weft_cli *cli)
         weft_config_load(cli->path, cli->override, cli->noverrides, &c);
 
     if (st == WEFT_OK) {
-        st = show(cli, &c);
+        st = take_cluster(cli, &c);
+        if (st == WEFT_OK) st = show(cli, &c);
         weft_config_release(&c);
     }
     if (st != WEFT_OK) fprintf(stderr, "weft: %s\n", weft_fail_text());

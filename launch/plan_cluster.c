@@ -50,7 +50,7 @@ static bool try_layout(const weft_setup *s, const weft_cluster *c, int patches,
     config.parallel.patches = (weft_shape){patches, 1};
     config.parallel.weights = NULL;
     if (weft_setup_make(&config, s->plan.ranks, s->plan.threads, NULL,
-                        &other) != WEFT_OK)
+                        &s->machine, &other) != WEFT_OK)
         return false;
     can = weft_plan_cluster_cost(&other, c, &cost) == WEFT_OK;
     if (can) judge(&other.plan, &cost, l);

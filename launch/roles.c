@@ -131,6 +131,9 @@ static int add_net(weft_setup *s, int file, int role, int conditions)
         (weft_plan_net){.role = role,
                         .graph = &s->models.file[file].graph,
                         .weights = file,
+                        .machine = s->machine.from == WEFT_COSTS_MEASURED
+                                       ? &s->machine.net[file]
+                                       : NULL,
                         .conditions = conditions,
                         .file_bytes = s->models.file[file].file_bytes};
     return p->nnets++;

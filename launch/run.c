@@ -66,6 +66,8 @@ static weft_status report_start(run *r)
     const bool coded = sched->wire != WEFT_WIRE_F32;
     char hash[17];
 
+    if (r->job.config.parallel.roles == WEFT_ROLES_AUTO && p->ranks > 1)
+        weft_plan_print_roles(p, stderr);
     if (coded && !sched->lag)
         fprintf(stderr,
                 "weft: parallel.wire %s in step: the image depends on the "

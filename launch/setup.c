@@ -121,10 +121,13 @@ static weft_status build_nets(weft_setup *s)
 {
     const weft_cell cell = {s->plan.unit, s->plan.strip, s->plan.columns};
 
-    for (int i = 0; i < s->models.nfiles; i++)
+    for (int i = 0; i < s->models.nfiles; i++) {
+        weft_netfile *f = &s->models.file[i];
+
         WEFT_TRY(weft_netfile_build(
-            &s->models.file[i],
-            i == s->models.vae ? WEFT_PART_DECODE : WEFT_PART_NET, cell));
+            f, i == s->models.vae ? WEFT_PART_DECODE : WEFT_PART_NET, cell));
+        WEFT_TRY(weft_cost_check(&f->graph, &s->machine.cluster));
+    }
     return WEFT_OK;
 }
 
@@ -185,7 +188,6 @@ static void set_run(weft_setup *s, int threads)
     p->steps = s->solver->steps;
     p->kernels = c->run.kernels;
     p->dev = s->dev;
-    p->costs = weft_costs_of(s->dev);
     p->share = c->parallel.share;
     p->sched = WEFT_IN_STEP;
     if (c->parallel.async)
@@ -225,7 +227,8 @@ static weft_status check_drift(const weft_setup *s)
                      s->config->file);
 }
 
-/* Everything that depends on whether conditions are kept apart. */
+/* Everything that depends on what things cost, and on whether conditions are
+ * kept apart. */
 static weft_status lay_out(weft_setup *s, bool apart)
 {
     const weft_config *c = s->config;
@@ -236,6 +239,8 @@ static weft_status lay_out(weft_setup *s, bool apart)
                                .batch_most = batch_most(&s->plan)};
 
     weft_plan_release(&s->plan);
+    s->plan.machine = &s->machine.cluster;
+    s->plan.costs = weft_costs_name[s->machine.from];
     weft_roles_split(s, apart);
     WEFT_TRY(weft_method_list(&s->method));
     WEFT_TRY(check_totals(s));
@@ -287,15 +292,23 @@ weft_status weft_setup_status(weft_status found)
 }
 
 weft_status weft_setup_make(const weft_config *c, int ranks, int threads,
-                            const double *speed, weft_setup *s)
+                            const double *speed, const weft_machine *machine,
+                            weft_setup *s)
 {
     weft_status st;
 
     memset(s, 0, sizeof *s);
     s->config = c;
+    s->machine = *machine;
     st = make(s, ranks, threads, speed);
     if (st != WEFT_OK) weft_setup_release(s);
     return weft_setup_status(st);
+}
+
+weft_status weft_setup_again(weft_setup *s, const weft_machine *machine)
+{
+    s->machine = *machine;
+    return weft_setup_status(make_plan(s));
 }
 
 void weft_setup_release(weft_setup *s)

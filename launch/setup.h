@@ -8,6 +8,7 @@
 #ifndef WEFT_LAUNCH_SETUP_H
 #define WEFT_LAUNCH_SETUP_H
 
+#include "launch/machine.h"
 #include "launch/models.h"
 #include "partition/plan.h"
 
@@ -22,6 +23,7 @@ typedef struct weft_setup {
     weft_solver *solver; /* for the plan; each batch in flight has its own */
     char role_name[WEFT_ROLES][WEFT_ROLE_NAME];
     weft_stage *stage; /* of the plan */
+    weft_machine machine;
     weft_plan plan;
     /* leaves to the plan's nets; -1: analytic, evaluated by everybody on the
      * rows that they keep */
@@ -37,10 +39,14 @@ typedef struct weft_setup {
 weft_status weft_setup_status(weft_status found);
 
 /* `threads`: of each rank. speed: [ranks], borrowed, as measured where
- * parallel.weights is auto; NULL: all alike. On failure nothing is left to
- * release. */
+ * parallel.weights is auto; NULL: all alike. `machine` is copied. On failure
+ * nothing is left to release. */
 weft_status weft_setup_make(const weft_config *c, int ranks, int threads,
-                            const double *speed, weft_setup *s);
+                            const double *speed, const weft_machine *machine,
+                            weft_setup *s);
+/* Plan anew, for a machine that is better known now. On failure *s is still to
+ * be released. */
+weft_status weft_setup_again(weft_setup *s, const weft_machine *machine);
 void weft_setup_release(weft_setup *s);
 
 #endif

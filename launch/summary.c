@@ -76,10 +76,8 @@ static weft_status collect_mapped(const weft_job *j, json_t **list)
  * sampling is counted without it. */
 static weft_forecast ideal_of(const weft_plan *p, const double *sum)
 {
-    weft_pipeline_spec s = weft_plan_pipeline(p, 0);
     weft_lane_cost lane[WEFT_PLAN_NETS];
     weft_forecast f = {0};
-    weft_pipeline order;
 
     for (int i = 0; i < p->nnets; i++) {
         const double times = sum[NETS + 2 * i + 1];
@@ -87,10 +85,7 @@ static weft_forecast ideal_of(const weft_plan *p, const double *sum)
         lane[i] = (weft_lane_cost){p->net[i].role, 0};
         if (times > 0) lane[i].seconds = sum[NETS + 2 * i] / times;
     }
-    s.lane = lane;
-    if (weft_pipeline_make(&s, &order) != WEFT_OK) return f;
-    f = weft_pipeline_forecast(&order);
-    weft_pipeline_release(&order);
+    (void)weft_plan_forecast(p, lane, &f);
     return f;
 }
 
@@ -111,7 +106,7 @@ static json_t *role_json(const weft_plan *p, int k, const double *sum,
                      p->roles.role[k].asked.name, "ranks", ranks,
                      "evaluation_s", times > 0 ? seconds / times : 0, "busy",
                      sampling > 0 ? seconds / sampling : 0, "busy_ideal",
-                     ideal->busy[k], "busy_planned", p->forecast.busy[k]);
+                     ideal->busy[k], "busy_planned", p->sampling.busy[k]);
 }
 
 static json_t *roles_json(const weft_plan *p, const double *sum,
@@ -195,6 +190,9 @@ weft_status weft_summary_collect(const weft_job *j, const weft_sampler *sampler,
     *fields = weft_summary_json(&s);
     json_object_set_new(*fields, "weights_mapped_by_rank", mapped);
     json_object_set_new(*fields, "flights", json_integer(p->flights));
+    json_object_set_new(*fields, "costs", json_string(p->costs));
+    json_object_set_new(*fields, "seconds_planned",
+                        json_real(p->sampling.seconds));
     json_object_set_new(*fields, "seconds_ideal", json_real(ideal.seconds));
     json_object_set_new(*fields, "roles",
                         roles_json(p, sum, s.seconds_sampling, &ideal));

@@ -33,6 +33,30 @@ typedef struct walk {
 
 /* ---- speed --------------------------------------------------------------- */
 
+/* Operations are counted as layers count them: a transformed convolution does
+ * fewer. */
+weft_cluster weft_cost_nominal(const weft_device *dev, int threads)
+{
+    static const struct {
+        const char *isa;
+        double flops;
+    } known[] = {{"avx512", 350e9}, {"avx2", 150e9}};
+    weft_cluster c = {.nodes = 1,
+                      .ranks_per_node = 1,
+                      .inside = {.latency_s = 10e-6, .bytes_per_s = 2e9},
+                      .speed = {{"other", 30e9}},
+                      .nspeeds = 1,
+                      .memory_bytes_per_s = 10e9};
+    double *flops = &c.speed[0].flops_per_s;
+
+    if (!strcmp(dev->name, "reference")) *flops = 2e9;
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (!strcmp(dev->isa, known[i].isa)) *flops = known[i].flops;
+    *flops *= threads;
+    c.between = c.inside;
+    return c;
+}
+
 static const weft_cost_speed *find_speed(const weft_cluster *c,
                                          const char *kind)
 {
@@ -48,7 +72,7 @@ static const weft_cost_speed *speed_of(const weft_cluster *c, const char *kind)
     return s ? s : find_speed(c, "other");
 }
 
-static weft_status check_speeds(const weft_graph *g, const weft_cluster *c)
+weft_status weft_cost_check(const weft_graph *g, const weft_cluster *c)
 {
     for (int i = 0; i < g->nnodes; i++) {
         const weft_layer_ops *ops = g->node[i].ops;
@@ -95,20 +119,45 @@ static double share(const walk *w, const weft_value *x, int p)
     return x->rows_per_unit ? pixels(w, x, p) / (rows * x->w) : 1;
 }
 
+/* Its output and its inputs. */
+static double moved(const walk *w, int i, int p)
+{
+    const weft_node *d = &w->g->node[i];
+    double bytes = sizeof(float) * floats(w, d->out, p);
+
+    for (int k = 0; k < WEFT_NODE_IN; k++)
+        bytes += sizeof(float) * floats(w, d->in[k], p);
+    return bytes;
+}
+
 /* Seconds of node i on patch p. */
 static double compute(const walk *w, int i, int p)
 {
     const weft_node *d = &w->g->node[i];
     const int total = weft_cut_total(w->cut);
-    double bytes = sizeof(float) * floats(w, d->out, p);
 
-    if (d->ops->flops)
-        return d->ops->flops(w->g, i, w->n, total, total) *
-               share(w, weft_graph_at(w->g, d->out), p) /
-               speed_of(w->c, d->ops->kind)->flops_per_s;
-    for (int k = 0; k < WEFT_NODE_IN; k++)
-        bytes += sizeof(float) * floats(w, d->in[k], p);
-    return bytes / w->c->memory_bytes_per_s;
+    if (!d->ops->flops) return moved(w, i, p) / w->c->memory_bytes_per_s;
+    return d->ops->flops(w->g, i, w->n, total, total) *
+           share(w, weft_graph_at(w->g, d->out), p) /
+           speed_of(w->c, d->ops->kind)->flops_per_s;
+}
+
+double weft_cost_moved(const weft_graph *g, int i, int n, const weft_cut *cut,
+                       int p)
+{
+    const walk w = {.g = g, .n = n, .cut = cut};
+
+    return moved(&w, i, p);
+}
+
+double weft_cost_compute(const weft_graph *g, int n, const weft_cut *cut, int p,
+                         const weft_cluster *c)
+{
+    const walk w = {.g = g, .n = n, .cut = cut, .c = c};
+    double sum = 0;
+
+    for (int i = 0; i < g->nnodes; i++) sum += compute(&w, i, p);
+    return sum;
 }
 
 /* ---- messages ------------------------------------------------------------ */
@@ -420,7 +469,7 @@ weft_status weft_cost_of(const weft_graph *g, int n, const weft_cut *cut,
     double before = 0, end = 0;
     bool room;
 
-    WEFT_TRY(check_speeds(g, c));
+    WEFT_TRY(weft_cost_check(g, c));
     room = open_walk(&w);
     for (w.t = 0; room && w.t < count; w.t++) {
         if (w.t == count - 2) before = end;

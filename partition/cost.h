@@ -58,6 +58,24 @@ typedef struct weft_cost_how {
     weft_wire wire; /* of borders, keys and values */
 } weft_cost_how;
 
+/* What is supposed of ranks of one node with that device, each with `threads`
+ * threads, as long as nobody measures: right within a factor of two on
+ * processors of 2024, which is enough to compare layouts. */
+weft_cluster weft_cost_nominal(const weft_device *dev, int threads);
+
+/* WEFT_EINPUT: a class of layers of the net without a speed. */
+weft_status weft_cost_check(const weft_graph *g, const weft_cluster *c);
+
+/* Bytes that node i moves through memory on patch p of `cut`: what counts of a
+ * layer without operations. */
+double weft_cost_moved(const weft_graph *g, int i, int n, const weft_cut *cut,
+                       int p);
+
+/* Seconds that patch p of `cut` computes in one evaluation of `n` samples, its
+ * messages aside. Every class must have a speed. */
+double weft_cost_compute(const weft_graph *g, int n, const weft_cut *cut, int p,
+                         const weft_cluster *c);
+
 /* Seconds of one evaluation of `n` samples by the patches of `cut`, once it
  * goes on as it does. WEFT_EINPUT: a class of layers without a speed. */
 weft_status weft_cost_of(const weft_graph *g, int n, const weft_cut *cut,

@@ -82,22 +82,6 @@ static void busiest(const weft_plan *p, const weft_plan_cost *net,
     }
 }
 
-static double node_memory(const weft_plan *p, const weft_cluster *c)
-{
-    double most = 0;
-
-    for (int r = 0; r < p->ranks; r += c->ranks_per_node) {
-        double sum = 0;
-
-        for (int k = r; k < r + c->ranks_per_node && k < p->ranks; k++)
-            sum += (double)weft_plan_memory_of(p, k % weft_plan_group(p),
-                                               c->ranks_per_node)
-                       .total;
-        if (sum > most) most = sum;
-    }
-    return most;
-}
-
 weft_status weft_plan_cost_of(const weft_plan *p, const weft_cluster *c,
                               int warmup, int lag, weft_plan_cost *sum)
 {
@@ -118,7 +102,7 @@ weft_status weft_plan_cost_of(const weft_plan *p, const weft_cluster *c,
     }
     busiest(p, net, sum);
     sum->alone = alone;
-    sum->node_memory = node_memory(p, c);
+    sum->node_memory = (double)weft_plan_node_memory(p, c->ranks_per_node);
     return WEFT_OK;
 }
 

@@ -138,10 +138,28 @@ typedef struct search {
     int units, group;
     int role[WEFT_ROLES], nroles; /* those that denoise */
     double work[WEFT_ROLES];      /* of each, on one rank */
+    size_t least; /* bytes of a node, of what did not fit; 0: all did */
     bool found;
     double seconds;
     int ranks[WEFT_ROLES], batch, flights; /* the best so far */
 } search;
+
+/* Has every node room for it? */
+static weft_status fits(search *s, weft_plan p, bool *fit)
+{
+    const weft_cluster *m = p.machine;
+    size_t bytes;
+
+    *fit = true;
+    if (m->node_bytes <= 0) return WEFT_OK;
+    p.group = s->group;
+    WEFT_TRY(weft_plan_make(&p));
+    bytes = weft_plan_node_memory(&p, m->ranks_per_node);
+    weft_plan_release(&p);
+    *fit = (double)bytes <= m->node_bytes;
+    if (!*fit && (!s->least || bytes < s->least)) s->least = bytes;
+    return WEFT_OK;
+}
 
 static weft_status consider(search *s, const int *ranks)
 {
@@ -151,6 +169,7 @@ static weft_status consider(search *s, const int *ranks)
     weft_roles roles;
     weft_grid g;
     double seconds;
+    bool fit;
     weft_status st;
 
     for (int k = 0; k < s->nroles; k++) p.role[s->role[k]].ranks = ranks[k];
@@ -166,6 +185,8 @@ static weft_status consider(search *s, const int *ranks)
     weft_roles_release(&roles);
     WEFT_TRY(st);
     if (s->found && seconds > s->seconds * worth) return WEFT_OK;
+    WEFT_TRY(fits(s, p, &fit));
+    if (!fit) return WEFT_OK;
     s->found = true;
     s->seconds = seconds;
     memcpy(s->ranks, ranks, sizeof s->ranks);
@@ -274,6 +295,12 @@ static weft_status search_all(search *s)
         WEFT_TRY(consider(s, ranks));
     }
     if (s->found) return WEFT_OK;
+    if (s->least)
+        return weft_fail(WEFT_EINPUT,
+                         "no placement of the roles fits: the smallest needs "
+                         "%.0f MiB on a node of %.0f",
+                         (double)s->least / 1048576,
+                         s->plan->machine->node_bytes / 1048576);
     return weft_fail(WEFT_EINPUT,
                      "%d roles do not fit on groups of %d ranks of %d%s",
                      s->nroles, s->group, s->plan->ranks,

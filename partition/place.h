@@ -11,6 +11,9 @@
  *            are too many: that of the work, and what can be reached from it
  *            by moving one rank at a time to advantage)
  *   shared   every role has all ranks of the group
+ *
+ * Where the machine's memory is known, a candidate that no node has room for is
+ * not taken.
  */
 #ifndef WEFT_PARTITION_PLACE_H
 #define WEFT_PARTITION_PLACE_H

@@ -30,23 +30,6 @@ static void add_times(weft_volume *v, const weft_volume *w, uint64_t times)
     }
 }
 
-/* ---- costs --------------------------------------------------------------- */
-
-/* Counted as the plan counts them: a transformed convolution does fewer. */
-weft_costs weft_costs_of(const weft_device *dev)
-{
-    static const struct {
-        const char *isa;
-        double flops;
-    } known[] = {{"avx512", 350e9}, {"avx2", 150e9}};
-    weft_costs c = {.flops = 30e9, .message = 10e-6, .byte = 0.5e-9};
-
-    if (!strcmp(dev->name, "reference")) c.flops = 2e9;
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-        if (!strcmp(dev->isa, known[i].isa)) c.flops = known[i].flops;
-    return c;
-}
-
 /* ---- nets ---------------------------------------------------------------- */
 
 static double flops_of(const weft_graph *g, int n, int units, int total)
@@ -93,20 +76,36 @@ static int samples_of(const weft_plan *p, const weft_plan_net *net)
     return net->each_image ? 1 : net->conditions * p->batch;
 }
 
+static const weft_cost_link *link_of(const weft_plan *p)
+{
+    const weft_cluster *m = p->machine;
+
+    return p->ranks > m->ranks_per_node ? &m->between : &m->inside;
+}
+
+/* Nothing of it hidden. */
+static double messages_cost(const weft_cost_link *l, double messages,
+                            double bytes)
+{
+    return messages * (l->latency_s + 2 * l->message_s) +
+           bytes * (1 / l->bytes_per_s + 2 * l->byte_s);
+}
+
 double weft_plan_seconds(const weft_plan *p, int i, const weft_cut *cut)
 {
     const weft_plan_net *net = &p->net[i];
+    const weft_cluster *machine = net->machine ? net->machine : p->machine;
     const int n = samples_of(p, net);
     const weft_volume v = weft_plan_graph_volume(
         net->graph, n, cut, net->each_image ? WEFT_IN_STEP : p->sched, false);
-    double seconds = flops_of_patch(p, net->graph, n, cut, busiest(p, cut)) /
-                     (p->costs.flops * p->threads);
+    double messages = 0, bytes = 0;
 
-    for (int c = 0; c < WEFT_CLASSES; c++)
-        seconds += ((double)v.messages[c] * p->costs.message +
-                    (double)v.bytes[c] * p->costs.byte) /
-                   cut->n;
-    return seconds;
+    for (int c = 0; c < WEFT_CLASSES; c++) {
+        messages += (double)v.messages[c];
+        bytes += (double)v.bytes[c];
+    }
+    return weft_cost_compute(net->graph, n, cut, busiest(p, cut), machine) +
+           messages_cost(link_of(p), messages, bytes) / cut->n;
 }
 
 weft_lane_cost weft_plan_lane(const weft_plan *p, int i, const weft_cut *cut)
@@ -148,20 +147,6 @@ static weft_status add_crossing(const weft_plan *p, weft_plan_net *net)
     return WEFT_OK;
 }
 
-/* Memory of the past of all lanes of all flights on patch cut->me, and of
- * columns on their way. */
-static weft_status past_of(const weft_plan *p, const weft_plan_net *net,
-                           const weft_cut *cut, size_t *bytes)
-{
-    const int kinds = net->lanes ? net->lanes : 1;
-    const int lanes = weft_has_past(&net->sched) ? kinds * p->flights : 1;
-
-    *bytes = 0;
-    WEFT_TRY(weft_plan_graph_past(net->graph, net->n, cut, net->sched, bytes));
-    *bytes *= (size_t)lanes;
-    return WEFT_OK;
-}
-
 /* What evaluations need and send, in step or displaced; there is nobody to lag
  * behind on a patch of one's own. */
 static weft_status count_messages(const weft_plan *p, weft_plan_net *net)
@@ -180,7 +165,7 @@ static weft_status count_messages(const weft_plan *p, weft_plan_net *net)
     for (cut.me = 0; cut.me < cut.n; cut.me++) {
         size_t bytes;
 
-        WEFT_TRY(past_of(p, net, &cut, &bytes));
+        WEFT_TRY(weft_plan_net_past(p, net, &cut, &bytes));
         if (bytes > net->past_bytes) net->past_bytes = bytes;
     }
     return WEFT_OK;
@@ -331,16 +316,29 @@ static weft_status cut_columns(weft_plan *p)
 }
 
 /* The order of turns is made again by every rank as it runs. */
-static weft_status make_forecast(weft_plan *p)
+weft_status weft_plan_forecast(const weft_plan *p, const weft_lane_cost *lane,
+                               weft_forecast *f)
 {
-    const weft_pipeline_spec s = weft_plan_pipeline(p, 0);
+    weft_pipeline_spec s = weft_plan_pipeline(p, 0);
     weft_pipeline order;
 
+    s.lane = lane;
     WEFT_TRY(weft_pipeline_make(&s, &order));
     WEFT_MUST(weft_pipeline_is_valid(&order, 10000));
-    p->forecast = weft_pipeline_forecast(&order);
+    *f = weft_pipeline_forecast(&order);
     weft_pipeline_release(&order);
     return WEFT_OK;
+}
+
+static weft_status make_forecasts(weft_plan *p)
+{
+    weft_lane_cost lane[WEFT_PLAN_NETS];
+
+    WEFT_TRY(weft_plan_forecast(p, p->lane, &p->forecast));
+    memcpy(lane, p->lane, sizeof lane);
+    for (int i = 0; i < p->nnets; i++)
+        if (p->net[i].each_image) lane[i].seconds = 0;
+    return weft_plan_forecast(p, lane, &p->sampling);
 }
 
 static weft_status make(weft_plan *p)
@@ -354,7 +352,7 @@ static weft_status make(weft_plan *p)
                p->picture_pixel_bytes);
     add_stream(&p->output, p, 0, weft_plan_latent_cell(p),
                p->latent_pixel_bytes);
-    WEFT_TRY(make_forecast(p));
+    WEFT_TRY(make_forecasts(p));
     p->hash = hash_of(p);
     WEFT_MUST(weft_plan_is_valid(p));
     return WEFT_OK;
@@ -457,7 +455,7 @@ double weft_plan_hop(const weft_plan *p, const weft_roles *r)
 
             if (kept - mine > most) most = kept - mine;
         }
-    return most ? p->costs.message + most * unit * p->costs.byte : 0;
+    return most ? messages_cost(link_of(p), 1, most * unit) : 0;
 }
 
 int weft_plan_first_image(const weft_plan *p, int group)
@@ -483,47 +481,6 @@ weft_pipeline_spec weft_plan_pipeline(const weft_plan *p, int group)
                                 .batches = weft_plan_batches(p, group),
                                 .flights = p->flights,
                                 .hop = weft_plan_hop(p, &p->roles)};
-}
-
-/* Does net i bring weights that no net before it brought to this rank? */
-static bool brings_weights(const weft_plan *p, int i, int rank)
-{
-    for (int k = 0; k < i; k++)
-        if (p->net[k].weights == p->net[i].weights &&
-            weft_roles_has(&p->roles, p->net[k].role, rank / p->across))
-            return false;
-    return true;
-}
-
-weft_plan_memory weft_plan_memory_of(const weft_plan *p, int rank,
-                                     int ranks_on_node)
-{
-    const weft_rect mine = weft_plan_latent(p, rank);
-    weft_plan_memory m = {0};
-
-    for (int i = 0; i < p->nnets; i++) {
-        const weft_cut cut = weft_plan_cut(p, p->net[i].role, rank);
-        weft_layout l;
-        size_t past;
-
-        if (cut.me < 0) continue;
-        if (past_of(p, &p->net[i], &cut, &past) == WEFT_OK) m.past += past;
-        if (brings_weights(p, i, rank))
-            m.weights_share += p->net[i].weight_bytes / (size_t)ranks_on_node;
-        if (weft_layout_make(p->net[i].graph, p->dev, p->net[i].n, &cut, &l) !=
-            WEFT_OK)
-            continue;
-        /* Nets take turns in one block. */
-        if (l.bytes > m.activations) m.activations = l.bytes;
-        if (l.scratch > m.scratch) m.scratch = l.scratch;
-        weft_layout_release(&l);
-    }
-    m.scratch *= (size_t)p->threads;
-    m.state = p->state_bytes_per_row * (size_t)mine.rows *
-              (size_t)mine.columns / (size_t)p->columns * (size_t)p->batch *
-              (size_t)p->flights;
-    m.total = m.weights_share + m.activations + m.scratch + m.state + m.past;
-    return m;
 }
 
 static int more_than(int a, int b) { return a > b ? a - b : 0; }

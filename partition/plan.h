@@ -14,6 +14,7 @@
 #include <stdio.h>
 
 #include "core/net/graph.h"
+#include "partition/cost.h"
 #include "partition/grid.h"
 #include "partition/pipeline.h"
 #include "partition/roles.h"
@@ -25,28 +26,18 @@ typedef struct weft_volume {
 
 enum { WEFT_PLAN_NETS = 2 * WEFT_ROLES, WEFT_PLAN_LANES = 32 };
 
-/* What an evaluation is expected to cost. Placement compares roles by these;
- * whoever knows the machine better may say so. */
-typedef struct weft_costs {
-    double flops;   /* of a thread, in a second */
-    double message; /* seconds for each, and ... */
-    double byte;    /* for each byte that a rank sends */
-} weft_costs;
-
-/* Ranks of one node with that device, as measured on processors of 2024: right
- * within a factor of two, which is enough to compare layouts. */
-weft_costs weft_costs_of(const weft_device *dev);
-
 /* One net as a plan sees it: asked by one role about a batch of fixed size. */
 typedef struct weft_plan_net {
     int role; /* of the plan's; its ranks evaluate it */
     const weft_graph *graph;
-    int weights;       /* nets with equal numbers share one file's weights */
-    int conditions;    /* 2: both conditions of a sample, in one batch */
-    int evaluations;   /* calls per batch of images ... */
-    bool each_image;   /* ... or per image, one at a time */
-    size_t file_bytes; /* of its weights in the checkpoint */
-    int lanes;         /* kinds of questions that it is asked; 0: one */
+    int weights;    /* nets with equal numbers share one file's weights */
+    int conditions; /* 2: both conditions of a sample, in one batch */
+    const weft_cluster *machine; /* as measured with this net; borrowed. NULL:
+                                    the plan's */
+    int evaluations;             /* calls per batch of images ... */
+    bool each_image;             /* ... or per image, one at a time */
+    size_t file_bytes;           /* of its weights in the checkpoint */
+    int lanes; /* kinds of questions that it is asked; 0: one */
     int in_lane[WEFT_PLAN_LANES]; /* the evaluations of each */
     /* filled in by weft_plan_make: */
     int n;                             /* samples that one evaluation takes */
@@ -86,15 +77,17 @@ typedef struct weft_plan {
     int images, batch; /* in all; at once in a flight */
     int flights;       /* batches under way in a group */
     int steps, threads;
-    int row_scale;              /* rows of the picture per latent row */
-    size_t picture_pixel_bytes; /* sent to the writer; 0: no picture */
-    size_t latent_pixel_bytes;  /* likewise; 0: latents are not written */
-    size_t state_bytes_per_row; /* the solver's, per latent row of the whole
-                                   width and sample */
-    const char *kernels;        /* borrowed */
-    const weft_device *dev;     /* borrowed */
-    weft_costs costs;
-    weft_schedule sched; /* of the nets that sample */
+    int row_scale;               /* rows of the picture per latent row */
+    size_t picture_pixel_bytes;  /* sent to the writer; 0: no picture */
+    size_t latent_pixel_bytes;   /* likewise; 0: latents are not written */
+    size_t state_bytes_per_row;  /* the solver's, per latent row of the whole
+                                    width and sample */
+    const char *kernels;         /* borrowed */
+    const weft_device *dev;      /* borrowed */
+    const weft_cluster *machine; /* what ranks and messages between them are
+                                    supposed to cost; borrowed */
+    const char *costs;           /* where that is from, in words; borrowed */
+    weft_schedule sched;         /* of the nets that sample */
     weft_plan_net net[WEFT_PLAN_NETS];
     int nnets;
     const weft_stage *stage; /* [nstages], of a batch; borrowed. Their lanes are
@@ -109,6 +102,8 @@ typedef struct weft_plan {
     weft_roles roles;
     weft_lane_cost lane[WEFT_PLAN_NETS];
     weft_forecast forecast; /* of group 0 */
+    weft_forecast sampling; /* the same as if decoding took no time: what a run
+                               counts as sampling */
     weft_volume output;     /* of one image */
     uint64_t hash;
 } weft_plan;
@@ -140,6 +135,10 @@ weft_rect weft_plan_latent(const weft_plan *p, int rank);
 int weft_plan_batches(const weft_plan *p, int group);
 weft_pipeline_spec weft_plan_pipeline(const weft_plan *p, int group);
 
+/* What the turns of group 0 take if an evaluation of net i takes lane[i]. */
+weft_status weft_plan_forecast(const weft_plan *p, const weft_lane_cost *lane,
+                               weft_forecast *f);
+
 /* What one evaluation of net `i` would cost over a cut: the busiest patch's
  * work, and its messages. For placing, before a plan is made. */
 double weft_plan_seconds(const weft_plan *p, int i, const weft_cut *cut);
@@ -163,6 +162,10 @@ typedef struct weft_plan_memory {
 weft_plan_memory weft_plan_memory_of(const weft_plan *p, int rank,
                                      int ranks_on_node);
 
+/* Bytes of the fullest node, whose ranks share one copy of each net's weights.
+ * Ranks fill the nodes in order. */
+size_t weft_plan_node_memory(const weft_plan *p, int ranks_per_node);
+
 /* Payload of one group's images: what a run counts. */
 weft_volume weft_plan_total(const weft_plan *p);
 
@@ -178,12 +181,18 @@ weft_volume weft_plan_graph_displaced(const weft_graph *g, int n,
 weft_status weft_plan_graph_past(const weft_graph *g, int n,
                                  const weft_cut *cut, weft_schedule sched,
                                  size_t *bytes);
+/* Of all lanes of all flights of a net of the plan, with columns on their way.
+ */
+weft_status weft_plan_net_past(const weft_plan *p, const weft_plan_net *net,
+                               const weft_cut *cut, size_t *bytes);
 /* What agreeing on a drift sends each time; nothing without a drift. */
 weft_volume weft_plan_ballot(const weft_cut *cut, weft_schedule sched);
 /* Of the first `evaluations` of a lane, those that are displaced. */
 int weft_plan_displaced(weft_schedule sched, int evaluations);
 
 void weft_plan_print(const weft_plan *p, FILE *to);
+/* Of that: which ranks have which role, and how busy they are to be. */
+void weft_plan_print_roles(const weft_plan *p, FILE *to);
 /* One object; `first` are members to begin with, each with its comma. */
 void weft_plan_print_json(const weft_plan *p, const char *first, FILE *to);
 

@@ -66,8 +66,7 @@ static void print_net(const weft_plan *p, const weft_plan_net *n, FILE *to)
     print_volume(&n->ballot, ", for the drift", to);
 }
 
-/* Which ranks of a group have which role, and how busy they will be. */
-static void print_roles(const weft_plan *p, FILE *to)
+void weft_plan_print_roles(const weft_plan *p, FILE *to)
 {
     for (int k = 0; k < p->nroles; k++) {
         const weft_role *r = &p->roles.role[k];
@@ -76,14 +75,17 @@ static void print_roles(const weft_plan *p, FILE *to)
                 plural(r->asked.ranks), r->rank0);
         if (r->asked.ranks > 1)
             fprintf(to, " .. %d", r->rank0 + r->asked.ranks - 1);
-        fprintf(to, " of each group, busy %.0f %% of the time\n",
-                100 * p->forecast.busy[k]);
+        fprintf(to, " of each group");
+        if (r->asked.denoises)
+            fprintf(to, ", busy %.0f %% of the time",
+                    100 * p->sampling.busy[k]);
+        fprintf(to, "\n");
     }
     fprintf(to,
-            "turns      %d batch%s in flight; about %.3g s for group 0 "
-            "(%.3g GFLOP/s a thread)\n",
-            p->flights, p->flights == 1 ? "" : "es", p->forecast.seconds,
-            p->costs.flops / 1e9);
+            "turns      %d batch%s in flight; about %.3g s of sampling for "
+            "group 0, %.3g s with decoding\ncosts      %s\n",
+            p->flights, p->flights == 1 ? "" : "es", p->sampling.seconds,
+            p->forecast.seconds, p->costs);
 }
 
 enum { TURNS_SHOWN = 12 };
@@ -183,7 +185,7 @@ void weft_plan_print(const weft_plan *p, FILE *to)
         fprintf(to, "%-10s %llu messages %llu bytes per image\n", "output",
                 (unsigned long long)p->output.messages[WEFT_OUTPUT],
                 (unsigned long long)p->output.bytes[WEFT_OUTPUT]);
-    print_roles(p, to);
+    weft_plan_print_roles(p, to);
     print_order(p, to);
     print_ranks(p, to);
     fprintf(to, "plan       %016llx\n", (unsigned long long)p->hash);
@@ -245,8 +247,10 @@ static void json_patch(const weft_plan *p, int q, FILE *to)
 
 static void json_roles(const weft_plan *p, FILE *to)
 {
-    fprintf(to, "\"flights\":%d,\"seconds\":%.6g,\"roles\":[", p->flights,
-            p->forecast.seconds);
+    fprintf(to,
+            "\"flights\":%d,\"costs\":\"%s\",\"seconds\":%.6g,"
+            "\"sampling_seconds\":%.6g,\"roles\":[",
+            p->flights, p->costs, p->forecast.seconds, p->sampling.seconds);
     for (int k = 0; k < p->nroles; k++) {
         const weft_role *r = &p->roles.role[k];
 
@@ -254,7 +258,7 @@ static void json_roles(const weft_plan *p, FILE *to)
                 "%s{\"role\":\"%s\",\"first_rank\":%d,\"ranks\":%d,"
                 "\"busy\":%.4f}",
                 k ? "," : "", r->asked.name, r->rank0, r->asked.ranks,
-                p->forecast.busy[k]);
+                p->sampling.busy[k]);
     }
     fprintf(to, "],");
 }

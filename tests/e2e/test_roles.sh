@@ -57,10 +57,41 @@ draw cfg-split 1 '{cond: 1, uncond: 1}' sharing $two
 draw cfg-split 2 '{cond: 2, uncond: 1}' partly $two run.batch=1
 draw cfg-split 3 '{cond: 1, uncond: 1, vae: 1}' decoder $two \
     run.batch=1 parallel.flights=2
-draw cfg-split 3 auto chosen $two
+# What a run measures is its own; a file of costs is the plan's too.
+cluster() { # LATENCY_US GBYTES_PER_S
+    cat <<END
+nodes: 1
+ranks_per_node: 3
+topology: "pack:1 core:4 pu:1"
+device: { processors: 1, gflops: { other: 100 }, memory_gbytes_per_s: 10 }
+links:
+  node: { latency_us: $1, gbytes_per_s: $2 }
+  network: { latency_us: $1, gbytes_per_s: $2 }
+END
+}
+cluster 500000 1 >dear.yaml
+cluster 0 1000000 >cheap.yaml
+draw cfg-split 3 auto chosen $two parallel.cluster=dear.yaml
+draw cfg-split 2 auto joint $two parallel.cluster=cheap.yaml
+ranks 2 "$WEFT" sample "$configs/cfg-split.yaml" $small $two parallel.roles=auto \
+    "output.image=measured/{seed}.png" output.report=measured/run.jsonl \
+    "output.latents=measured/{seed}.safetensors" 2>measured.txt
+grep -q "^costs *measured" measured.txt || fail "a run does not say what it chose"
+"$PYTHON" - <<'END' || fail "auto does not look at costs"
+import json
+plans = [json.load(open(f + "/plan.json")) for f in ("chosen", "joint")]
+roles = [[r["role"] for r in p["roles"]] for p in plans]
+assert roles == [["cond", "uncond", "vae"], ["strong", "vae"]], roles
+assert plans[0]["seconds"] > 0.5 > plans[1]["seconds"], plans
+assert all(p["costs"] == "cluster" for p in plans), plans
+for folder, costs in ("chosen", "cluster"), ("measured", "measured"), ("one", "nominal"):
+    s = json.loads(open(folder + "/run.jsonl").read().splitlines()[-1])
+    assert s["costs"] == costs and s["seconds_planned"] > 0, (folder, s)
+END
 # as demo.yaml has it: auto says no more than that no patches are asked for
 draw cfg-split 2 '{cond: 1, uncond: 1}' automatic $two parallel.patches=auto
-same one together apart unequal five sharing partly decoder chosen automatic
+same one together apart unequal five sharing partly decoder chosen joint \
+    measured automatic
 
 # A rank maps the weights of its roles and of no other.
 "$PYTHON" - <<'END' || fail "weights of others are mapped"

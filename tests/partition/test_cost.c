@@ -202,10 +202,31 @@ static void a_class_without_speed_is_named(void **state)
     weft_graph_release(&g);
 }
 
+/* What a patch computes is what it takes when nothing is exchanged, and on two
+ * patches the taller one's. */
+static void computing_alone_is_a_silent_evaluation(void **state)
+{
+    static const int one[] = {0, UNITS}, uneven[] = {0, 1, UNITS};
+    const weft_cut whole = {.n = 1, .first = one},
+                   cut = {.n = 2, .first = uneven};
+    const weft_cluster c = two_nodes;
+    weft_graph g = conv_net();
+
+    (void)state;
+    near(weft_cost_compute(&g, 1, &whole, 0, &c),
+         cost(&g, &whole, &c, (weft_cost_how){0}));
+    near(weft_cost_compute(&g, 1, &cut, 1, &c),
+         cost(&g, &cut, &c, (weft_cost_how){.silent = true}));
+    near(weft_cost_compute(&g, 3, &cut, 0, &c) * (UNITS - 1),
+         weft_cost_compute(&g, 3, &cut, 1, &c));
+    weft_graph_release(&g);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(compute_is_operations_over_speed),
+        cmocka_unit_test(computing_alone_is_a_silent_evaluation),
         cmocka_unit_test(what_blocks_is_added),
         cmocka_unit_test(the_inside_hides_the_border),
         cmocka_unit_test(displaced_nothing_is_waited_for),

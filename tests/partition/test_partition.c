@@ -216,6 +216,8 @@ static const weft_stage stages[] = {
     {.step = 0, .n = 1}, {.step = 1, .n = 1}, {.step = 2, .n = 1},
     {.step = 3, .n = 1}, {.step = 4, .n = 1}, {.step = 5, .leaves = true}};
 
+static weft_cluster machine;
+
 static weft_plan asked(const weft_graph *g, int ranks)
 {
     weft_plan p = {.ranks = ranks,
@@ -245,7 +247,9 @@ static weft_plan asked(const weft_graph *g, int ranks)
     p.nstages = 6;
     p.net[0] = (weft_plan_net){.graph = g, .conditions = 1, .evaluations = 5};
     assert_int_equal(weft_device_find("reference", NULL, &p.dev), WEFT_OK);
-    p.costs = weft_costs_of(p.dev);
+    machine = weft_cost_nominal(p.dev, p.threads);
+    p.machine = &machine;
+    p.costs = "nominal";
     return p;
 }
 

@@ -17,6 +17,7 @@ enum { STEPS = 4, STRONG, WEAK };
 typedef struct setting {
     weft_graph strong, weak;
     weft_stage stage[3 * STEPS + 1];
+    weft_cluster machine;
     weft_plan plan;
 } setting;
 
@@ -60,7 +61,9 @@ static void make(setting *s, int big, int ranks, int images)
     p->vae = -1;
     p->kernels = "reference";
     assert_int_equal(weft_device_find("reference", NULL, &p->dev), WEFT_OK);
-    p->costs = weft_costs_of(p->dev);
+    s->machine = weft_cost_nominal(p->dev, 1);
+    p->machine = &s->machine;
+    p->costs = "nominal";
     p->role[0] = (weft_role_spec){.name = "strong", .denoises = true};
     p->role[1] = (weft_role_spec){.name = "weak", .denoises = true};
     p->nroles = p->nnets = 2;
@@ -97,7 +100,7 @@ static void roles_have_their_own_ranks_where_messages_are_dear(void **state)
 
     (void)state;
     make(&s, 1, 3, 8);
-    s.plan.costs.message = 1;
+    s.machine.between.latency_s = 1;
     place(&s, true, 1);
     assert_int_equal(s.plan.grid.patches, 3);
     assert_int_equal(s.plan.role[0].ranks + s.plan.role[1].ranks, 3);
@@ -112,8 +115,8 @@ static void ranks_follow_the_work(void **state)
 
     (void)state;
     make(&s, 1, 3, 8);
-    s.plan.costs.message = 0;
-    s.plan.costs.byte = 0;
+    s.machine.between.latency_s = 0;
+    s.machine.between.bytes_per_s = 1e30;
     s.plan.share = false;
     place(&s, true, 1);
     assert_int_equal(s.plan.role[0].ranks, 2);
@@ -125,6 +128,53 @@ static void ranks_follow_the_work(void **state)
     s.plan.share = false;
     place(&s, true, 1);
     assert_int_equal(s.plan.role[0].ranks, 7);
+    release(&s);
+}
+
+/* Nets of equal work, of which one is slow: it gets the ranks. */
+static void ranks_follow_what_was_measured(void **state)
+{
+    setting s;
+    weft_cluster slow;
+
+    (void)state;
+    make(&s, 1, 4, 8);
+    s.plan.share = false;
+    slow = s.machine;
+    slow.speed[0].flops_per_s /= 6;
+    s.plan.net[1].machine = &slow;
+    place(&s, true, 1);
+    assert_int_equal(s.plan.role[0].ranks, 1);
+    assert_int_equal(s.plan.role[1].ranks, 3);
+    release(&s);
+}
+
+/* Two nodes of a rank each, with room for one net's weights but not for both.
+ */
+static void roles_part_where_memory_wants_it(void **state)
+{
+    const weft_place_opts o = {.roles = true, .batch_most = 1};
+    setting s;
+
+    (void)state;
+    make(&s, 40, 2, 1);
+    weft_graph_release(&s.weak);
+    make_net(&s.weak, 40);
+    s.machine.nodes = 2;
+    place(&s, true, 1);
+    assert_int_equal(s.plan.role[0].ranks, 2);
+    s.machine.node_bytes = (double)weft_plan_node_memory(&s.plan, 1) - 1;
+    weft_plan_release(&s.plan);
+    s.plan.group = 0;
+    place(&s, true, 1);
+    assert_int_equal(s.plan.role[0].ranks, 1);
+    assert_true((double)weft_plan_node_memory(&s.plan, 1) <=
+                s.machine.node_bytes);
+    s.machine.node_bytes = 1000;
+    weft_plan_release(&s.plan);
+    s.plan.group = 0;
+    assert_int_equal(weft_place(&o, &s.plan), WEFT_EINPUT);
+    assert_non_null(strstr(weft_fail_text(), "no placement of the roles fits"));
     release(&s);
 }
 
@@ -232,6 +282,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(roles_have_their_own_ranks_where_messages_are_dear),
         cmocka_unit_test(ranks_follow_the_work),
+        cmocka_unit_test(ranks_follow_what_was_measured),
+        cmocka_unit_test(roles_part_where_memory_wants_it),
         cmocka_unit_test(one_image_has_all_ranks_for_all_roles),
         cmocka_unit_test(ranks_that_are_given_stay),
         cmocka_unit_test(fewer_ranks_than_roles_share),

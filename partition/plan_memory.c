@@ -1,0 +1,102 @@
+/* Memory of ranks and of nodes. */
+#include "partition/plan.h"
+
+weft_status weft_plan_net_past(const weft_plan *p, const weft_plan_net *net,
+                               const weft_cut *cut, size_t *bytes)
+{
+    const int kinds = net->lanes ? net->lanes : 1;
+    const int lanes = weft_has_past(&net->sched) ? kinds * p->flights : 1;
+
+    *bytes = 0;
+    WEFT_TRY(weft_plan_graph_past(net->graph, net->n, cut, net->sched, bytes));
+    *bytes *= (size_t)lanes;
+    return WEFT_OK;
+}
+
+/* Does net i bring weights that no net before it brought to this rank? */
+static bool brings_weights(const weft_plan *p, int i, int rank)
+{
+    for (int k = 0; k < i; k++)
+        if (p->net[k].weights == p->net[i].weights &&
+            weft_roles_has(&p->roles, p->net[k].role, rank / p->across))
+            return false;
+    return true;
+}
+
+weft_plan_memory weft_plan_memory_of(const weft_plan *p, int rank,
+                                     int ranks_on_node)
+{
+    const weft_rect mine = weft_plan_latent(p, rank);
+    weft_plan_memory m = {0};
+
+    for (int i = 0; i < p->nnets; i++) {
+        const weft_cut cut = weft_plan_cut(p, p->net[i].role, rank);
+        weft_layout l;
+        size_t past;
+
+        if (cut.me < 0) continue;
+        if (weft_plan_net_past(p, &p->net[i], &cut, &past) == WEFT_OK)
+            m.past += past;
+        if (brings_weights(p, i, rank))
+            m.weights_share += p->net[i].weight_bytes / (size_t)ranks_on_node;
+        if (weft_layout_make(p->net[i].graph, p->dev, p->net[i].n, &cut, &l) !=
+            WEFT_OK)
+            continue;
+        /* Nets take turns in one block. */
+        if (l.bytes > m.activations) m.activations = l.bytes;
+        if (l.scratch > m.scratch) m.scratch = l.scratch;
+        weft_layout_release(&l);
+    }
+    m.scratch *= (size_t)p->threads;
+    m.state = p->state_bytes_per_row * (size_t)mine.rows *
+              (size_t)mine.columns / (size_t)p->columns * (size_t)p->batch *
+              (size_t)p->flights;
+    m.total = m.weights_share + m.activations + m.scratch + m.state + m.past;
+    return m;
+}
+
+/* Does any of the ranks have net i? */
+static bool has_net(const weft_plan *p, int i, int rank, int ranks)
+{
+    for (int r = rank; r < rank + ranks; r++)
+        if (weft_roles_has(&p->roles, p->net[i].role,
+                           r % weft_plan_group(p) / p->across))
+            return true;
+    return false;
+}
+
+/* Of these ranks of the job, who share one copy of each net's weights. */
+static size_t memory_of_node(const weft_plan *p, int rank, int ranks)
+{
+    size_t sum = 0;
+
+    for (int r = rank; r < rank + ranks; r++) {
+        const weft_plan_memory m =
+            weft_plan_memory_of(p, r % weft_plan_group(p), 1);
+
+        sum += m.total - m.weights_share;
+    }
+    for (int i = 0; i < p->nnets; i++) {
+        bool counted = !has_net(p, i, rank, ranks);
+
+        for (int k = 0; k < i; k++)
+            counted |= p->net[k].weights == p->net[i].weights &&
+                       has_net(p, k, rank, ranks);
+        if (!counted) sum += p->net[i].weight_bytes;
+    }
+    return sum;
+}
+
+size_t weft_plan_node_memory(const weft_plan *p, int ranks_per_node)
+{
+    size_t most = 0;
+
+    for (int r = 0; r < p->ranks; r += ranks_per_node) {
+        const int left = p->ranks - r;
+        const size_t node =
+            memory_of_node(p, r, left < ranks_per_node ? left : ranks_per_node);
+
+        if (node > most) most = node;
+    }
+    return most;
+}
