@@ -36,7 +36,8 @@ static inline size_t weft_dtype_size(weft_dtype t)
 }
 
 /* y = x; x sigmoid(x); max(x, 0); exact (erf) gelu; x tanh(softplus(x));
- * 3 tanh(x / 3) (AutoencoderTiny's input clamp) */
+ * 3 tanh(x / 3) (AutoencoderTiny's input clamp); x sigmoid(1.702 x) (CLIP's
+ * gelu) */
 typedef enum weft_act {
     WEFT_LINEAR,
     WEFT_SILU,
@@ -44,12 +45,14 @@ typedef enum weft_act {
     WEFT_GELU,
     WEFT_MISH,
     WEFT_TANH3,
+    WEFT_QUICK_GELU,
 } weft_act;
 
 /*
  * A convolution, or with kh = kw = 1 a linear layer. Output pixel (y, x) is
  *
  *   out = post(act(sum + bias + bias_n[sample]) + res) * scale
+ *         post(act(sum + bias + bias_n[sample]) * res) * scale    if gated
  *   sum = over ky, kx, c:  in[y*stride + ky - pad_top][x*stride + kx -
  * pad_left]
  *
@@ -69,6 +72,7 @@ typedef struct weft_conv {
                          filtering tile may span; every cut is a multiple */
     weft_dtype wtype; /* type of the weights in the file */
     weft_act act, post;
+    bool gated;  /* `res` multiplies; there is one, and the kernel is 1x1 */
     float scale; /* 1 for none */
 } weft_conv;
 
@@ -122,6 +126,16 @@ typedef struct weft_affine_args {
     int row0, row1;
 } weft_affine_args;
 
+/* Of each pixel by itself, over its channels:
+ * out = (in - mean) / sqrt(variance + eps) * gamma + beta. */
+typedef struct weft_layer_norm_args {
+    int pixels, c;
+    float eps;
+    const float *in;           /* [pixels][c] */
+    const float *gamma, *beta; /* [c] */
+    float *out;                /* may be `in` */
+} weft_layer_norm_args;
+
 /*
  * Softmax(q k' scale) v for every head, online over blocks of `block` keys
  * counted from key 0 of the image, in order; no matrix of scores is stored.
@@ -142,6 +156,7 @@ typedef struct weft_attend_args {
     const float *q;
     const float *const *kv; /* [key_rows][n][key_w / strip, rounded up] */
     float *out;             /* may be q */
+    bool causal;            /* query t of a sample sees keys 0 .. t only */
     int key0, key1;         /* key1 0: all */
     void *state; /* [rows][n][w][heads] of WEFT_ATTEND_STATE(dim) bytes; NULL
                     where all keys come at once */
@@ -177,6 +192,7 @@ typedef struct weft_device {
     void (*conv)(const weft_conv_args *a, weft_pool *pool);
     void (*moments)(const weft_moments_args *a, weft_pool *pool);
     void (*affine)(const weft_affine_args *a, weft_pool *pool);
+    void (*layer_norm)(const weft_layer_norm_args *a, weft_pool *pool);
     void (*attend)(const weft_attend_args *a, weft_pool *pool);
     int attend_block; /* keys that are visited together */
     void (*resample)(const weft_resample_args *a, weft_pool *pool);

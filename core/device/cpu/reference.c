@@ -33,6 +33,8 @@ static double activate(weft_act act, double x)
         return x * tanh(log1p(exp(x)));
     case WEFT_TANH3:
         return 3 * tanh(x / 3);
+    case WEFT_QUICK_GELU:
+        return x / (1 + exp(-1.702 * x));
     }
     WEFT_BUG("unknown activation");
 }
@@ -151,7 +153,8 @@ static void conv_chunk(const weft_conv_args *a, int y, int x, int sample,
         if (a->bias_n)
             sum[o] += a->bias_n[(size_t)sample * v->cout + first + o];
         sum[o] = activate(v->act, sum[o]);
-        if (a->res) sum[o] += a->res[at + o];
+        if (a->res && v->gated) sum[o] *= a->res[at + o];
+        if (a->res && !v->gated) sum[o] += a->res[at + o];
         a->out[at + o] = (float)(activate(v->post, sum[o]) * v->scale);
     }
 }
@@ -271,6 +274,32 @@ static void affine(const weft_affine_args *a, weft_pool *pool)
     weft_pool_run(pool, a->row1 - a->row0, affine_row, &copy);
 }
 
+/* ---- layer norm --------------------------------------------------------- */
+
+static void layer_norm_pixel(void *arg, int i, int worker)
+{
+    const weft_layer_norm_args *a = arg;
+    const float *in = a->in + (size_t)i * a->c;
+    float *out = a->out + (size_t)i * a->c;
+    double mean = 0, var = 0;
+
+    (void)worker;
+    for (int k = 0; k < a->c; k++) mean += in[k];
+    mean /= a->c;
+    for (int k = 0; k < a->c; k++) var += (in[k] - mean) * (in[k] - mean);
+    var /= a->c;
+    for (int k = 0; k < a->c; k++)
+        out[k] = (float)((in[k] - mean) / sqrt(var + a->eps) * a->gamma[k] +
+                         a->beta[k]);
+}
+
+static void layer_norm(const weft_layer_norm_args *a, weft_pool *pool)
+{
+    weft_layer_norm_args copy = *a;
+
+    weft_pool_run(pool, a->pixels, layer_norm_pixel, &copy);
+}
+
 /* ---- attention ---------------------------------------------------------- */
 
 /* The online softmax of one query: after any number of keys, `acc` holds the
@@ -341,16 +370,19 @@ static void suspend(const softmax *s, double *state)
     state[s->dim + 1] = s->den;
 }
 
+/* Query t of a sample. */
 static void attend_query(const weft_attend_args *a, const float *q, int sample,
-                         int head, double *acc, double *state, float *out)
+                         int head, int t, double *acc, double *state,
+                         float *out)
 {
     const int keys = a->key_rows * a->key_w, end = a->key1 ? a->key1 : keys;
+    const int sees = a->causal ? min_int(keys, t + 1) : keys;
     softmax s = {.top = -HUGE_VAL, .acc = acc, .dim = a->dim};
 
     memset(acc, 0, a->dim * sizeof *acc);
     if (a->key0) resume(state, &s);
-    for (int j = a->key0; j < end; j += KEY_BLOCK)
-        softmax_block(a, q, sample, head, j, min_int(KEY_BLOCK, keys - j), &s);
+    for (int j = a->key0; j < min_int(end, sees); j += KEY_BLOCK)
+        softmax_block(a, q, sample, head, j, min_int(KEY_BLOCK, sees - j), &s);
     if (end < keys) {
         suspend(&s, state);
         return;
@@ -377,7 +409,8 @@ static void attend_part(void *arg, int i, int worker)
         double *state =
             a->state ? (double *)a->state + query * (a->dim + 2) : NULL;
 
-        attend_query(a, a->q + at, line % a->n, head, acc, state, a->out + at);
+        attend_query(a, a->q + at, line % a->n, head, line / a->n * a->w + x,
+                     acc, state, a->out + at);
     }
 }
 
@@ -450,6 +483,7 @@ const weft_device weft_device_reference = {
     .conv = conv,
     .moments = moments,
     .affine = affine,
+    .layer_norm = layer_norm,
     .attend = attend,
     .attend_block = KEY_BLOCK,
     .resample = resample,

@@ -61,6 +61,13 @@ INLINE vf vsilu(vf x)
     return x;
 }
 
+/* x / (1 + exp(-1.702 x)); 2.4554669 = 1.702 log2(e) */
+INLINE vf vquick_gelu(vf x)
+{
+    const vf e = vexp2(vmin(vset(126.0f), x * vset(-2.4554669f)));
+    return x / (vset(1.0f) + e);
+}
+
 /* erfc(z) = exp(-z^2) t P(t), t = 1 / (1 + 0.35 z), for z >= 0: the tail of the
  * normal distribution, without cancellation on either side. */
 INLINE vf vgelu(vf x)
@@ -107,6 +114,8 @@ static __attribute__((noinline, unused)) vf vact_rare(weft_act act, vf x)
         return vmish(x);
     case WEFT_TANH3:
         return vset(3.0f) * vtanh(x * vset(0.33333333f));
+    case WEFT_QUICK_GELU:
+        return vquick_gelu(x);
     default:
         return x;
     }

@@ -186,8 +186,18 @@ static void gather(const float *const *weight, int n, int dim, int keys,
     }
 }
 
-/* n queries, q0-th of the chunk on, pass over the packed block. */
-static void pass(const room *r, int q0, int n, int dim, int keys)
+/* Scores of `keys` keys of which the first query sees `seen`, the next one
+ * more: those of the others are minus infinity. */
+static void hide(const room *r, int n, int keys, int seen)
+{
+    for (int i = 0; i < n; i++)
+        for (int t = max_int(0, seen + i); t < keys; t++)
+            r->score[i * BLOCK + t] = -INFINITY;
+}
+
+/* n queries, q0-th of the chunk on, pass over the packed block, of which the
+ * first sees `seen` keys, where each sees one more than the one before. */
+static void pass(const room *r, int q0, int n, int dim, int keys, int seen)
 {
     const int wide = round_up(dim, VL);
     const float *q[QROWS], *weight[QROWS];
@@ -196,6 +206,7 @@ static void pass(const room *r, int q0, int n, int dim, int keys)
         weight[i] = r->score + i * BLOCK;
     }
     scores(q, n, dim, r, keys);
+    hide(r, n, keys, seen);
     for (int i = 0; i < n; i++) {
         const float keep = soften(r->score + i * BLOCK, keys, &r->top[q0 + i],
                                   &r->sum[q0 + i]);
@@ -290,7 +301,8 @@ static void attend_task(void *arg, int i, int worker)
         pack_keys(&b, a->dim, r.keys);
         pack_values(&b, a->heads * a->dim, a->dim, r.values);
         for (int q = 0; q < n; q += QROWS)
-            pass(&r, q, min_int(QROWS, n - q), a->dim, b.n);
+            pass(&r, q, min_int(QROWS, n - q), a->dim, b.n,
+                 a->causal ? t0 + q + 1 - k0 : b.n);
     }
     if (end < keys)
         suspend(a, &r, s, head, t0, n);

@@ -129,6 +129,7 @@ size_t ISA(attend_scratch)(int w, int heads, int dim);
 void ISA(attend)(const weft_attend_args *a, weft_pool *pool);
 void ISA(moments)(const weft_moments_args *a, weft_pool *pool);
 void ISA(affine)(const weft_affine_args *a, weft_pool *pool);
+void ISA(layer_norm)(const weft_layer_norm_args *a, weft_pool *pool);
 void ISA(resample)(const weft_resample_args *a, weft_pool *pool);
 
 /* ---- the end of a convolution -------------------------------------------- */
@@ -160,7 +161,10 @@ INLINE void put_lanes(const weft_conv_args *a, vf v, ptrdiff_t at, int lanes)
 {
     const weft_conv *c = a->conv;
     v = vact(c->act, v);
-    if (a->res) v += vload(a->res + at, lanes);
+    if (a->res) {
+        const vf res = vload(a->res + at, lanes);
+        v = c->gated ? v * res : v + res;
+    }
     v = vact(c->post, v);
     if (c->scale != 1) v *= vset(c->scale);
     vstore(a->out + at, v, lanes);

@@ -49,7 +49,8 @@ DEVICE_FUNCTIONS(lean, true)
         .weight_pack = mode##_pack, .conv_scratch = mode##_scratch,            \
         .attend_scratch = ISA(attend_scratch), .attend_block = ATTEND_BLOCK,   \
         .conv = mode##_conv, .moments = ISA(moments), .affine = ISA(affine),   \
-        .attend = ISA(attend), .resample = ISA(resample),                      \
+        .layer_norm = ISA(layer_norm), .attend = ISA(attend),                  \
+        .resample = ISA(resample),                                             \
     }
 
 const weft_device ISA(fast) = DEVICE(fast);
