@@ -89,8 +89,7 @@ bool weft_bench_class(const weft_bench *b, int net, int i, double *seconds,
         if (k < i) return false;
         if (!b->job.net[net].mine) continue;
         *seconds += b->job.net[net].seconds[k];
-        if (ops->flops)
-            *flops += ops->flops(g, k, l->n, l->units, l->total_units);
+        *flops += weft_graph_flops(g, k, l->n, l->units, l->total_units);
     }
     return true;
 }

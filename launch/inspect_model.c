@@ -185,7 +185,7 @@ static void print_net(FILE *out, const weft_json *config)
         fputs("  weft cannot run it: ", out);
         weft_inspect_print(out, weft_fail_text(), 500);
         putc('\n', out);
-    } else if (info.kind == WEFT_NET_UNET2D) {
+    } else if (weft_net_is_unet(&info)) {
         print_unet(out, &info);
     } else {
         print_vae(out, &info);

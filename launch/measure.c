@@ -126,6 +126,7 @@ static weft_status add_up(weft_comm *world, const probe *p, weft_cluster *c)
         const int n = p->layout.n;
         const int k = ops->flops ? class_of(c, ops->kind) : MEMORY;
 
+        if (p->g->node[i].once) continue;
         work[k] +=
             p->times * (ops->flops ? ops->flops(p->g, i, n, units, units)
                                    : weft_cost_moved(p->g, i, n, &p->cut, 0));

@@ -19,8 +19,13 @@ static weft_status open_file(weft_models *s, const char *path, int *which)
 
 static weft_status check_model(const char *path, const weft_net_info *info)
 {
-    if (info->kind != WEFT_NET_UNET2D)
+    if (!weft_net_is_unet(info))
         return weft_fail(WEFT_EINPUT, "%s: a %s is not a model that samples",
+                         path, info->class_name);
+    if (info->text_channels)
+        return weft_fail(WEFT_EINPUT,
+                         "%s: a %s needs a text, and this version takes no "
+                         "prompts",
                          path, info->class_name);
     if (info->in_channels != info->out_channels)
         return weft_fail(WEFT_EINPUT,
@@ -87,7 +92,7 @@ static weft_status open_vae(const weft_config *c, weft_models *s)
     if (!c->vae) return WEFT_OK;
     WEFT_TRY(open_file(s, c->vae, &s->vae));
     info = &s->file[s->vae].info;
-    if (info->kind == WEFT_NET_UNET2D)
+    if (weft_net_is_unet(info))
         return weft_fail(WEFT_EINPUT, "%s: a %s is not an autoencoder", c->vae,
                          info->class_name);
     if (info->latent_channels == s->channels) return WEFT_OK;

@@ -136,6 +136,7 @@ static double compute(const walk *w, int i, int p)
     const weft_node *d = &w->g->node[i];
     const int total = weft_cut_total(w->cut);
 
+    if (d->once) return 0;
     if (!d->ops->flops) return moved(w, i, p) / w->c->memory_bytes_per_s;
     return d->ops->flops(w->g, i, w->n, total, total) *
            share(w, weft_graph_at(w->g, d->out), p) /

@@ -37,8 +37,7 @@ static double flops_of(const weft_graph *g, int n, int units, int total)
     double sum = 0;
 
     for (int i = 0; i < g->nnodes; i++)
-        if (g->node[i].ops->flops)
-            sum += g->node[i].ops->flops(g, i, n, units, total);
+        sum += weft_graph_flops(g, i, n, units, total);
     return sum;
 }
 

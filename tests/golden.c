@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "core/layer/layer.h"
 #include "tests/team.h"
 
 /* Patches run on threads, from which cmocka cannot return. */
@@ -55,10 +56,12 @@ float golden_weight(const char *name, const int64_t *shape, int ndim,
     return ldexpf((float)(k - 128) / 128, -s);
 }
 
-float golden_input(uint64_t i)
+float golden_given(const char *name, uint64_t i)
 {
-    return ((float)(bits("input", i) >> 48) - 32768) / 16384;
+    return ((float)(bits(name, i) >> 48) - 32768) / 16384;
 }
+
+float golden_input(uint64_t i) { return golden_given("input", i); }
 
 double golden_distance(const float *a, const float *b, size_t n)
 {
@@ -201,6 +204,8 @@ static void read_case(golden *g)
     g->has_label = weft_st_metadata(g->answer, "label") != NULL;
     if (g->has_label)
         assert_int_equal(read_numbers(meta(g, "label"), g->label), g->n);
+    if (weft_st_metadata(g->answer, "tokens"))
+        assert_int_equal(sscanf(meta(g, "tokens"), "%d", &g->tokens), 1);
     g->output = weft_st_find(g->answer, "output");
     assert_non_null(g->output);
 }
@@ -223,6 +228,7 @@ void golden_open(golden *g, const char *name)
     config = meta(g, "config");
     must(weft_json_parse(name, config, strlen(config), &g->config));
     must(weft_net_read_info(g->config, &g->info));
+    if (g->tokens) g->info.tokens = g->tokens;
     g->wtype = weft_load_dtype(g->weights);
 }
 
@@ -290,6 +296,43 @@ static void *pack(const job *j, const weft_layout *l, weft_pool *pool)
     return weights;
 }
 
+/* The sizes behind a pooled text: "1024,768"; those of sample s greater by s.
+ */
+static void fill_ids(const golden *g, float *added)
+{
+    const char *ids = meta(g, "ids"), *at;
+    const int dim = g->info.id_channels;
+    int count = 1;
+
+    for (at = ids; *at; at++) count += *at == ',';
+    for (int s = 0; s < g->n; s++) {
+        float *to = added + (s + 1) * g->info.added - count * dim;
+
+        at = ids;
+        for (int i = 0; i < count; i++, to += dim, at += *at == ',')
+            weft_sinusoids((float)(strtol(at, (char **)&at, 10) + s), dim,
+                           g->info.flip, g->info.freq_shift, to);
+    }
+}
+
+static void fill_given(const golden *of, const weft_graph *g,
+                       const weft_run *run)
+{
+    static const char *const name[WEFT_GIVENS] = {"text", "added", "guide"};
+
+    for (int i = 0; i < WEFT_GIVENS; i++) {
+        const weft_val v = g->given[i];
+        size_t count;
+
+        if (v == WEFT_NONE) continue;
+        count = (size_t)run->layout->n * (size_t)weft_graph_at(g, v)->w *
+                (size_t)weft_graph_at(g, v)->c;
+        for (size_t k = 0; k < count; k++)
+            weft_run_value(run, v)[k] = golden_given(name[i], k);
+        if (i == WEFT_GIVEN_ADDED) fill_ids(of, weft_run_value(run, v));
+    }
+}
+
 static void one_patch(void *arg, int patch, weft_exchange *x)
 {
     const job *j = arg;
@@ -308,10 +351,13 @@ static void one_patch(void *arg, int patch, weft_exchange *x)
     must(weft_pool_reserve(pool, l.scratch));
     run.pool = pool;
     run.block = aligned(l.bytes);
+    run.held = aligned(l.held_bytes);
     run.weights = weights = pack(j, &l, pool);
     run.label = g->has_label ? g->label : NULL;
     must(weft_graph_declare(j->graph, g->n, x));
     must(weft_graph_bind(j->graph, &l, run.block, x, 0));
+    fill_given(g, j->graph, &run);
+    must(weft_graph_prepare(j->graph, &run));
     fill_input(g, y0 * in->rows_per_unit, units * in->rows_per_unit,
                weft_run_value(&run, j->graph->input));
     must(weft_graph_eval(j->graph, &run));
@@ -319,6 +365,7 @@ static void one_patch(void *arg, int patch, weft_exchange *x)
                 total * out->rows_per_unit,
                 weft_run_value(&run, j->graph->output), j->out);
     free(run.block);
+    free(run.held);
     free(weights);
     weft_layout_release(&l);
     weft_pool_destroy(pool);

@@ -22,6 +22,7 @@ typedef struct golden {
     int n, h, w, c;
     float time[GOLDEN_BATCH], label[GOLDEN_BATCH];
     bool has_label;
+    int tokens;                   /* of the text; 0: none */
     const weft_st_tensor *output; /* [n][c][h][w] */
     char folder[GOLDEN_PATH];
 } golden;
@@ -34,6 +35,8 @@ void golden_close(golden *g);
 float golden_weight(const char *name, const int64_t *shape, int ndim,
                     uint64_t i);
 float golden_input(uint64_t i);
+/* The same of anything that is given: "text", "added", "guide". */
+float golden_given(const char *name, uint64_t i);
 
 /* Write the tensors "name dtype d0xd1..;" to a file. */
 void golden_write(const char *path, const char *tensors);

@@ -216,6 +216,7 @@ static weft_conv describe(const weft_graph *g, weft_val in, int cout,
         .wtype = g->wtype,
         .act = o->act,
         .post = o->post,
+        .gated = o->gated,
         .scale = o->scale != 0 ? o->scale : 1,
     };
 }
@@ -284,6 +285,8 @@ static weft_val add(weft_graph *g, const weft_layer_ops *ops, const char *name,
     weft_node *d = weft_graph_node(g, ops, name);
 
     if (!d) return WEFT_NONE;
+    if (o->parts) weft_weight_part(g, matrix, o->part, o->parts);
+    if (o->parts) weft_weight_part(g, bias, o->part, o->parts);
     d->in[IN] = in;
     d->in[IN2] = o->in2;
     d->in[RES] = o->res;
@@ -308,7 +311,7 @@ weft_val weft_add_conv(weft_graph *g, const char *name, weft_val in, int cout,
     weft_conv v;
 
     if (g->status != WEFT_OK) return WEFT_NONE;
-    WEFT_MUST(o.k == 1 || o.k == 3);
+    WEFT_MUST(o.k == 1 || (o.k == 3 && !o.gated));
     v = describe(g, in, cout, &o);
     if (!fits(g, name, &v, in, &o)) return WEFT_NONE;
     x = weft_graph_at(g, in);
@@ -331,7 +334,32 @@ weft_val weft_add_linear(weft_graph *g, const char *name, weft_val in, int cout,
     v = weft_conv_1x1(g, weft_graph_at(g, in)->c, cout);
     v.act = act;
     if (!weft_channels_ok(g, name, v.cin[0], cout)) return WEFT_NONE;
-    out = weft_graph_value(g, 0, 1, cout);
+    out = weft_graph_value(g, 0, weft_graph_at(g, in)->w, cout);
     if (out == WEFT_NONE) return WEFT_NONE;
     return add(g, &linear_ops, name, &v, in, out, &o);
+}
+
+weft_val weft_add_stacked(weft_graph *g, const char *name,
+                          const char *const *module, int n, weft_val in,
+                          int cout, bool bias)
+{
+    weft_value x;
+    weft_node *d;
+    weft_val out;
+    weft_conv v;
+
+    if (g->status != WEFT_OK) return WEFT_NONE;
+    x = *weft_graph_at(g, in);
+    v = weft_conv_1x1(g, x.c, cout);
+    if (!weft_channels_ok(g, name, x.c, cout)) return WEFT_NONE;
+    out = weft_graph_value(g, x.rows_per_unit, x.w, cout);
+    d = weft_graph_node(g, &linear_ops, name);
+    if (!d || out == WEFT_NONE) return WEFT_NONE;
+    d->in[IN] = in;
+    d->out = out;
+    d->weight[MATRIX] = weft_weight_matrix(g, &v, module, n, true);
+    if (bias)
+        d->weight[BIAS] = weft_weight_vector(g, module, n, "bias", cout / n);
+    d->u.conv = v;
+    return g->status == WEFT_OK ? out : WEFT_NONE;
 }

@@ -37,20 +37,25 @@ static float frequency(int i, int half, float shift)
     return (float)exp((double)(exponent / ((float)half - shift)));
 }
 
+void weft_sinusoids(float x, int dim, bool flip, float shift, float *out)
+{
+    const int half = dim / 2;
+
+    out[dim - 1] = 0; /* an odd dimension ends with zero */
+    for (int i = 0; i < half; i++)
+        put_angle(out, i, half, flip, x * frequency(i, half, shift));
+}
+
 static weft_status sinusoid(const weft_graph *g, int node, weft_run *run)
 {
     const weft_node *d = &g->node[node];
-    const int dim = weft_graph_at(g, d->out)->c, half = dim / 2;
+    const int dim = weft_graph_at(g, d->out)->c;
     const float *x = numbers(run, d->u.embed.of);
     float *out = weft_run_value(run, d->out);
 
     if (!x) return no_label();
-    for (int s = 0; s < run->layout->n; s++, out += dim) {
-        out[dim - 1] = 0; /* an odd dimension ends with zero */
-        for (int i = 0; i < half; i++)
-            put_angle(out, i, half, d->u.embed.flip,
-                      x[s] * frequency(i, half, d->u.embed.shift));
-    }
+    for (int s = 0; s < run->layout->n; s++, out += dim)
+        weft_sinusoids(x[s], dim, d->u.embed.flip, d->u.embed.shift, out);
     return WEFT_OK;
 }
 

@@ -20,7 +20,10 @@ typedef struct weft_conv_opts {
     bool pad_given;        /* false: (k - 1) / 2 on all sides */
     int pad_top, pad_left; /* below and right: what keeps the size */
     bool no_bias;
+    int part, parts;    /* weight and bias are that part, of equal ones, of the
+                           tensors' outputs; 0, 0: all of them */
     weft_act act, post; /* before and after `res` is added */
+    bool gated;         /* `res` multiplies instead; k = 1 */
     float scale;        /* of the result, after `post`; 0 means 1 */
     weft_val in2;       /* second input along channels */
     weft_val res;       /* added before `post` */
@@ -35,7 +38,7 @@ typedef struct weft_conv_opts {
  * of a unit must be multiples of the stride. */
 weft_val weft_add_conv(weft_graph *g, const char *name, weft_val in, int cout,
                        weft_conv_opts o);
-/* The same for vectors: a linear layer [n][cin] -> [n][cout]. */
+/* The same for vectors: a linear layer [n][w][cin] -> [n][w][cout]. */
 weft_val weft_add_linear(weft_graph *g, const char *name, weft_val in, int cout,
                          weft_act act);
 
@@ -46,6 +49,10 @@ weft_val weft_add_group_norm(weft_graph *g, const char *name, weft_val in,
                              weft_val in2, int groups, float eps,
                              weft_val scale_shift, weft_act act);
 
+/* core/layer/layer_norm.c: each pixel by itself, over its channels. */
+weft_val weft_add_layer_norm(weft_graph *g, const char *name, weft_val in,
+                             float eps);
+
 /* core/layer/attention.c: self-attention of every pixel with every pixel of
  * the image; q, k, v from `in`, which is already normalised; out projection,
  * + res, * scale. Names: NAME.to_q, to_k, to_v, to_out.0 (or the older
@@ -53,6 +60,18 @@ weft_val weft_add_group_norm(weft_graph *g, const char *name, weft_val in,
 weft_val weft_add_self_attention(weft_graph *g, const char *name, weft_val in,
                                  weft_val res, int heads, int dim, bool bias,
                                  bool old_names, float scale);
+
+/* core/layer/sequence.c: attention of every pixel, or member of a sequence, to
+ * a sequence that every rank has; `heads` of `dim` channels; + res. Keys and
+ * values of a held sequence are made once. Names: as above, without biases but
+ * that of to_out.0. */
+weft_val weft_add_cross_attention(weft_graph *g, const char *name, weft_val in,
+                                  weft_val res, weft_val text, int heads,
+                                  int dim);
+/* ... of every member of a sequence to itself and those before it, as in CLIP.
+ * Names: NAME.k_proj, v_proj, q_proj, out_proj, all with biases. */
+weft_val weft_add_causal_attention(weft_graph *g, const char *name, weft_val in,
+                                   weft_val res, int heads, int dim);
 
 /* core/layer/resample.c: nearest x2 or 2x2 mean, without weights. */
 weft_val weft_add_resample(weft_graph *g, weft_val in, bool up);
@@ -69,7 +88,10 @@ weft_val weft_add_over_time(weft_graph *g, weft_val in);
 weft_val weft_add_sum(weft_graph *g, weft_val a, weft_val b);
 
 /* core/layer/embed.c: vectors from run->time or run->label.
- * Sinusoids (diffusers get_timestep_embedding): dim channels. */
+ * Sinusoids (diffusers get_timestep_embedding): dim channels, which
+ * weft_sinusoids makes of any number. */
+void weft_sinusoids(float x, int dim, bool flip_sin_to_cos, float freq_shift,
+                    float *out);
 typedef enum weft_embed_of { WEFT_EMBED_TIME, WEFT_EMBED_LABEL } weft_embed_of;
 weft_val weft_add_sinusoid(weft_graph *g, weft_embed_of of, int dim,
                            bool flip_sin_to_cos, float freq_shift);

@@ -30,6 +30,12 @@ int weft_weight_vector(weft_graph *g, const char *const *name, int n,
  * first dimension: the tensors are that many times as tall as was said. */
 void weft_weight_part(weft_graph *g, int i, int part, int parts);
 
+/* A node of several linear layers without activation, of the `n` named modules,
+ * side by side: [..][cin] -> [..][cout], cout of all. */
+weft_val weft_add_stacked(weft_graph *g, const char *name,
+                          const char *const *module, int n, weft_val in,
+                          int cout, bool bias);
+
 /* The args of convolution `v` over values in[0], in[1] (NONE: absent) with
  * weights `matrix` and `bias` (NONE: absent) into `out`. */
 weft_conv_args weft_conv_setup(const weft_graph *g, const weft_run *run,

@@ -252,15 +252,23 @@ weft_status weft_json_double(const weft_json *json, const char *key,
     return WEFT_OK;
 }
 
+static weft_status to_bool(const weft_json *json, const char *key,
+                           const json_t *value, bool *out)
+{
+    if (!json_is_boolean(value))
+        return wrong(json, key, "true or false", value);
+    *out = json_is_true(value);
+    return WEFT_OK;
+}
+
 weft_status weft_json_bool(const weft_json *json, const char *key,
                            bool fallback, bool *out)
 {
     json_t *value;
 
     WEFT_TRY(find(json, key, &value));
-    if (value && !json_is_boolean(value))
-        return wrong(json, key, "true or false", value);
-    *out = value ? json_is_true(value) : fallback;
+    if (value) return to_bool(json, key, value, out);
+    *out = fallback;
     return WEFT_OK;
 }
 
@@ -308,6 +316,19 @@ weft_status weft_json_ints(const weft_json *json, const char *key, int min,
     WEFT_TRY(find_items(json, key, room, &value, &count));
     for (int i = 0; i < count; i++)
         WEFT_TRY(to_int(json, key, item(value, i), min, max, &out[i]));
+    *n = count;
+    return WEFT_OK;
+}
+
+weft_status weft_json_bools(const weft_json *json, const char *key, bool *out,
+                            int room, int *n)
+{
+    json_t *value;
+    int count = 0;
+
+    WEFT_TRY(find_items(json, key, room, &value, &count));
+    for (int i = 0; i < count; i++)
+        WEFT_TRY(to_bool(json, key, item(value, i), &out[i]));
     *n = count;
     return WEFT_OK;
 }

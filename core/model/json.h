@@ -49,6 +49,8 @@ weft_status weft_json_string(const weft_json *json, const char *key,
  * may be partly written on failure. */
 weft_status weft_json_ints(const weft_json *json, const char *key, int min,
                            int max, int *out, int room, int *n);
+weft_status weft_json_bools(const weft_json *json, const char *key, bool *out,
+                            int room, int *n);
 weft_status weft_json_doubles(const weft_json *json, const char *key,
                               double *out, int room, int *n);
 weft_status weft_json_strings(const weft_json *json, const char *key,

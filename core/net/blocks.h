@@ -59,6 +59,16 @@ typedef struct weft_block_mid {
 weft_val weft_block_middle(weft_graph *g, const weft_block_style *s,
                            const weft_block_mid *m, weft_val in);
 
+/* Transformer2DModel on an image of any number of channels. */
+typedef struct weft_block_text {
+    weft_val text; /* [n][tokens][..] */
+    int groups;
+    int heads, depth; /* depth: transformer blocks */
+    bool text_alone;  /* blocks look at the text twice, not at the image */
+} weft_block_text;
+weft_val weft_block_transformer(weft_graph *g, const char *module, weft_val in,
+                                const weft_block_text *t);
+
 /* A 3x3 convolution of stride 2, padded by one on every side, or, `late`, only
  * below and to the right. */
 weft_val weft_block_downsample(weft_graph *g, const char *name, weft_val in,
@@ -90,6 +100,9 @@ weft_status weft_config_latents(const weft_json *c, double scaling,
 
 weft_status weft_unet2d_info(const weft_json *c, weft_net_info *info);
 weft_status weft_unet2d_build(const weft_json *c, weft_graph *g);
+weft_status weft_unet_condition_info(const weft_json *c, weft_net_info *info);
+weft_status weft_unet_condition_build(const weft_json *c,
+                                      const weft_net_info *info, weft_graph *g);
 weft_status weft_vae_tiny_info(const weft_json *c, weft_net_info *info);
 weft_status weft_vae_tiny_build(const weft_json *c, const weft_net_info *info,
                                 weft_net_part part, weft_graph *g);

@@ -53,6 +53,7 @@ void weft_graph_init(weft_graph *g, weft_cell cell, int c)
     memset(g, 0, sizeof *g);
     g->cell = cell;
     g->output = WEFT_NONE;
+    for (int i = 0; i < WEFT_GIVENS; i++) g->given[i] = WEFT_NONE;
     g->input = weft_graph_value(g, cell.rows, cell.width, c);
 }
 
@@ -121,6 +122,16 @@ weft_val weft_graph_strips(weft_graph *g, int rows_per_unit, int c)
     return v;
 }
 
+weft_val weft_graph_give(weft_graph *g, weft_given what, int w, int c)
+{
+    const weft_val v = weft_graph_value(g, 0, w, c);
+
+    if (v == WEFT_NONE) return WEFT_NONE;
+    g->value[v].held = true;
+    g->given[what] = v;
+    return v;
+}
+
 weft_value *weft_graph_at(const weft_graph *g, weft_val v)
 {
     WEFT_MUST(v >= 0 && v < g->nvalues);
@@ -170,6 +181,15 @@ weft_node *weft_graph_node(weft_graph *g, const weft_layer_ops *ops,
     return n;
 }
 
+void weft_graph_once(weft_graph *g, weft_node *d)
+{
+    for (int k = 0; k < WEFT_NODE_IN; k++)
+        WEFT_MUST(d->in[k] == WEFT_NONE || g->value[d->in[k]].held);
+    WEFT_MUST(!d->nwants);
+    d->once = true;
+    g->value[d->out].held = true;
+}
+
 int weft_graph_weight(weft_graph *g, const weft_weight *w)
 {
     if (!grow(g, ROOM_WEIGHTS, &g->weight, g->nweights, sizeof *w)) {
@@ -199,7 +219,7 @@ int weft_graph_floats(weft_graph *g, const char *name, int count)
 static void uses(weft_graph *g, int node, weft_val v)
 {
     if (v == WEFT_NONE) return;
-    if (g->value[v].made < 0 && v != g->input)
+    if (g->value[v].made < 0 && v != g->input && !g->value[v].held)
         weft_graph_fail(g, "%s reads a value that nothing makes",
                         g->node[node].name);
     g->value[v].last = node;
@@ -223,18 +243,24 @@ static const weft_want *border_of(const weft_node *n, weft_val v)
  * rows of a value serve one layer at a time. */
 static void link_borders(weft_graph *g)
 {
-    int slots = 0;
+    int *next = malloc(((size_t)g->nvalues + 1) * sizeof *next), slots = 0;
 
-    for (int i = 0; i < g->nnodes; i++) {
+    if (!next) {
+        out_of_memory(g);
+        return;
+    }
+    for (int v = 0; v < g->nvalues; v++) next[v] = WEFT_NONE;
+    for (int i = g->nnodes - 1; i >= 0; i--) {
         weft_node *n = &g->node[i];
 
-        n->slot = slots;
-        slots += n->nwants;
-        for (int j = i + 1; j < g->nnodes && n->out != WEFT_NONE; j++)
-            if (border_of(&g->node[j], n->out)) {
-                n->next = j;
-                break;
-            }
+        if (n->out != WEFT_NONE) n->next = next[n->out];
+        for (int k = 0; k < n->nwants; k++)
+            if (n->want[k].reach == WEFT_REACH_BORDER) next[n->want[k].val] = i;
+    }
+    free(next);
+    for (int i = 0; i < g->nnodes; i++) {
+        g->node[i].slot = slots;
+        slots += g->node[i].nwants;
     }
 }
 
@@ -264,6 +290,15 @@ int weft_graph_level(const weft_graph *g, int node)
     const weft_val in = g->node[node].in[0];
 
     return in == WEFT_NONE ? 0 : weft_graph_at(g, in)->rows_per_unit;
+}
+
+double weft_graph_flops(const weft_graph *g, int node, int n, int units,
+                        int total_units)
+{
+    const weft_node *d = &g->node[node];
+
+    if (d->once || !d->ops->flops) return 0;
+    return d->ops->flops(g, node, n, units, total_units);
 }
 
 weft_status weft_graph_declare(const weft_graph *g, int n, weft_exchange *x)
@@ -306,7 +341,10 @@ weft_status weft_graph_bind(const weft_graph *g, const weft_layout *l,
 
 float *weft_run_value(const weft_run *run, weft_val v)
 {
-    return (float *)(run->block + run->layout->offset[v]);
+    const weft_layout *l = run->layout;
+
+    return (float *)(void *)((l->held[v] ? run->held : run->block) +
+                             l->offset[v]);
 }
 
 int weft_run_rows(const weft_graph *g, const weft_run *run, weft_val v)
@@ -370,6 +408,15 @@ weft_status weft_run_border_made(const weft_graph *g, weft_run *run, int node)
     return weft_exchange_put(run->x, slot);
 }
 
+weft_status weft_graph_prepare(const weft_graph *g, weft_run *run)
+{
+    for (int i = 0; i < g->nnodes; i++) {
+        run->node = i;
+        if (g->node[i].once) WEFT_TRY(g->node[i].ops->forward(g, i, run));
+    }
+    return WEFT_OK;
+}
+
 weft_status weft_graph_eval(const weft_graph *g, weft_run *run)
 {
     weft_trace *trace = run->x->trace;
@@ -380,6 +427,7 @@ weft_status weft_graph_eval(const weft_graph *g, weft_run *run)
     for (int i = 0; i < g->nnodes; i++) {
         const double start = run->seconds || trace ? weft_clock() : 0;
 
+        if (g->node[i].once) continue;
         run->node = i;
         WEFT_TRY(g->node[i].ops->forward(g, i, run));
         WEFT_TRY(weft_run_border_made(g, run, i));

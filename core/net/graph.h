@@ -5,7 +5,13 @@
  * ranks and no memory for activations; so `weft plan` can lay out any net for
  * any number of ranks. A value is an activation: rows_per_unit rows for every
  * unit of the cut, w columns in strips of `strip`, c channels. A vector value
- * (embeddings) has no rows: [n][c], the same on every rank.
+ * (embeddings) has no rows: [n][c], the same on every rank; a sequence (a text)
+ * is a vector of w columns, [n][w][c].
+ *
+ * What a text makes of itself does not change from step to step. Values that
+ * depend on nothing but what is *given* (a text, its size) are *held*: they lie
+ * in memory of the lane's own, beside the block, and the nodes that make them
+ * run once for all evaluations, in weft_graph_prepare.
  *
  *     weft_graph_init(&g);
  *     x = weft_graph_input(&g, ...);
@@ -34,6 +40,7 @@ typedef struct weft_value {
     int above, below;  /* spare rows, the most that any consumer wants */
     bool shared;       /* needed only where the image has several patches */
     bool whole;        /* spans the image (keys and values, moments) */
+    bool held;         /* lies beside the block; given, or made once */
     int made, last;    /* nodes that write it first and read it last */
 } weft_value;
 
@@ -103,10 +110,11 @@ struct weft_node {
     int weight[WEFT_NODE_WEIGHTS];   /* indices into graph->weight, or NONE */
     weft_want want[WEFT_NODE_WANTS]; /* slots, in the order of their ids */
     int nwants;
-    int slot; /* of the first want, counted over the graph */
-    int next; /* the first node that wants a border of `out`, or NONE; made by
-                 weft_graph_finish */
-    int over; /* index into in[]: the output may take that input's place when
+    int slot;  /* of the first want, counted over the graph */
+    int next;  /* the first node that wants a border of `out`, or NONE; made by
+                  weft_graph_finish */
+    bool once; /* made by weft_graph_prepare; `out` is held. No wants */
+    int over;  /* index into in[]: the output may take that input's place when
                  nobody reads it later and both have one shape; NONE */
     union {
         weft_conv conv;
@@ -118,6 +126,7 @@ struct weft_node {
         struct {
             int heads, dim, halves;
             weft_conv kv, q, out; /* kv and q of one half of the heads */
+            bool causal;
         } attend;
         struct {
             int of;    /* weft_embed_of */
@@ -133,6 +142,14 @@ struct weft_node {
     } u;
 };
 
+/* What is known before a net is first evaluated for an image. */
+typedef enum weft_given {
+    WEFT_GIVEN_TEXT,  /* [n][tokens][c]: a text's encoding */
+    WEFT_GIVEN_ADDED, /* [n][c]: what else is told of it (SDXL) */
+    WEFT_GIVEN_GUIDE, /* [n][c]: how strongly to follow it (distilled nets) */
+    WEFT_GIVENS,
+} weft_given;
+
 struct weft_graph {
     weft_cell cell; /* of the input */
     weft_value *value;
@@ -143,6 +160,7 @@ struct weft_graph {
     char prefix[160]; /* put before every name, "decoder." or "" */
     weft_dtype wtype; /* of the weights in the file; set before building */
     weft_val input, output;
+    weft_val given[WEFT_GIVENS]; /* NONE: not asked for */
     weft_status status;
     char *why;
 };
@@ -163,8 +181,12 @@ weft_status weft_graph_fail(weft_graph *g, const char *fmt, ...)
 weft_val weft_graph_value(weft_graph *g, int rows_per_unit, int w, int c);
 /* A value with one column for each strip of the cut. */
 weft_val weft_graph_strips(weft_graph *g, int rows_per_unit, int c);
+/* A value that is given: w columns, 1 where it is no sequence. */
+weft_val weft_graph_give(weft_graph *g, weft_given what, int w, int c);
 weft_node *weft_graph_node(weft_graph *g, const weft_layer_ops *ops,
                            const char *name);
+/* Node d, which reads nothing but held values, runs once. */
+void weft_graph_once(weft_graph *g, weft_node *d);
 int weft_graph_weight(weft_graph *g, const weft_weight *w);
 int weft_graph_floats(weft_graph *g, const char *name, int count);
 /* Raise the spare rows of a value that a border is received into. */
@@ -184,7 +206,8 @@ struct weft_layout {
     int units, total_units;   /* of rows: mine, the image's */
     int strip_from, strip_to; /* of columns: mine */
     size_t *offset;           /* [nvalues]: of row 0, behind its spare rows */
-    size_t bytes;             /* of the block, to be aligned to 64 */
+    bool *held;               /* [nvalues]: not in the block, but beside it */
+    size_t bytes, held_bytes; /* of both, to be aligned to 64 */
     size_t scratch;           /* per worker */
     size_t *weight;           /* [nweights]: offset into the packed weights */
     size_t weight_bytes;      /* packed */
@@ -201,6 +224,9 @@ int weft_layout_columns(const weft_layout *l, const weft_value *v);
 
 /* The level of the net that a node's first input is of: rows per unit. */
 int weft_graph_level(const weft_graph *g, int node);
+/* Operations of a node in one evaluation; 0 where they are not counted. */
+double weft_graph_flops(const weft_graph *g, int node, int n, int units,
+                        int total_units);
 
 /* Declare every slot of the graph on a lane for batches of n, then tie them to
  * memory. Slot ids count from `first`, the lane's slots before the call. */
@@ -217,6 +243,7 @@ struct weft_run {
     weft_exchange *x;
     const weft_layout *layout;
     char *block;
+    char *held; /* layout->held_bytes, of this lane alone; NULL where 0 */
     const char *weights; /* packed */
     const float *time;   /* [n] time steps of this evaluation */
     const float *label;  /* [n] class labels; NULL without */
@@ -248,6 +275,9 @@ typedef struct weft_edges {
 weft_edges weft_run_edges(const weft_graph *g, const weft_run *run, int node);
 weft_status weft_run_border_made(const weft_graph *g, weft_run *run, int node);
 
+/* All given values are filled in: make what is held. Local; the block is used.
+ */
+weft_status weft_graph_prepare(const weft_graph *g, weft_run *run);
 /* One evaluation: the input value must be filled, the output value is. */
 weft_status weft_graph_eval(const weft_graph *g, weft_run *run);
 

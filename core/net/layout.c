@@ -73,6 +73,10 @@ static weft_status measure(const weft_value *v, const weft_layout *l,
                          "a feature map of %zu x %d x %d values for %d samples "
                          "is beyond what can be addressed",
                          rows, v->w, v->c, l->n);
+    if (v->held) {
+        s->bytes = aligned(body);
+        return WEFT_OK;
+    }
     s->first = v->made;
     s->last = v->last;
     s->before = aligned(s->before);
@@ -89,7 +93,7 @@ static int replaced(const weft_graph *g, int i, const int *home)
 
     if (v == WEFT_NONE || n->out == WEFT_NONE) return WEFT_NONE;
     a = &g->value[v], b = &g->value[n->out];
-    if (a->last != i || v == g->input || a->whole || b->whole ||
+    if (a->last != i || v == g->input || a->whole || b->whole || a->held ||
         a->rows_per_unit != b->rows_per_unit || a->w != b->w || a->c != b->c)
         return WEFT_NONE;
     return home[v];
@@ -190,6 +194,22 @@ static void join(stretch *a, stretch *b)
     b->bytes = 0;
 }
 
+/* Held values lie one behind the other; none of them is in the block. */
+static weft_status place_held(const weft_graph *g, weft_layout *l, stretch *s)
+{
+    for (int v = 0; v < g->nvalues; v++) {
+        l->held[v] = g->value[v].held;
+        if (!l->held[v]) continue;
+        s[v].at = l->held_bytes;
+        if (__builtin_add_overflow(l->held_bytes, s[v].bytes, &l->held_bytes))
+            return weft_fail(WEFT_EINPUT,
+                             "what is kept of a text is beyond what can be "
+                             "addressed");
+        s[v].bytes = 0;
+    }
+    return WEFT_OK;
+}
+
 static weft_status place_values(const weft_graph *g, weft_layout *l, stretch *s,
                                 stretch **order, int *home)
 {
@@ -197,6 +217,7 @@ static weft_status place_values(const weft_graph *g, weft_layout *l, stretch *s,
         home[v] = v;
         WEFT_TRY(measure(&g->value[v], l, &s[v]));
     }
+    WEFT_TRY(place_held(g, l, s));
     for (int i = 0; i < g->nnodes; i++) {
         const int into = replaced(g, i, home);
 
@@ -266,8 +287,9 @@ weft_status weft_layout_make(const weft_graph *g, const weft_device *dev, int n,
     weft_status st = WEFT_OK;
 
     made.offset = calloc(nv, sizeof *made.offset);
+    made.held = calloc(nv, sizeof *made.held);
     made.weight = calloc((size_t)g->nweights + 1, sizeof *made.weight);
-    if (!s || !order || !home || !made.offset || !made.weight)
+    if (!s || !order || !home || !made.offset || !made.held || !made.weight)
         st = weft_fail(WEFT_ENOMEM, "out of memory for the layout of a net");
     if (st == WEFT_OK) st = place_values(g, &made, s, order, home);
     if (st == WEFT_OK) st = place_weights(g, dev, &made);
@@ -291,6 +313,7 @@ weft_status weft_layout_make(const weft_graph *g, const weft_device *dev, int n,
 void weft_layout_release(weft_layout *l)
 {
     free(l->offset);
+    free(l->held);
     free(l->weight);
     memset(l, 0, sizeof *l);
 }

@@ -10,7 +10,8 @@ enum { MOST = 1 << 20 };
 weft_status weft_net_read_info(const weft_json *c, weft_net_info *info)
 {
     static const char *const known[] = {"UNet2DModel", "AutoencoderTiny",
-                                        "AutoencoderKL", NULL};
+                                        "AutoencoderKL", "UNet2DConditionModel",
+                                        NULL};
     weft_net_info made = {0};
     int kind;
 
@@ -24,8 +25,10 @@ weft_status weft_net_read_info(const weft_json *c, weft_net_info *info)
         WEFT_TRY(weft_unet2d_info(c, &made));
     else if (made.kind == WEFT_NET_VAE_TINY)
         WEFT_TRY(weft_vae_tiny_info(c, &made));
-    else
+    else if (made.kind == WEFT_NET_VAE_KL)
         WEFT_TRY(weft_vae_kl_info(c, &made));
+    else
+        WEFT_TRY(weft_unet_condition_info(c, &made));
     *info = made;
     return WEFT_OK;
 }
@@ -51,6 +54,8 @@ static weft_status build(const weft_json *c, const weft_net_info *info,
         return weft_vae_tiny_build(c, info, part, g);
     case WEFT_NET_VAE_KL:
         return weft_vae_kl_build(c, info, part, g);
+    case WEFT_NET_UNET2D_CONDITION:
+        return weft_unet_condition_build(c, info, g);
     }
     WEFT_BUG("no such kind of net");
 }
@@ -63,7 +68,7 @@ weft_status weft_net_build(const weft_json *c, const weft_net_info *info,
     const int stride = stride_of(info, part);
     weft_status st;
 
-    WEFT_MUST((info->kind == WEFT_NET_UNET2D) == (part == WEFT_PART_NET));
+    WEFT_MUST(weft_net_is_unet(info) == (part == WEFT_PART_NET));
     if (unit < 1 || unit > MOST || unit % stride)
         return weft_fail(WEFT_EINPUT,
                          "%s: units of %d rows; the net needs multiples of %d, "

@@ -12,9 +12,10 @@
 #include "core/net/graph.h"
 
 typedef enum weft_net_kind {
-    WEFT_NET_UNET2D,   /* UNet2DModel */
-    WEFT_NET_VAE_TINY, /* AutoencoderTiny */
-    WEFT_NET_VAE_KL,   /* AutoencoderKL */
+    WEFT_NET_UNET2D,           /* UNet2DModel */
+    WEFT_NET_VAE_TINY,         /* AutoencoderTiny */
+    WEFT_NET_VAE_KL,           /* AutoencoderKL */
+    WEFT_NET_UNET2D_CONDITION, /* UNet2DConditionModel */
 } weft_net_kind;
 
 enum { WEFT_MAX_LATENT = 32 }; /* channels with a mean and deviation each */
@@ -29,11 +30,26 @@ typedef struct weft_net_info {
     int latent_channels; /* VAE */
     int labels;          /* number of class embeddings; 0: none */
     bool label_is_time;  /* class_embed_type "timestep": any number, needed */
+    /* UNet2DConditionModel: channels of what is given of a text (graph.h), 0
+     * where nothing is; GIVEN_ADDED is the pooled text, then id_channels of
+     * weft_sinusoids (flip, freq_shift) for each of its sizes. */
+    int text_channels, added, id_channels, guide;
+    bool flip;
+    float freq_shift;
+    int tokens; /* how long a text the net is built for: 77, to be changed by
+                   the caller before it is */
     float scaling_factor, shift_factor; /* VAE */
     bool has_mean_std;                  /* VAE: instead of shift_factor */
     float latents_mean[WEFT_MAX_LATENT], latents_std[WEFT_MAX_LATENT];
     int sample_size; /* of the config, pixels of the net's own input; or 0 */
 } weft_net_info;
+
+/* A net that samples, of either class; else a VAE. */
+static inline bool weft_net_is_unet(const weft_net_info *info)
+{
+    return info->kind == WEFT_NET_UNET2D ||
+           info->kind == WEFT_NET_UNET2D_CONDITION;
+}
 
 /* `c`: the parsed config.json. Errors name file and key. Every option of the
  * config is read or refused here. */

@@ -12,7 +12,7 @@
 
 enum { MOST = 64, LEAST = 14 };
 
-static const double limit = 1e-5;
+static const double limit = 1e-5; /* but 2e-5 for the deeper nets of texts */
 
 static const weft_device *device(const char *name)
 {
@@ -48,7 +48,7 @@ static void compare_all(const char *device_name)
 
         golden_open(&g, name[i]);
         off = distance_of(&g, device(device_name));
-        if (!(off <= limit)) {
+        if (!(off <= (g.info.text_channels ? 2 * limit : limit))) {
             print_error("%s on %s: relative rms %.2e\n", name[i], device_name,
                         off);
             bad++;
@@ -76,24 +76,28 @@ static void equals_diffusers_on_lean(void **state)
     compare_all("lean");
 }
 
-/* The same bytes from two or three patches as from one. */
+/* The same bytes from several patches as from one. */
 static void does_not_depend_on_the_cut(void **state)
 {
-    static const char *const name[] = {"unet_labels",           "unet_ddpm",
-                                       "unet_attention_resnet", "kl_encode",
-                                       "kl_mean_std",           "tiny_decode"};
+    static const struct {
+        const char *name;
+        int most;
+    } cut_nets[] = {
+        {"unet_labels", 3}, {"unet_ddpm", 3},   {"unet_attention_resnet", 3},
+        {"kl_encode", 3},   {"kl_mean_std", 3}, {"tiny_decode", 3},
+        {"cond_sd15", 5},   {"cond_sdxl", 5},   {"cond_lcm", 5}};
 
     (void)state;
-    for (size_t i = 0; i < sizeof name / sizeof *name; i++) {
+    for (size_t i = 0; i < sizeof cut_nets / sizeof *cut_nets; i++) {
         float *whole, *cut;
         golden g;
 
-        golden_open(&g, name[i]);
+        golden_open(&g, cut_nets[i].name);
         whole = golden_run(&g, device("fast"), 1, 1);
-        for (int patches = 2; patches <= 3; patches++) {
+        for (int patches = 2; patches <= cut_nets[i].most; patches++) {
             cut = golden_run(&g, device("fast"), patches, 1);
             if (memcmp(whole, cut, g.output->bytes))
-                fail_msg("%s in %d patches differs", name[i], patches);
+                fail_msg("%s in %d patches differs", cut_nets[i].name, patches);
             free(cut);
         }
         free(whole);
@@ -141,6 +145,8 @@ static void refused(const char *class, const char *options, weft_net_part part,
     refused(class, options, part, (const char *const[]){__VA_ARGS__, NULL})
 #define UNET(options, ...)                                                     \
     REFUSED("UNet2DModel", WEFT_PART_NET, options, __VA_ARGS__)
+#define COND(options, ...)                                                     \
+    REFUSED("UNet2DConditionModel", WEFT_PART_NET, options, __VA_ARGS__)
 #define TINY(options, ...)                                                     \
     REFUSED("AutoencoderTiny", WEFT_PART_DECODE, options, __VA_ARGS__)
 #define KL(options, ...)                                                       \
@@ -149,8 +155,6 @@ static void refused(const char *class, const char *options, weft_net_part part,
 static void names_what_it_does_not_support(void **state)
 {
     (void)state;
-    REFUSED("UNet2DConditionModel", WEFT_PART_NET, "", "_class_name",
-            "UNet2DConditionModel");
     UNET("\"time_embedding_type\": \"learned\"", "time_embedding_type",
          "learned");
     UNET("\"class_embed_type\": \"identity\"", "class_embed_type", "identity");
@@ -169,6 +173,34 @@ static void names_what_it_does_not_support(void **state)
     UNET("\"act_fn\": \"tanh\"", "act_fn", "tanh");
     UNET("\"norm_num_groups\": null", "norm_num_groups", "null");
     UNET("\"encoder_hid_dim\": 768", "encoder_hid_dim");
+    COND("\"dual_cross_attention\": true", "dual_cross_attention");
+    COND("\"num_attention_heads\": 8", "num_attention_heads");
+    COND("\"mid_block_type\": \"UNetMidBlock2DSimpleCrossAttn\"",
+         "mid_block_type", "Simple");
+    COND("\"down_block_types\": [\"SimpleCrossAttnDownBlock2D\", "
+         "\"DownBlock2D\", \"DownBlock2D\", \"DownBlock2D\"]",
+         "down_block_types", "SimpleCrossAttnDownBlock2D");
+    COND("\"class_embed_type\": \"projection\"", "class_embed_type",
+         "projection");
+    COND("\"addition_embed_type\": \"image\"", "addition_embed_type", "image");
+    COND("\"addition_embed_type\": \"text_time\"", "addition_time_embed_dim");
+    COND("\"encoder_hid_dim\": 768", "encoder_hid_dim");
+    COND("\"encoder_hid_dim_type\": \"text_proj\"", "encoder_hid_dim_type");
+    COND("\"attention_type\": \"gated\"", "attention_type", "gated");
+    COND("\"time_embedding_type\": \"fourier\"", "time_embedding_type");
+    COND("\"time_embedding_act_fn\": \"silu\"", "time_embedding_act_fn");
+    COND("\"timestep_post_act\": \"silu\"", "timestep_post_act");
+    COND("\"cross_attention_norm\": \"group_norm\"", "cross_attention_norm");
+    COND("\"class_embeddings_concat\": true", "class_embeddings_concat");
+    COND("\"resnet_skip_time_act\": true", "resnet_skip_time_act");
+    COND("\"resnet_out_scale_factor\": 1.4", "resnet_out_scale_factor");
+    COND("\"conv_in_kernel\": 2", "conv_in_kernel");
+    COND("\"conv_out_kernel\": 5", "conv_out_kernel");
+    COND("\"attention_head_dim\": null", "attention_head_dim");
+    COND("\"transformer_layers_per_block\": [[1, 2], [1], [1], [1]]",
+         "transformer_layers_per_block");
+    COND("\"reverse_transformer_layers_per_block\": [1]",
+         "reverse_transformer_layers_per_block");
     TINY("\"upsample_fn\": \"bilinear\"", "upsample_fn", "bilinear");
     TINY("\"upsampling_scaling_factor\": 3", "upsampling_scaling_factor");
     TINY("\"latents_mean\": [0, 0, 0, 0]", "latents_mean");
@@ -194,6 +226,14 @@ static void refuses_absurd_sizes(void **state)
     UNET("\"mid_block_scale_factor\": 0", "mid_block_scale_factor");
     UNET("\"mid_block_scale_factor\": 1e300", "mid_block_scale_factor");
     UNET("\"freq_shift\": 112", "freq_shift");
+    COND("\"attention_head_dim\": [5, 10, 20]", "attention_head_dim");
+    COND("\"attention_head_dim\": 1000", "attention_head_dim", "1000");
+    COND("\"cross_attention_dim\": [768, 768, 768, 1024]",
+         "cross_attention_dim", "1024");
+    COND("\"only_cross_attention\": [true, false]", "only_cross_attention");
+    COND("\"transformer_layers_per_block\": 100000",
+         "transformer_layers_per_block");
+    COND("\"layers_per_block\": [2, 2]", "layers_per_block");
     TINY("\"num_decoder_blocks\": [3, 3, 3, 100000]", "num_decoder_blocks");
     TINY("\"num_encoder_blocks\": [1, 1], \"encoder_block_out_channels\": "
          "[64, 64]",

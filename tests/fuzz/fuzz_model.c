@@ -32,9 +32,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
         return 0;
     }
     if (weft_net_read_info(json, &info) == WEFT_OK) {
-        if (info.kind == WEFT_NET_UNET2D) build(json, &info, WEFT_PART_NET);
-        if (info.kind != WEFT_NET_UNET2D) build(json, &info, WEFT_PART_DECODE);
-        if (info.kind != WEFT_NET_UNET2D) build(json, &info, WEFT_PART_ENCODE);
+        if (weft_net_is_unet(&info)) build(json, &info, WEFT_PART_NET);
+        if (!weft_net_is_unet(&info)) build(json, &info, WEFT_PART_DECODE);
+        if (!weft_net_is_unet(&info)) build(json, &info, WEFT_PART_ENCODE);
     }
     weft_json_free(json);
     return 0;

@@ -1,6 +1,7 @@
 """Goldens: what diffusers computes, for tests/core/test_nets.c and tests/e2e.
 
     python tests/golden/nets.py nets           # net_*.safetensors
+    python tests/golden/nets.py nets cond_sdxl cond_lcm     # these alone
     python tests/golden/nets.py demo           # demo_*.safetensors, demo_*.png
     python tests/golden/nets.py check          # recompute, compare, write nothing
 
@@ -15,6 +16,8 @@ weights, and as metadata all that is needed to repeat it:
     part     net | decode | encode
     input    shape "n,c,h,w"; the values come from the generator below
     time, label   one number per sample
+    tokens   of the text, where there is one
+    ids      sizes that SDXL is told: those of sample s are greater by s
 
 Neither weights nor inputs are stored: both sides make them. Element i of the
 tensor NAME is
@@ -29,7 +32,9 @@ the name, ".weight" at its end) it is
     v = 1 + (floor(k / 16) - 8) / 64
 
 Every such number is exact in float16 and bfloat16. Inputs are the tensor
-"input" in 16 bits: (k - 32768) / 16384 with k = splitmix64(..) >> 48.
+"input" in 16 bits: (k - 32768) / 16384 with k = splitmix64(..) >> 48; so are
+texts, "text" [n][tokens][c], pooled texts, "added" [n][c], whose c counts the
+sizes' channels behind it too, and "guide" [n][c].
 
 demo_*.safetensors hold "latents", the final latents of a whole sampling with
 the demo models; metadata says which. demo_*.png are decoded from them.
@@ -45,7 +50,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 import diffusers
-from diffusers import AutoencoderKL, AutoencoderTiny, UNet2DModel
+from diffusers import (AutoencoderKL, AutoencoderTiny, UNet2DConditionModel,
+                       UNet2DModel)
 
 HERE = pathlib.Path(__file__).resolve().parent
 DEMO = HERE.parent.parent / "models" / "demo"
@@ -96,8 +102,8 @@ def weight(name, shape):
     return torch.from_numpy(v.astype(np.float32).reshape(shape))
 
 
-def net_input(shape):
-    k = (bits("input", int(np.prod(shape))) >> np.uint64(48)).astype(np.float64)
+def net_input(shape, name="input"):
+    k = (bits(name, int(np.prod(shape))) >> np.uint64(48)).astype(np.float64)
     return torch.from_numpy(((k - 32768) / 16384).astype(np.float32)
                             .reshape(shape))
 
@@ -112,6 +118,17 @@ def unet(blocks, channels, up=None, **more):
             "down_block_types": blocks, "block_out_channels": channels,
             "up_block_types": up or [mirror[b] for b in reversed(blocks)],
             "norm_num_groups": 4, "layers_per_block": 1, **more}
+
+
+def cond(blocks, channels, **more):
+    """A UNet2DConditionModel config; up blocks mirror the down blocks."""
+    mirror = {"DownBlock2D": "UpBlock2D",
+              "CrossAttnDownBlock2D": "CrossAttnUpBlock2D"}
+    return {"_class_name": "UNet2DConditionModel",
+            "down_block_types": blocks, "block_out_channels": channels,
+            "up_block_types": [mirror[b] for b in reversed(blocks)],
+            "norm_num_groups": 4, "cross_attention_dim": 24,
+            "attention_head_dim": 4, **more}
 
 
 def tiny(channels, down, up, **more):
@@ -130,6 +147,7 @@ def kl(channels, **more):
 
 
 D, A, R = "DownBlock2D", "AttnDownBlock2D", "ResnetDownsampleBlock2D"
+C = "CrossAttnDownBlock2D"
 U, AU, RU = "UpBlock2D", "AttnUpBlock2D", "ResnetUpsampleBlock2D"
 
 # name: (config, part, input shape, {time, label, dtype, old})
@@ -197,6 +215,56 @@ NETS = {
     "unet_defaults": ({"_class_name": "UNet2DModel",
                        "block_out_channels": [32, 32, 64, 32]}, "net",
                       (1, 3, 16, 8), dict(time=[440])),
+    # Stable Diffusion 1.5, 2.1, XL, its refiner, the upscaler, LCM; in small
+    "cond_sd15": (cond([C, C, C, D], [16, 16, 32, 32]), "net", (2, 4, 40, 8),
+                  dict(time=[981, 500], tokens=77)),
+    "cond_sd21": (cond([C, C, C, D], [8, 16, 32, 32], dual_cross_attention=False,
+                       attention_head_dim=[1, 2, 4, 4], upcast_attention=True,
+                       use_linear_projection=True, layers_per_block=1),
+                  "net", (1, 4, 16, 24),
+                  dict(time=[601], tokens=77, dtype="F16")),
+    "cond_sdxl": (cond([D, C, C], [16, 32, 64], attention_head_dim=[1, 2, 4],
+                       transformer_layers_per_block=[1, 2, 3],
+                       use_linear_projection=True, upcast_attention=None,
+                       addition_embed_type="text_time",
+                       addition_time_embed_dim=8,
+                       addition_embed_type_num_heads=64,
+                       projection_class_embeddings_input_dim=68), "net",
+                  (2, 4, 20, 16), dict(time=[999, 41], tokens=77, dtype="F16",
+                                       ids=[1024, 768, 0, 16, 1024, 768])),
+    "cond_refiner": (cond([D, C, C, D], [8, 16, 32, 32], layers_per_block=1,
+                          attention_head_dim=[1, 2, 4, 4],
+                          transformer_layers_per_block=2,
+                          use_linear_projection=True,
+                          addition_embed_type="text_time",
+                          addition_time_embed_dim=6,
+                          projection_class_embeddings_input_dim=50), "net",
+                     (1, 4, 8, 16), dict(time=[199], tokens=77,
+                                         ids=[512, 640, 8, 0, 6])),
+    "cond_upscaler": (cond([D, C, C, C], [8, 16, 16, 24], in_channels=7,
+                           num_class_embeds=20, layers_per_block=1,
+                           only_cross_attention=[True, True, True, False],
+                           use_linear_projection=True), "net", (2, 7, 8, 8),
+                      dict(time=[300, 7], label=[19, 0], tokens=77)),
+    "cond_lcm": (cond([C, D], [16, 16], time_cond_proj_dim=12,
+                      only_cross_attention=True), "net", (2, 4, 10, 8),
+                 dict(time=[259, 999], tokens=154, guide=True)),
+    "cond_plain_mid": (cond([C, D], [8, 16], mid_block_type="UNetMidBlock2D",
+                            resnet_time_scale_shift="scale_shift",
+                            act_fn="gelu", conv_out_kernel=1,
+                            conv_in_kernel=1, mid_block_scale_factor=1.25,
+                            class_embed_type="timestep"), "net", (2, 4, 8, 6),
+                       dict(time=[12, 900], label=[33, 250], tokens=5)),
+    "cond_odd": (cond([C, C], [20, 12], mid_block_type=None, freq_shift=1,
+                      flip_sin_to_cos=False, layers_per_block=[1, 2],
+                      attention_head_dim=3, cross_attention_dim=[24, 24],
+                      transformer_layers_per_block=[0, 1], act_fn="mish",
+                      time_embedding_dim=20, downsample_padding=0,
+                      center_input_sample=True, dropout=.1), "net",
+                 (1, 4, 6, 10), dict(time=[700.5], tokens=300, dtype="BF16")),
+    "cond_defaults": ({"_class_name": "UNet2DConditionModel",
+                       "block_out_channels": [32, 32, 64, 32]}, "net",
+                      (1, 4, 16, 16), dict(time=[440], tokens=77)),
     "tiny_decode": (tiny([16, 16, 16], [1, 2, 1], [2, 1, 1],
                          scaling_factor=.5, shift_factor=.25), "decode",
                     (2, 4, 6, 4), dict(dtype="F16")),
@@ -230,7 +298,8 @@ NETS = {
 }
 
 CLASSES = {"UNet2DModel": UNet2DModel, "AutoencoderTiny": AutoencoderTiny,
-           "AutoencoderKL": AutoencoderKL}
+           "AutoencoderKL": AutoencoderKL,
+           "UNet2DConditionModel": UNet2DConditionModel}
 
 
 def stored_name(name, old):
@@ -275,8 +344,29 @@ def numbers(values, dtype):
     return torch.tensor(values, dtype=torch.long if whole else dtype)
 
 
+def given(net, x, tokens, ids, guide):
+    """What a UNet2DConditionModel is told of a text, as its arguments."""
+    n, c = len(x), net.config
+    text = c.cross_attention_dim
+    text = text[0] if isinstance(text, list) else text
+    more = {"encoder_hidden_states":
+            net_input((n, tokens, text), "text").to(x.dtype)}
+    if ids:
+        pooled = c.projection_class_embeddings_input_dim
+        added = net_input((n, pooled), "added").to(x.dtype)
+        pooled -= len(ids) * c.addition_time_embed_dim
+        more["added_cond_kwargs"] = {
+            "text_embeds": added[:, :pooled],
+            "time_ids": torch.tensor([[i + s for i in ids] for s in range(n)])}
+    if guide:
+        more["timestep_cond"] = net_input((n, c.time_cond_proj_dim),
+                                          "guide").to(x.dtype)
+    return more
+
+
 @torch.no_grad()
-def evaluate(net, part, x, time=None, label=None):
+def evaluate(net, part, x, time=None, label=None, tokens=None, ids=None,
+             guide=False):
     if part == "decode":
         return decode(net, x)
     if part == "encode" and isinstance(net, AutoencoderKL):
@@ -284,6 +374,8 @@ def evaluate(net, part, x, time=None, label=None):
     if part == "encode":
         return net.encode(x).latents
     more = {"class_labels": numbers(label, x.dtype)} if label else {}
+    if tokens:
+        more |= given(net, x, tokens, ids, guide)
     return net(x, numbers(time, x.dtype), **more).sample
 
 
@@ -328,7 +420,8 @@ def net_case(name):
             "tensors": "".join(f"{k} {dtype} {'x'.join(map(str, s))};"
                                for k, s in shapes.items()),
             "diffusers": diffusers.__version__}
-    meta |= {k: ",".join(map(str, v)) for k, v in more.items()}
+    meta |= {k: ",".join(map(str, v)) if isinstance(v, list) else str(v)
+             for k, v in more.items() if k != "guide"}
     return y, meta
 
 
@@ -403,8 +496,8 @@ def picture(latents):
 
 # ---- commands --------------------------------------------------------------------
 
-def write_nets(out):
-    for name in NETS:
+def write_nets(out, names):
+    for name in names or NETS:
         y, meta = net_case(name)
         write(out / f"net_{name}.safetensors", "output", y, meta)
 
@@ -438,6 +531,7 @@ def check():
 def main():
     ap = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     ap.add_argument("what", choices=["nets", "demo", "check"])
+    ap.add_argument("names", nargs="*", help="nets: these alone")
     ap.add_argument("--out", type=pathlib.Path, default=HERE)
     ap.add_argument("--threads", type=int, default=2)
     a = ap.parse_args()
@@ -445,7 +539,10 @@ def main():
     if a.what == "check":
         raise SystemExit(0 if check() else 1)
     a.out.mkdir(parents=True, exist_ok=True)
-    (write_nets if a.what == "nets" else write_demo)(a.out)
+    if a.what == "nets":
+        write_nets(a.out, a.names)
+    else:
+        write_demo(a.out)
 
 
 if __name__ == "__main__":

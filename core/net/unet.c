@@ -1,0 +1,214 @@
+/*
+ * A U-Net: down through blocks of residual layers, each with attention or
+ * without; a middle block; up again, every layer seeing what the layer of the
+ * same place on the way down made. Those skips are read where they lie, as
+ * second inputs, and never copied side by side.
+ */
+#include "core/net/unet.h"
+
+#include <stdio.h>
+
+#include "core/layer/layer.h"
+
+/* A net under construction. */
+typedef struct builder {
+    weft_graph *g;
+    const weft_unet *u;
+    weft_block_style style;
+    weft_val text;
+    weft_val skip[WEFT_MAX_LEVELS * (WEFT_MAX_LAYERS + 1) + 1];
+    int nskips;
+} builder;
+
+/* ---- the time vector ----------------------------------------------------- */
+
+/* TimestepEmbedding: two linear layers. */
+static weft_val embedding(weft_graph *g, const char *module, weft_val v,
+                          int dim, weft_act act, weft_act last)
+{
+    char name[WEFT_NAME];
+
+    snprintf(name, sizeof name, "%s.linear_1", module);
+    v = weft_add_linear(g, name, v, dim, act);
+    snprintf(name, sizeof name, "%s.linear_2", module);
+    return weft_add_linear(g, name, v, dim, last);
+}
+
+static weft_val waves(weft_graph *g, const weft_unet *u, weft_embed_of of)
+{
+    if (u->fourier)
+        return weft_add_fourier(g, "time_proj", of, 2 * u->channels[0], false,
+                                true);
+    return weft_add_sinusoid(g, of, u->channels[0], u->flip, u->freq_shift);
+}
+
+static weft_val embed_time(weft_graph *g, const weft_unet *u, weft_act last)
+{
+    weft_val v = waves(g, u, WEFT_EMBED_TIME);
+
+    if (u->guide)
+        v = weft_add_conv(g, "time_embedding.cond_proj",
+                          weft_graph_give(g, WEFT_GIVEN_GUIDE, 1, u->guide),
+                          weft_block_channels(g, v),
+                          WEFT_CONV(.k = 1, .no_bias = true, .res = v));
+    return embedding(g, "time_embedding", v, u->time_dim, u->act_time, last);
+}
+
+static weft_val embed_label(weft_graph *g, const weft_unet *u)
+{
+    if (u->label == WEFT_LABEL_TABLE)
+        return weft_add_lookup(g, "class_embedding", u->labels, u->time_dim);
+    return embedding(g, "class_embedding", waves(g, u, WEFT_EMBED_LABEL),
+                     u->time_dim, u->act_time, WEFT_LINEAR);
+}
+
+/* With what is told of label and text added; after the activation with which
+ * every block begins to read it. */
+static weft_val embed(weft_graph *g, const weft_unet *u)
+{
+    const bool alone = u->label == WEFT_LABEL_NONE && !u->added;
+    weft_val v = embed_time(g, u, alone ? u->act : WEFT_LINEAR);
+
+    if (alone) return v;
+    if (u->label != WEFT_LABEL_NONE) v = weft_add_sum(g, v, embed_label(g, u));
+    if (u->added)
+        v = weft_add_sum(
+            g, v,
+            embedding(g, "add_embedding",
+                      weft_graph_give(g, WEFT_GIVEN_ADDED, 1, u->added),
+                      u->time_dim, WEFT_SILU, WEFT_LINEAR));
+    return weft_add_map(g, v, 1, 0, u->act);
+}
+
+/* ---- blocks -------------------------------------------------------------- */
+
+static weft_val transformer(builder *b, const char *name, int level,
+                            bool text_alone, weft_val h)
+{
+    const weft_block_text t = {.text = b->text,
+                               .groups = b->u->groups,
+                               .heads = b->u->heads[level],
+                               .depth = b->u->depth[level],
+                               .text_alone = text_alone};
+
+    return weft_block_transformer(b->g, name, h, &t);
+}
+
+/* Layer i of a block: a resnet, perhaps with attention behind it. */
+static weft_val layer(builder *b, const char *block, int i,
+                      weft_unet_sight sight, int level, weft_val in,
+                      weft_val skip)
+{
+    char name[WEFT_NAME];
+    weft_val h;
+
+    snprintf(name, sizeof name, "%s.resnets.%d", block, i);
+    h = weft_block_resnet(b->g, &b->style, name, in, skip,
+                          b->u->channels[level], WEFT_KEEP, 1);
+    snprintf(name, sizeof name, "%s.attentions.%d", block, i);
+    if (sight == WEFT_SIGHT_TEXT)
+        return transformer(b, name, level, b->u->text_alone[level], h);
+    if (sight == WEFT_SIGHT_SELF)
+        return weft_block_attention(b->g, &b->style, name, h, b->u->groups,
+                                    b->u->head_dim, 1);
+    return h;
+}
+
+static weft_val down_block(builder *b, int level, weft_val h)
+{
+    const weft_unet_block kind = b->u->down[level];
+    char block[32], name[WEFT_NAME];
+
+    snprintf(block, sizeof block, "down_blocks.%d", level);
+    for (int i = 0; i < b->u->layers[level]; i++) {
+        h = layer(b, block, i, kind.sight, level, h, WEFT_NONE);
+        b->skip[b->nskips++] = h;
+    }
+    if (level == b->u->levels - 1) return h;
+    snprintf(name, sizeof name, "%s.downsamplers.0%s", block,
+             kind.resnet_sampling ? "" : ".conv");
+    if (kind.resnet_sampling)
+        h = weft_block_resnet(b->g, &b->style, name, h, WEFT_NONE,
+                              b->u->channels[level], WEFT_DOWN, 1);
+    else
+        h = weft_block_downsample(b->g, name, h, b->u->late_downsample);
+    b->skip[b->nskips++] = h;
+    return h;
+}
+
+static weft_val up_block(builder *b, int i, weft_val h)
+{
+    const weft_unet_block kind = b->u->up[i];
+    const int level = b->u->levels - 1 - i;
+    char block[32], name[WEFT_NAME];
+
+    snprintf(block, sizeof block, "up_blocks.%d", i);
+    for (int k = 0; k <= b->u->layers[level]; k++)
+        h = layer(b, block, k, kind.sight, level, h, b->skip[--b->nskips]);
+    if (level == 0) return h;
+    snprintf(name, sizeof name, "%s.upsamplers.0%s", block,
+             kind.resnet_sampling ? "" : ".conv");
+    if (kind.resnet_sampling)
+        return weft_block_resnet(b->g, &b->style, name, h, WEFT_NONE,
+                                 b->u->channels[level], WEFT_UP, 1);
+    return weft_block_upsample(b->g, name, h);
+}
+
+/* The middle block whose attention is transformers, or that has none. */
+static weft_val text_middle(builder *b, weft_val h)
+{
+    const weft_unet_middle *m = &b->u->middle;
+    const int deepest = b->u->levels - 1, c = b->u->channels[deepest];
+
+    h = weft_block_resnet(b->g, &b->style, "mid_block.resnets.0", h, WEFT_NONE,
+                          c, WEFT_KEEP, m->scale);
+    if (m->single) return h;
+    h = transformer(b, "mid_block.attentions.0", deepest, false, h);
+    return weft_block_resnet(b->g, &b->style, "mid_block.resnets.1", h,
+                             WEFT_NONE, c, WEFT_KEEP, m->scale);
+}
+
+static weft_val middle(builder *b, weft_val h)
+{
+    const weft_unet_middle *m = &b->u->middle;
+    const weft_block_mid plain = {m->sight == WEFT_SIGHT_SELF, m->groups,
+                                  b->u->head_dim, m->scale};
+
+    if (!m->there) return h;
+    if (m->single || m->sight == WEFT_SIGHT_TEXT) return text_middle(b, h);
+    return weft_block_middle(b->g, &b->style, &plain, h);
+}
+
+static weft_val body(builder *b, weft_val h)
+{
+    b->skip[b->nskips++] = h;
+    for (int i = 0; i < b->u->levels; i++) h = down_block(b, i, h);
+    h = middle(b, h);
+    for (int i = 0; i < b->u->levels; i++) h = up_block(b, i, h);
+    return h;
+}
+
+weft_status weft_unet_build(const weft_unet *u, weft_graph *g)
+{
+    builder b = {.g = g, .u = u, .text = WEFT_NONE};
+    weft_val h = g->input;
+
+    if (u->text)
+        b.text = weft_graph_give(g, WEFT_GIVEN_TEXT, u->tokens, u->text);
+    b.style = (weft_block_style){
+        .act = u->act,
+        .groups = u->groups,
+        .eps = u->eps,
+        .time = embed(g, u),
+        .scale_shift = u->scale_shift,
+    };
+    if (u->center) h = weft_add_map(g, h, 2, -1, WEFT_LINEAR);
+    h = weft_add_conv(g, "conv_in", h, u->channels[0],
+                      WEFT_CONV(.k = u->kernel_in));
+    h = body(&b, h);
+    h = weft_block_norm(g, "conv_norm_out", h, WEFT_NONE, u->groups, u->eps,
+                        WEFT_NONE, u->act_out);
+    h = weft_add_conv(g, "conv_out", h, u->out, WEFT_CONV(.k = u->kernel_out));
+    if (u->fourier) h = weft_add_over_time(g, h);
+    return weft_graph_finish(g, h);
+}
