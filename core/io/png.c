@@ -22,6 +22,10 @@ enum {
  */
 struct weft_png {
     weft_file file;
+    char *name;          /* for messages */
+    bool in_memory;      /* `data` takes what else the file would */
+    unsigned char *data; /* [room], owned */
+    size_t bytes, room;
     weft_status status; /* of the call into libpng that is under way */
     png_structp png;
     png_infop info;
@@ -42,7 +46,7 @@ static void on_error(png_structp png, png_const_charp why)
     weft_png *p = png_get_error_ptr(png);
 
     if (p->status == WEFT_OK) /* else a write has said more */
-        p->status = weft_fail(WEFT_EIO, "%s: %s", p->file.path, why);
+        p->status = weft_fail(WEFT_EIO, "%s: %s", p->name, why);
     png_longjmp(png, 1);
 }
 
@@ -52,11 +56,27 @@ static void on_warning(png_structp png, png_const_charp why)
     (void)why;
 }
 
+static weft_status keep(weft_png *p, const unsigned char *data, size_t bytes)
+{
+    if (bytes > p->room - p->bytes) {
+        const size_t room = 2 * (p->bytes + bytes);
+        unsigned char *more = realloc(p->data, room);
+
+        if (!more) return weft_fail(WEFT_ENOMEM, "%s: out of memory", p->name);
+        p->data = more;
+        p->room = room;
+    }
+    memcpy(p->data + p->bytes, data, bytes);
+    p->bytes += bytes;
+    return WEFT_OK;
+}
+
 static void on_write(png_structp png, png_bytep data, size_t bytes)
 {
     weft_png *p = png_get_io_ptr(png);
 
-    p->status = weft_file_write(&p->file, data, bytes);
+    p->status = p->in_memory ? keep(p, data, bytes)
+                             : weft_file_write(&p->file, data, bytes);
     if (p->status != WEFT_OK) png_error(png, "");
 }
 
@@ -172,32 +192,35 @@ static weft_status check_shape(const char *path, const weft_png *p)
     return WEFT_OK;
 }
 
-static weft_status start(weft_png *p, const char *path)
+static weft_status start(weft_png *p)
 {
-    WEFT_TRY(weft_file_create(path, &p->file));
+    if (!p->in_memory) WEFT_TRY(weft_file_create(p->name, &p->file));
     p->png =
         png_create_write_struct(PNG_LIBPNG_VER_STRING, p, on_error, on_warning);
     if (p->png) p->info = png_create_info_struct(p->png);
     if (p->info == NULL)
-        return weft_fail(WEFT_ENOMEM, "%s: out of memory", path);
+        return weft_fail(WEFT_ENOMEM, "%s: out of memory", p->name);
     return guarded(p, write_head, NULL);
 }
 
-weft_status weft_png_create(const char *path, int width, int height,
-                            int channels, const weft_text *text, int ntext,
-                            weft_png **png)
+static weft_status create(const char *name, bool in_memory, int width,
+                          int height, int channels, const weft_text *text,
+                          int ntext, weft_png **png)
 {
     weft_png *new = calloc(1, sizeof *new);
     weft_status status;
 
-    if (new == NULL) return weft_fail(WEFT_ENOMEM, "%s: out of memory", path);
+    if (new == NULL) return weft_fail(WEFT_ENOMEM, "%s: out of memory", name);
     new->file.fd = -1;
+    new->in_memory = in_memory;
     new->width = width;
     new->height = height;
     new->channels = channels;
-    status = check_shape(path, new);
-    if (status == WEFT_OK) status = put_texts(new, path, text, ntext);
-    if (status == WEFT_OK) status = start(new, path);
+    new->name = strdup(name);
+    status = new->name ? check_shape(name, new)
+                       : weft_fail(WEFT_ENOMEM, "%s: out of memory", name);
+    if (status == WEFT_OK) status = put_texts(new, name, text, ntext);
+    if (status == WEFT_OK) status = start(new);
     if (status == WEFT_OK)
         *png = new;
     else
@@ -205,13 +228,20 @@ weft_status weft_png_create(const char *path, int width, int height,
     return status;
 }
 
+weft_status weft_png_create(const char *path, int width, int height,
+                            int channels, const weft_text *text, int ntext,
+                            weft_png **png)
+{
+    return create(path, false, width, height, channels, text, ntext, png);
+}
+
 weft_status weft_png_rows(weft_png *png, const unsigned char *pixels, int n)
 {
     const rows r = {pixels, n};
 
     if (n < 0 || n > png->height - png->rows)
-        return weft_fail(WEFT_EINPUT, "%s: %d rows after %d of %d",
-                         png->file.path, n, png->rows, png->height);
+        return weft_fail(WEFT_EINPUT, "%s: %d rows after %d of %d", png->name,
+                         n, png->rows, png->height);
     WEFT_TRY(guarded(png, write_rows, &r));
     png->rows += n;
     return WEFT_OK;
@@ -221,9 +251,9 @@ static weft_status finish(weft_png *p)
 {
     if (p->rows != p->height)
         return weft_fail(WEFT_EINPUT, "%s: only %d of %d rows were written",
-                         p->file.path, p->rows, p->height);
+                         p->name, p->rows, p->height);
     WEFT_TRY(guarded(p, write_tail, NULL));
-    return weft_file_commit(&p->file);
+    return p->in_memory ? WEFT_OK : weft_file_commit(&p->file);
 }
 
 weft_status weft_png_finish(weft_png *png)
@@ -234,11 +264,33 @@ weft_status weft_png_finish(weft_png *png)
     return status;
 }
 
+weft_status weft_png_encode(const char *name, int width, int height,
+                            int channels, const unsigned char *pixels,
+                            const weft_text *text, int ntext,
+                            unsigned char **data, size_t *bytes)
+{
+    weft_png *p;
+    weft_status status;
+
+    WEFT_TRY(create(name, true, width, height, channels, text, ntext, &p));
+    status = weft_png_rows(p, pixels, height);
+    if (status == WEFT_OK) status = finish(p);
+    if (status == WEFT_OK) {
+        *data = p->data;
+        *bytes = p->bytes;
+        p->data = NULL;
+    }
+    weft_png_abandon(p);
+    return status;
+}
+
 void weft_png_abandon(weft_png *png)
 {
     if (png == NULL) return;
     if (png->png) png_destroy_write_struct(&png->png, &png->info);
     weft_file_abandon(&png->file);
+    free(png->name);
+    free(png->data);
     for (int i = 0; i < png->ntext; i++) free(png->text[i].text);
     free(png->text);
     free(png);

@@ -30,6 +30,13 @@ weft_status weft_png_rows(weft_png *png, const unsigned char *pixels, int rows);
 weft_status weft_png_finish(weft_png *png);
 void weft_png_abandon(weft_png *png);
 
+/* A whole image, [height][width][channels] bytes, as the bytes of the file that
+ * the functions above write; *data is owned. `name` stands in messages. */
+weft_status weft_png_encode(const char *name, int width, int height,
+                            int channels, const unsigned char *pixels,
+                            const weft_text *text, int ntext,
+                            unsigned char **data, size_t *bytes);
+
 /* Reading, for `weft inspect` and for repeating an image. Any PNG is read;
  * what is asked for is not trusted. */
 typedef struct weft_png_info {

@@ -35,6 +35,8 @@ def tensor(dtype, shape, begin, end):
 
 def main():
     kinds = (ROOT / "tests/golden/safetensors/kinds.safetensors").read_bytes()
+    put("tar", "members",
+        (ROOT / "tests/golden/members.tar").read_bytes())
     put("safetensors", "file", kinds)
     put("safetensors", "header", kinds[8:])
     put("safetensors", "empty", "{}")
