@@ -7,6 +7,7 @@
 #include "core/io/file.h"
 #include "core/io/png.h"
 #include "launch/config_check.h"
+#include "launch/config_dataset.h"
 #include "launch/config_method.h"
 #include "launch/config_parallel.h"
 #include "launch/config_roles.h"
@@ -271,6 +272,12 @@ static weft_status take_outputs(loading *l)
     return weft_config_again(c->file, c->sample.nseeds > 1, &c->output.image);
 }
 
+static void note_outputs(weft_config *c)
+{
+    c->output.pictures = c->output.image != NULL;
+    c->output.states = c->output.latents != NULL;
+}
+
 static weft_status take_all(loading *l)
 {
     weft_config *c = l->c;
@@ -286,7 +293,10 @@ static weft_status take_all(loading *l)
     WEFT_TRY(weft_config_parallel(l->root, &l->raw->parallel, c));
     WEFT_TRY(weft_config_take_roles(l->root, &l->raw->parallel, l->c));
     WEFT_TRY(take_cluster(l));
-    return take_outputs(l);
+    WEFT_TRY(weft_config_take_dataset(l->root, &l->raw->dataset, c));
+    WEFT_TRY(take_outputs(l));
+    note_outputs(c);
+    return WEFT_OK;
 }
 
 /* ---- the whole way ---------------------------------------------------------
@@ -387,6 +397,8 @@ void weft_config_release(weft_config *c)
                           c->output.latents,
                           c->output.report,
                           c->output.trace,
+                          c->output.dir,
+                          c->dataset.manifest,
                           c->bench.what,
                           c->bench.cluster};
     for (size_t i = 0; i < sizeof text / sizeof *text; i++) free(text[i]);
@@ -395,5 +407,7 @@ void weft_config_release(weft_config *c)
     free(c->sample.sigmas);
     free(c->sample.how.bias);
     free(c->parallel.weights);
+    free(c->dataset.label);
+    free(c->dataset.seed);
     *c = (weft_config){0};
 }

@@ -101,6 +101,25 @@ typedef struct weft_config_method {
     double *bias; /* [nmodels]; NULL: not given */
 } weft_config_method;
 
+/* From `first` on, to `last` and with it. */
+typedef struct weft_range {
+    uint64_t first, last;
+} weft_range;
+
+/* A data set's items: a file, or a rule that has every label with every seed.
+ */
+typedef struct weft_config_dataset {
+    char *manifest;    /* NULL: the rule */
+    weft_range *label; /* [nlabels]; 0 labels: all that the model has */
+    weft_range *seed;  /* [nseeds]; 0: no rule */
+    int nlabels, nseeds;
+    int shard_size;
+    bool folder;         /* format: a folder per shard, not a tar */
+    bool verify, repeat; /* duplicates are allowed */
+    bool images, latents;
+    int slice, slices; /* of the shards; 0 of 1: all */
+} weft_config_dataset;
+
 typedef struct weft_config {
     char *file;               /* as given, for messages */
     weft_config_model *model; /* in the order of the config */
@@ -160,7 +179,11 @@ typedef struct weft_config {
     struct {
         char *image, *latents; /* NULL: none; {seed} and friends */
         char *report, *trace;  /* NULL: none */
+        char *dir;             /* of a data set; NULL: none */
+        bool pictures, states; /* what leaves a run, wherever it goes: pictures
+                                  and latents */
     } output;
+    weft_config_dataset dataset;
     struct {
         int runs;
         char *what; /* all, unet_eval, vae_decode, image, step, layers */

@@ -47,6 +47,8 @@ static const char *const benches[] = {"all",   "unet_eval", "vae_decode",
 static const char *const links[] = {[WEFT_LINK_REAL] = "real",
                                     [WEFT_LINK_NONE] = "none",
                                     [WEFT_LINK_BLOCKING] = "blocking"};
+static const char *const formats[] = {"tar", "folder"};
+static const char *const duplicates[] = {"refuse", "allow"};
 static const char *const none[] = {NULL};
 
 static const choice choices[] = {
@@ -64,6 +66,11 @@ static const choice choices[] = {
     {"sample.superdiff_quirk", truths, COUNT(truths), none},
     {"parallel.inexact", truths, COUNT(truths), none},
     {"run.kernels", kernels, COUNT(kernels), none},
+    {"dataset.format", formats, COUNT(formats), none},
+    {"dataset.images", truths, COUNT(truths), none},
+    {"dataset.latents", truths, COUNT(truths), none},
+    {"dataset.verify", truths, COUNT(truths), none},
+    {"dataset.duplicates", duplicates, COUNT(duplicates), none},
     {"bench.what", benches, COUNT(benches), none},
     {"bench.link", links, COUNT(links), none},
 };
@@ -122,6 +129,7 @@ static const range ranges[] = {
     {"run.threads", 0, 1024},
     {"run.batch", 1, 1024},
     {"run.deadline", 0, 1e6},
+    {"dataset.shard_size", 1, 1000000},
     {"bench.runs", 1, 10000},
 };
 
@@ -129,7 +137,6 @@ static const range ranges[] = {
 static const char *const later_keys[] = {
     "pipeline",
     "control",
-    "dataset",
     "models.*.pipeline",
     "models.*.loras",
     "sample.prompt",
@@ -142,7 +149,6 @@ static const char *const later_keys[] = {
     "sample.strength",
     "run.checkpoint",
     "run.state",
-    "output.dir",
 };
 
 static const struct {
@@ -173,6 +179,12 @@ static const struct {
     {"parallel.sharing", "allow"},
     {"run.kernels", "fast"},
     {"run.deadline", "120"},
+    {"dataset.shard_size", "1000"},
+    {"dataset.format", "tar"},
+    {"dataset.images", "true"},
+    {"dataset.latents", "false"},
+    {"dataset.duplicates", "refuse"},
+    {"dataset.verify", "false"},
     {"bench.runs", "5"},
     {"bench.what", "all"},
     {"bench.link", "real"},

@@ -10,6 +10,7 @@
 #include <stdio.h>
 
 #include "core/status.h"
+#include "launch/config.h"
 #include "launch/config_tree.h"
 
 /* Put one KEY=VALUE into the tree of `file`. Both texts are borrowed for the
@@ -63,5 +64,9 @@ weft_status weft_config_again(const char *file, bool several, char **path);
  * than WEFT_MAX_SEEDS and anything else are refused at `at`. */
 weft_status weft_config_seeds(const weft_place *at, const char *text,
                               uint64_t **seed, int *n);
+/* The same as ranges in that order; *range owned. Overlaps are refused at `at`,
+ * in the name of `key`. */
+weft_status weft_config_ranges(const weft_place *at, const char *key,
+                               const char *text, weft_range **range, int *n);
 
 #endif

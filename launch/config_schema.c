@@ -148,8 +148,27 @@ static const cyaml_schema_field_t run_fields[] = {
     CYAML_FIELD_END};
 
 static const cyaml_schema_field_t output_fields[] = {
-    TEXT(weft_raw_output, image), TEXT(weft_raw_output, latents),
+    TEXT(weft_raw_output, image),  TEXT(weft_raw_output, latents),
     TEXT(weft_raw_output, report), TEXT(weft_raw_output, trace),
+    TEXT(weft_raw_output, dir),    CYAML_FIELD_END};
+
+static const cyaml_schema_field_t items_fields[] = {
+    TEXT(weft_raw_items, labels),
+    CYAML_FIELD_STRING_PTR("seeds", CYAML_FLAG_POINTER, weft_raw_items, seeds,
+                           1, 4096),
+    CYAML_FIELD_END};
+
+static const cyaml_schema_field_t dataset_fields[] = {
+    TEXT(weft_raw_dataset, manifest),
+    CYAML_FIELD_MAPPING("items", CYAML_FLAG_OPTIONAL, weft_raw_dataset, items,
+                        items_fields),
+    WHOLE(weft_raw_dataset, shard_size),
+    TEXT(weft_raw_dataset, format),
+    TEXT(weft_raw_dataset, images),
+    TEXT(weft_raw_dataset, latents),
+    TEXT(weft_raw_dataset, duplicates),
+    TEXT(weft_raw_dataset, verify),
+    TEXT(weft_raw_dataset, slice),
     CYAML_FIELD_END};
 
 static const cyaml_schema_field_t bench_fields[] = {
@@ -167,6 +186,7 @@ static const cyaml_schema_field_t fields[] = {
     MAP(parallel, parallel_fields),
     MAP(run, run_fields),
     MAP(output, output_fields),
+    MAP(dataset, dataset_fields),
     MAP(bench, bench_fields),
     CYAML_FIELD_END};
 

@@ -84,8 +84,18 @@ typedef struct weft_raw_run {
 } weft_raw_run;
 
 typedef struct weft_raw_output {
-    char *image, *latents, *report, *trace;
+    char *image, *latents, *report, *trace, *dir;
 } weft_raw_output;
+
+typedef struct weft_raw_items {
+    char *labels, *seeds;
+} weft_raw_items;
+
+typedef struct weft_raw_dataset {
+    char *manifest, *format, *verify, *duplicates, *images, *latents, *slice;
+    int shard_size;
+    weft_raw_items items;
+} weft_raw_dataset;
 
 typedef struct weft_raw_bench {
     int runs;
@@ -101,6 +111,7 @@ typedef struct weft_raw {
     weft_raw_parallel parallel;
     weft_raw_run run;
     weft_raw_output output;
+    weft_raw_dataset dataset;
     weft_raw_bench bench;
 } weft_raw;
 

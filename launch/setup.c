@@ -76,7 +76,8 @@ static weft_status set_sizes(weft_setup *s)
                          "parallel.grain %d",
                          c->file, p->rows, grain);
     s->picture_channels = vae ? vae->out_channels : s->models.channels;
-    if (c->output.image && s->picture_channels != 1 && s->picture_channels != 3)
+    if (c->output.pictures && s->picture_channels != 1 &&
+        s->picture_channels != 3)
         return weft_fail(WEFT_EINPUT,
                          "%s: output.image: %d channels are not a picture (a "
                          "vae is missing?)",
@@ -152,9 +153,9 @@ static void set_output(weft_setup *s)
 {
     weft_plan *p = &s->plan;
 
-    if (s->config->output.image)
+    if (s->config->output.pictures)
         p->picture_pixel_bytes = (size_t)s->picture_channels;
-    if (s->config->output.latents)
+    if (s->config->output.states)
         p->latent_pixel_bytes = (size_t)p->channels * sizeof(float);
 }
 

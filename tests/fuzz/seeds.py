@@ -35,6 +35,10 @@ def tensor(dtype, shape, begin, end):
 
 def main():
     kinds = (ROOT / "tests/golden/safetensors/kinds.safetensors").read_bytes()
+    put("manifest", "lines", '0{"id": "a-1", "label": 3, "seed": 7}\n'
+        '{"id": "b\\u002d", "seed": 0, "steps": 5, "bias": {"a": [1]}}\n')
+    put("manifest", "table", '1id,label,seed,solver\na,3,7,\n'
+        '"b",,0,"dd""im"\n')
     put("tar", "members",
         (ROOT / "tests/golden/members.tar").read_bytes())
     put("safetensors", "file", kinds)

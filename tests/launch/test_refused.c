@@ -77,7 +77,7 @@ static const bad bad_keys[] = {
     {GOOD "ouput: {}\n", "6: unknown key \"ouput\", did you mean \"output\"?"},
     {GOOD "output:\n  picture: a.png\n",
      "7: unknown key \"picture\" in output; known are image, latents, "
-     "report, trace"},
+     "report, trace, dir"},
     {"models: {m: {pth: a}}\n",
      "1: unknown key \"pth\" in models.m, did you mean \"path\"?"},
     {"models: {m: {name: a, path: b}}\n",
@@ -279,11 +279,31 @@ static const bad bad_meaning[] = {
      "8: output.image and output.latents are the same file"},
 };
 
+static const bad bad_dataset[] = {
+    {GOOD "dataset: {items: {labels: all}}\n",
+     "6: dataset.items.seeds is missing"},
+    {GOOD "dataset: {manifest: x, items: {seeds: 0-9}}\n",
+     "6: dataset.manifest and dataset.items are both given"},
+    {GOOD "dataset: {items: {seeds: '0-9,5'}}\n",
+     "6: dataset.items.seeds: 5 stands there twice"},
+    {GOOD "dataset: {items: {seeds: 9-1}}\n",
+     "6: dataset.items.seeds: the range 9-1 runs backwards"},
+    {GOOD "dataset: {items: {seeds: 1, labels: 4294967296}}\n",
+     "6: dataset.items.labels: 4294967296 is out of range, expected 0 to "
+     "2147483647"},
+    {GOOD "dataset: {format: zip}\n",
+     "6: unknown format \"zip\"; known are tar, folder"},
+    {GOOD "dataset: {shard_size: 0}\n",
+     "6: dataset.shard_size: 0 is out of range, expected 1 to 1000000"},
+    {GOOD "dataset: {slice: 8/8}\n",
+     "6: dataset.slice: expected I/N with I from 0 to N - 1, such as 0/8, "
+     "found \"8/8\""},
+};
+
 #define LATER " is not supported by this version"
 
 static const bad bad_later[] = {
     {"pipeline: /models/sd15\n", "1: pipeline" LATER},
-    {GOOD "dataset: {manifest: x}\n", "6: dataset" LATER},
     {GOOD "control: []\n", "6: control" LATER},
     {"models:\n  a: {path: x, loras: []}\n", "2: models.a.loras" LATER},
     {GOOD "  prompt: a cat\n", "6: sample.prompt" LATER},
@@ -309,7 +329,6 @@ static const bad bad_later[] = {
      "6: unknown norm \"never\"; known are stale, corrected, fresh, local"},
     {GOOD "run: {checkpoint: 0}\n", "6: run.checkpoint" LATER},
     {GOOD "run: {state: x}\n", "6: run.state" LATER},
-    {GOOD "output: {dir: out}\n", "6: output.dir" LATER},
 };
 
 static void check_bad(const bad *cases, int n)
@@ -348,6 +367,12 @@ static void test_bad_meaning(void **state)
 {
     (void)state;
     check_bad(bad_meaning, COUNT(bad_meaning));
+}
+
+static void test_bad_dataset(void **state)
+{
+    (void)state;
+    check_bad(bad_dataset, COUNT(bad_dataset));
 }
 
 static void test_later(void **state)
@@ -392,9 +417,10 @@ static void test_bombs(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_bad_yaml),   cmocka_unit_test(test_bad_keys),
-        cmocka_unit_test(test_bad_values), cmocka_unit_test(test_bad_meaning),
-        cmocka_unit_test(test_later),      cmocka_unit_test(test_bombs),
+        cmocka_unit_test(test_bad_yaml),    cmocka_unit_test(test_bad_keys),
+        cmocka_unit_test(test_bad_values),  cmocka_unit_test(test_bad_meaning),
+        cmocka_unit_test(test_bad_dataset), cmocka_unit_test(test_later),
+        cmocka_unit_test(test_bombs),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

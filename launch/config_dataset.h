@@ -1,0 +1,15 @@
+/*
+ * config_dataset.h - `dataset:`: which items, and in what form. *Local*.
+ */
+#ifndef WEFT_LAUNCH_CONFIG_DATASET_H
+#define WEFT_LAUNCH_CONFIG_DATASET_H
+
+#include "launch/config.h"
+#include "launch/config_schema.h"
+
+/* Fill in c->dataset. */
+weft_status weft_config_take_dataset(const weft_tree *root,
+                                     const weft_raw_dataset *raw,
+                                     weft_config *c);
+
+#endif

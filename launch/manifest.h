@@ -1,0 +1,95 @@
+/*
+ * manifest.h - the items of a data set, in their order.
+ *
+ * Either a file, read line by line, or a rule that has every label with every
+ * seed, labels outermost. A file is JSON lines,
+ *
+ *     {"id": "item-00001", "label": 3, "seed": 7, "steps": 50}
+ *
+ * or, where its name ends in .csv, a table whose header has the same keys. `id`
+ * and `seed` are required; an id is 1 to 80 letters, digits, _, -, +, = and @
+ * (a webdataset key ends at its first dot). Every other key is one of
+ * `sample:` and holds for that item alone. A rule's items are called LABEL-SEED
+ * or, where the model has no labels, SEED, both with leading zeros.
+ *
+ * Items that differ in id, label and seed only are of one *kind*: they can
+ * share a batch. There are few kinds and perhaps 10^7 items, so a manifest
+ * holds no items but where each shard's begin in the file: `read` goes over all
+ * of it once and checks every line, `shard` reads the items of one again.
+ *
+ * A file is hostile until read. Messages begin with FILE:LINE.
+ */
+#ifndef WEFT_LAUNCH_MANIFEST_H
+#define WEFT_LAUNCH_MANIFEST_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/io/hash.h"
+#include "launch/config.h"
+
+enum { WEFT_ITEM_ID = 81, WEFT_KINDS = 16 };
+
+typedef struct weft_item {
+    char id[WEFT_ITEM_ID];
+    uint64_t seed;
+    int label; /* -1: what the config says, if anything */
+    int kind;
+} weft_item;
+
+/* Of the items of a kind, what a model has to be held against: their largest
+ * label and its line; the line of one without a label. Lines 0: there is none.
+ */
+typedef struct weft_kind {
+    char *keys; /* "sample.steps=50\n..." by key; "" for none; owned */
+    int most;
+    long long most_line, bare_line;
+} weft_kind;
+
+typedef struct weft_manifest {
+    const weft_config_dataset *spec; /* borrowed */
+    char *name;                      /* of the file, or of the rule; owned */
+    int shard_size;
+    int64_t items;
+    int shards;
+    weft_kind kind[WEFT_KINDS];
+    int kinds;
+    char sha256[WEFT_HASH_TEXT]; /* of the file, or of the rule's words */
+    /* a file: */
+    int fd;
+    bool table;       /* CSV */
+    char *header;     /* of a table; owned */
+    uint64_t *offset; /* [shards + 1] */
+    uint64_t *check;  /* [shards], of its lines */
+    /* a rule: */
+    bool labels;    /* they have some */
+    weft_range all; /* where the rule says all labels */
+} weft_manifest;
+
+/* *Local*. Read all of it. `classes`: labels that the model has, the
+ * unconditional one left out; 0: it takes none. Found twice, and refused unless
+ * d->repeat: items with equal contents; ids always. `d` is borrowed. */
+weft_status weft_manifest_read(const weft_config_dataset *d, int classes,
+                               weft_manifest **m);
+void weft_manifest_free(weft_manifest *m); /* NULL is nothing */
+
+/* *Local*. What other ranks need to know of a file that this one has read: they
+ * open it, and read of it what they want. *data is owned. */
+weft_status weft_manifest_pack(const weft_manifest *m, char **data,
+                               size_t *bytes);
+weft_status weft_manifest_unpack(const weft_config_dataset *d, const char *data,
+                                 size_t bytes, weft_manifest **m);
+
+/* Items of shard k. */
+int weft_manifest_count(const weft_manifest *m, int k);
+/* *Local*. The items of shard k, in their order. WEFT_EINPUT if the file is not
+ * what it was when it was read. item: [weft_manifest_count] */
+weft_status weft_manifest_shard(const weft_manifest *m, int k, weft_item *item);
+
+/* *Local*. Every item with its line (0 in a rule). */
+typedef weft_status weft_manifest_visit(void *arg, const weft_item *item,
+                                        long long line);
+weft_status weft_manifest_walk(const weft_manifest *m,
+                               weft_manifest_visit *visit, void *arg);
+
+#endif
