@@ -244,6 +244,7 @@ weft_status weft_cli_parse(int argc, char *const *argv, weft_cli *cli)
     }
     if (strcmp(word, "--version") == 0) {
         cli->show = version;
+        cli->library = true;
         return WEFT_OK;
     }
     if (word[0] == '-') return unknown("option", word, options, 2);

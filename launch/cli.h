@@ -29,6 +29,7 @@ typedef enum weft_command {
 typedef struct weft_cli {
     weft_command command;
     const char *show;
+    bool library;     /* and say which MPI it is */
     const char *path; /* CONFIG or PATH */
     const char *override[WEFT_MAX_OVERRIDES];
     int noverrides;

@@ -2,28 +2,18 @@
  * main.c - weft: parse the command line, do the command, say how it went.
  */
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "core/clock.h"
 #include "launch/cli.h"
 #include "launch/commands.h"
 #include "launch/signals.h"
 #include "launch/standard.h"
+#include "mpi/comm.h"
+#include "mpi/launcher.h"
 
 /* Whether this process is the one of its job that speaks before MPI has
- * started: launchers tell ranks their number in the environment. */
-static bool speaks(void)
-{
-    static const char *const names[] = {"OMPI_COMM_WORLD_RANK", "PMIX_RANK",
-                                        "PMI_RANK", "SLURM_PROCID"};
-
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        const char *rank = getenv(names[i]);
-        if (rank != NULL) return strcmp(rank, "0") == 0;
-    }
-    return true;
-}
+ * started. */
+static bool speaks(void) { return weft_launcher_find().rank == 0; }
 
 static int refuse(void)
 {
@@ -35,6 +25,12 @@ static int show(const weft_cli *cli)
 {
     if (!speaks()) return 0;
     fputs(cli->show, stdout);
+    if (cli->library) {
+        char library[80];
+
+        weft_comm_library(library, sizeof library);
+        printf("MPI: %s\n", library);
+    }
     if (weft_standard_flush() == WEFT_OK) return 0;
     fprintf(stderr, "weft: %s\n", weft_fail_text());
     return 1;

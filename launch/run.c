@@ -12,6 +12,7 @@
 #include "launch/report.h"
 #include "launch/sample.h"
 #include "mpi/gather_trace.h"
+#include "mpi/launcher.h"
 #include "mpi/watch.h"
 #include "launch/summary.h"
 
@@ -64,10 +65,16 @@ static weft_status report_start(run *r)
     const weft_plan *p = &r->job.setup.plan;
     const weft_schedule *sched = loosest(p);
     const bool coded = sched->wire != WEFT_WIRE_F32;
+    const int idle = weft_launcher_find().idle;
     char hash[17];
 
     if (r->job.config.parallel.roles == WEFT_ROLES_AUTO && p->ranks > 1)
         weft_plan_print_roles(p, stderr);
+    if (idle > 0)
+        fprintf(stderr,
+                "weft: one rank in a job of %d tasks: mpirun or srun would "
+                "start as many\n",
+                idle + 1);
     if (coded && !sched->lag)
         fprintf(stderr,
                 "weft: parallel.wire %s in step: the image depends on the "

@@ -1,10 +1,13 @@
 #include "core/io/file.h"
 #include "mpi/internal.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "mpi/launcher.h"
 
 weft_status weft_mpi_check(int code, const char *what)
 {
@@ -16,32 +19,31 @@ weft_status weft_mpi_check(int code, const char *what)
     return weft_fail(WEFT_ECOMM, "%s: %s", what, text);
 }
 
-/* Was this process started by something that speaks PMI? */
-static bool launched(void)
+void weft_comm_library(char *name, size_t room)
 {
-    static const char *const sign[] = {"OMPI_COMM_WORLD_SIZE", "PMIX_RANK",
-                                       "PMI_RANK", "PMI_SIZE",
-                                       "MPI_LOCALRANKID"};
+    char text[MPI_MAX_LIBRARY_VERSION_STRING] = "";
+    int n = 0;
 
-    for (size_t i = 0; i < sizeof sign / sizeof *sign; i++)
-        if (getenv(sign[i])) return true;
-    return false;
+    MPI_Get_library_version(text, &n);
+    text[strcspn(text, ",\n")] = '\0';
+    for (char *tab; (tab = strchr(text, '\t'));) *tab = ' ';
+    snprintf(name, room, "%s", text);
 }
 
-/* A launcher that started several tasks but gave each its own world of one
- * would make every task write the same files. */
-static weft_status check_launcher(int size)
+/* Each task believes to be rank 0; the launcher's own speaks for all, and the
+ * others stay until it has and say nothing when they are ended. */
+static weft_status check_launcher(weft_comm *c, const weft_launcher *l)
 {
-    const char *tasks = getenv("SLURM_STEP_NUM_TASKS");
-    const long want = tasks ? strtol(tasks, NULL, 10) : 1;
+    char library[80];
+    weft_status st;
 
-    if (want > 1 && size == 1)
-        return weft_fail(
-            WEFT_EINPUT,
-            "the launcher started %ld tasks but MPI sees one rank: "
-            "srun needs --mpi=pmix (or use mpirun)",
-            want);
-    return WEFT_OK;
+    weft_comm_library(library, sizeof library);
+    st = weft_launcher_check(l, c->size, library);
+    if (st == WEFT_OK || l->rank == 0) return st;
+    c->rank = l->rank;
+    signal(SIGTERM, SIG_DFL);
+    sleep(1);
+    return st;
 }
 
 static weft_status open_mpi(weft_comm *c)
@@ -65,15 +67,16 @@ static weft_status open_mpi(weft_comm *c)
 
 weft_status weft_comm_open(weft_comm **job)
 {
+    const weft_launcher l = weft_launcher_find();
     weft_comm *c = calloc(1, sizeof *c);
     weft_status st;
 
     if (!c) return weft_fail(WEFT_ENOMEM, "out of memory");
     c->size = 1;
     gethostname(c->host, sizeof c->host - 1);
-    c->alone = !launched();
+    c->alone = !l.mpi;
     st = c->alone ? WEFT_OK : open_mpi(c);
-    if (st == WEFT_OK) st = check_launcher(c->size);
+    if (st == WEFT_OK) st = check_launcher(c, &l);
     *job = c;
     return st;
 }

@@ -27,6 +27,10 @@ int weft_comm_rank(const weft_comm *c);
 int weft_comm_size(const weft_comm *c);
 const char *weft_comm_host(const weft_comm *c);
 
+/* Local, before weft_comm_open() too: the MPI that weft is built with and its
+ * version, in `room` bytes with the zero; 80 are enough. */
+void weft_comm_library(char *name, size_t room);
+
 /* Collective over c: the ranks of equal `color`, ordered by rank. */
 weft_status weft_comm_split(const weft_comm *c, int color, weft_comm **part);
 /* Collective over c: the ranks that share this node's memory. */

@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,8 +17,9 @@
 enum { HOST = 64, LINE = 4096, MOST_NAMED = 8, ANSWER = 1, CALL = 2 };
 
 /* Seconds: of a wait until calls of the roll are looked for; between two looks;
- * of a wait that makes a rank answer. */
-static const double patience = 0.05, interval = 0.01, stuck = 0.5;
+ * of a wait that makes a rank answer; of one that takes nobody's processor,
+ * should ranks share it (not every MPI sees to that). */
+static const double patience = 0.05, interval = 0.01, stuck = 0.5, brief = 5e-5;
 
 /* One per process. Handlers of signals read it, on the thread that waits. */
 static struct {
@@ -285,7 +287,10 @@ weft_status weft_watch_wait(MPI_Request *r, const weft_awaited *a)
     if (code == MPI_SUCCESS && !done) {
         begin(a);
         while (code == MPI_SUCCESS && !done) {
-            look_around(weft_clock());
+            const double now = weft_clock();
+
+            look_around(now);
+            if (now - watch.since > brief) sched_yield();
             code = MPI_Test(r, &done, MPI_STATUS_IGNORE);
         }
         watch.waiting = NULL;

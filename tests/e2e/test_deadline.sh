@@ -5,6 +5,9 @@
 . "$WEFT_SOURCE_DIR/tests/e2e/lib.sh"
 
 host=$(uname -n)
+# MPICH's launcher kills those whom a killed rank leaves before they can speak.
+mute=
+if "$MPIEXEC" --version | grep -q HYDRA; then mute=KILL; fi
 
 # pid_of RANK: of this test's job; launchers tell ranks their number
 pid_of() {
@@ -56,7 +59,7 @@ strike() {
     rank=0
     while [ "$rank" -lt "$2" ]; do
         [ -z "$(pid_of "$rank")" ] || fail "$1: rank $rank still runs"
-        [ "$rank" = "$3" ] ||
+        [ "$rank" = "$3" ] || [ "$1" = "$mute" ] ||
             grep -q "^weft: rank $rank on $host: step [0-9]* of 500: " \
                 out.txt || fail "$1, $2 ranks: rank $rank does not say where"
         rank=$((rank + 1))
