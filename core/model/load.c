@@ -26,7 +26,8 @@ static const weft_st_tensor *find(const weft_st *st, const char *name)
     static const char *const renamed[][2] = {{".to_q.", ".query."},
                                              {".to_k.", ".key."},
                                              {".to_v.", ".value."},
-                                             {".to_out.0.", ".proj_attn."}};
+                                             {".to_out.0.", ".proj_attn."},
+                                             {"text_model.", ""}};
     const weft_st_tensor *t = weft_st_find(st, name);
 
     for (size_t i = 0; !t && i < sizeof renamed / sizeof *renamed; i++)
@@ -218,10 +219,7 @@ typedef struct packing {
 
 static size_t packed_bytes(const packing *p, int i)
 {
-    const weft_weight *w = &p->g->weight[i];
-
-    if (w->kind == WEFT_WEIGHT_CONV) return p->dev->weight_bytes(&w->conv);
-    return w->count * sizeof(float);
+    return weft_weight_bytes(&p->g->weight[i], p->dev);
 }
 
 static int pieces_of(const packing *p, int i)
@@ -274,6 +272,27 @@ static void pack_floats(const packing *p, const weft_weight *w, float *out)
     }
 }
 
+/* Part of a table, in the type of the file or, where its tensors differ, as
+ * float. */
+static void pack_table(const packing *p, const weft_weight *w, int part,
+                       int parts, char *out)
+{
+    const weft_source s = source(p, w, 0);
+    const size_t first = w->count * (size_t)part / (size_t)parts;
+    const size_t end = w->count * ((size_t)part + 1) / (size_t)parts;
+    const size_t size = weft_dtype_size(w->type);
+    float *floats = (float *)(void *)out;
+
+    if (s.type == w->type) {
+        memcpy(out + first * size, (const char *)s.data + first * size,
+               (end - first) * size);
+        return;
+    }
+    WEFT_MUST(w->type == WEFT_F32);
+    for (size_t k = first; k < end; k++)
+        floats[k] = weft_dtype_load(s.type, s.data, k);
+}
+
 static void pack_piece(void *arg, int i, int worker)
 {
     const packing *p = arg;
@@ -285,6 +304,10 @@ static void pack_piece(void *arg, int i, int worker)
     (void)worker;
     if (w->kind == WEFT_WEIGHT_FLOAT) {
         pack_floats(p, w, (float *)out);
+        return;
+    }
+    if (w->kind == WEFT_WEIGHT_TABLE) {
+        pack_table(p, w, x->part, x->parts, out);
         return;
     }
     for (int k = 0; k < w->nsrc; k++) src[k] = source(p, w, k);

@@ -9,7 +9,8 @@
  *
  * Attention is found under its names of today (to_q, to_k, to_v, to_out.0) and
  * under the older ones (query, key, value, proj_attn). A 1x1 convolution may
- * be stored as a matrix, and the other way round.
+ * be stored as a matrix, and the other way round. Text
+ * encoders are found with the "text_model." before their names and without it.
  */
 #ifndef WEFT_CORE_MODEL_LOAD_H
 #define WEFT_CORE_MODEL_LOAD_H

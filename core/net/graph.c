@@ -264,6 +264,11 @@ static void link_borders(weft_graph *g)
     }
 }
 
+void weft_graph_keep(weft_graph *g, weft_val v)
+{
+    if (g->status == WEFT_OK && v != WEFT_NONE) g->value[v].kept = true;
+}
+
 weft_status weft_graph_finish(weft_graph *g, weft_val output)
 {
     if (g->status == WEFT_OK) {
@@ -276,7 +281,9 @@ weft_status weft_graph_finish(weft_graph *g, weft_val output)
         }
         link_borders(g);
         g->output = output;
-        if (output != WEFT_NONE) g->value[output].last = g->nnodes;
+        weft_graph_keep(g, output);
+        for (int v = 0; v < g->nvalues; v++)
+            if (g->value[v].kept) g->value[v].last = g->nnodes;
     }
     if (g->status != WEFT_OK && g->why)
         return weft_fail(g->status, "%s", g->why);

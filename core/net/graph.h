@@ -41,6 +41,7 @@ typedef struct weft_value {
     bool shared;       /* needed only where the image has several patches */
     bool whole;        /* spans the image (keys and values, moments) */
     bool held;         /* lies beside the block; given, or made once */
+    bool kept;         /* until the evaluation is over, as the output is */
     int made, last;    /* nodes that write it first and read it last */
 } weft_value;
 
@@ -49,6 +50,7 @@ typedef struct weft_value {
 typedef enum weft_weight_kind {
     WEFT_WEIGHT_CONV,  /* packed by the device for `conv` */
     WEFT_WEIGHT_FLOAT, /* converted to float, element order kept */
+    WEFT_WEIGHT_TABLE, /* the same as graph->wtype: rows are looked up */
 } weft_weight_kind;
 
 enum { WEFT_MAX_SOURCES = 3 };
@@ -61,7 +63,8 @@ typedef struct weft_weight {
     int part, parts; /* which part of every tensor's first dimension, out of
                         how many equal ones, it is made of; 0, 0: the whole */
     weft_conv conv;  /* kind CONV */
-    size_t count;    /* kind FLOAT: floats in all */
+    size_t count;    /* kinds FLOAT, TABLE: elements in all */
+    weft_dtype type; /* kind TABLE */
     float *constant; /* nsrc 0: the floats; owned */
 } weft_weight;
 
@@ -138,7 +141,8 @@ struct weft_node {
             float mul, add;
             weft_act act;
         } map;
-        bool up; /* resample */
+        bool up;  /* resample */
+        int pick; /* a token id */
     } u;
 };
 
@@ -173,6 +177,9 @@ void weft_graph_release(weft_graph *g);
  * ranges; call once, when the net is complete. */
 weft_status weft_graph_finish(weft_graph *g, weft_val output);
 
+/* A value that is looked at after the evaluation; before weft_graph_finish. */
+void weft_graph_keep(weft_graph *g, weft_val v);
+
 /* For builders. A new node has no inputs, temps, weights or wants (NONE); its
  * pointer is valid until the next node is made. A temp is a value made with
  * weft_graph_value and named in node->temp; `whole` is set by the layer. */
@@ -189,6 +196,8 @@ weft_node *weft_graph_node(weft_graph *g, const weft_layer_ops *ops,
 void weft_graph_once(weft_graph *g, weft_node *d);
 int weft_graph_weight(weft_graph *g, const weft_weight *w);
 int weft_graph_floats(weft_graph *g, const char *name, int count);
+/* Packed. */
+size_t weft_weight_bytes(const weft_weight *w, const weft_device *dev);
 /* Raise the spare rows of a value that a border is received into. */
 void weft_graph_spare(weft_graph *g, weft_val v, int above, int below);
 /* Borrowed until the next value is made. */

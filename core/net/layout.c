@@ -231,16 +231,20 @@ static weft_status place_values(const weft_graph *g, weft_layout *l, stretch *s,
     return WEFT_OK;
 }
 
+size_t weft_weight_bytes(const weft_weight *w, const weft_device *dev)
+{
+    if (w->kind == WEFT_WEIGHT_CONV) return dev->weight_bytes(&w->conv);
+    return w->count * (w->kind == WEFT_WEIGHT_TABLE ? weft_dtype_size(w->type)
+                                                    : sizeof(float));
+}
+
 static weft_status place_weights(const weft_graph *g, const weft_device *dev,
                                  weft_layout *l)
 {
     size_t at = 0;
 
     for (int i = 0; i < g->nweights; i++) {
-        const weft_weight *w = &g->weight[i];
-        const size_t bytes = w->kind == WEFT_WEIGHT_CONV
-                                 ? dev->weight_bytes(&w->conv)
-                                 : w->count * sizeof(float);
+        const size_t bytes = weft_weight_bytes(&g->weight[i], dev);
 
         l->weight[i] = at;
         if (__builtin_add_overflow(at, aligned(bytes), &at))

@@ -68,6 +68,8 @@ def main():
         if config and config not in seen:
             seen.add(config)
             put("model", path.stem, compact(json.loads(config)))
+    for path in sorted(ROOT.glob("tests/golden/text_*.safetensors")):
+        put("text", path.stem, compact(json.loads(metadata(path)["config"])))
     put("model", "nested", '{"a":[[[{"b":null}]]],"c":1e308}')
 
     path = ROOT / "models/demo/scheduler/scheduler_config.json"
