@@ -13,8 +13,8 @@
 
 #include <string.h>
 
+#include "core/checked.h"
 #include "core/clock.h"
-#include "core/mail.h"
 
 const char *const weft_class_name[WEFT_CLASSES] = {
     [WEFT_BORDER] = "border",
@@ -77,6 +77,7 @@ static void count_wait(weft_exchange *x, weft_class class)
 
 void weft_exchange_left(weft_exchange *x, weft_mail *m)
 {
+    while (m->of) m = m->of;
     if (!m->leaving) return;
     count_work(x);
     m->leaving = false;
@@ -207,6 +208,7 @@ weft_status weft_exchange_restart(weft_exchange *x)
 {
     for (int i = 0; i < x->settled; i++) WEFT_TRY(drain(x, &x->slot[i]));
     WEFT_TRY(weft_drift_restart(x));
+    weft_checked_restart(x);
     x->t = -1;
     return WEFT_OK;
 }
@@ -221,15 +223,6 @@ static weft_status set_lag(weft_exchange *x)
     x->lag = 0;
     x->traffic.drifted++;
     return WEFT_OK;
-}
-
-weft_status weft_exchange_next(weft_exchange *x)
-{
-    WEFT_MUST(x->settled == x->nslots);
-    for (int i = 0; i < x->nslots; i++) WEFT_TRY(weft_exchange_done(x, i));
-    if (x->t >= 0) WEFT_TRY(weft_drift_publish(x));
-    x->t++;
-    return set_lag(x);
 }
 
 /* ---- put ----------------------------------------------------------------- */
@@ -259,6 +252,7 @@ weft_status weft_exchange_open(weft_exchange *x, int slot, void **mine)
     weft_slot *s = &x->slot[slot];
 
     WEFT_MUST(slot < x->settled && s->spec.reach == WEFT_REACH_ALL);
+    weft_checked_open(x, s);
     WEFT_MUST(x->t >= 0 && s->put_at < x->t);
     WEFT_TRY(vacate(x, s));
     s->opened_at = x->t;
@@ -270,6 +264,7 @@ weft_status weft_exchange_put(weft_exchange *x, int slot)
 {
     weft_slot *s = &x->slot[slot];
 
+    weft_checked_put(x, s);
     WEFT_MUST(slot < x->settled && x->t >= 0 && s->put_at < x->t);
     if (s->spec.reach == WEFT_REACH_BORDER) {
         WEFT_TRY(vacate(x, s));
@@ -334,11 +329,13 @@ weft_status weft_exchange_get(weft_exchange *x, int slot, weft_view *seen)
     weft_slot *s = &x->slot[slot];
     weft_mail *m;
 
+    weft_checked_look(x, s, "get()");
     WEFT_MUST(slot < x->settled && s->put_at == x->t && s->got_at < x->t);
     m = shown(x, s);
     if (m) WEFT_TRY(bring(x, s, x->t - age_of(x, s)));
     s->got_at = x->t;
     show(x, s, seen);
+    weft_checked_show(x, s, true, seen);
     return WEFT_OK;
 }
 
@@ -346,9 +343,11 @@ weft_status weft_exchange_look(weft_exchange *x, int slot, weft_view *seen)
 {
     weft_slot *s = &x->slot[slot];
 
+    weft_checked_look(x, s, "look()");
     WEFT_MUST(slot < x->settled && s->put_at == x->t && s->got_at < x->t);
     WEFT_MUST(s->spec.reach == WEFT_REACH_ALL);
     show(x, s, seen);
+    weft_checked_show(x, s, false, seen);
     return WEFT_OK;
 }
 
@@ -362,33 +361,61 @@ static weft_status await_coded(weft_exchange *x, weft_slot *s, bool to_wait,
     return *here ? bring(x, s, x->t - age_of(x, s)) : WEFT_OK;
 }
 
-weft_status weft_exchange_await(weft_exchange *x, int slot, int p, bool to_wait,
-                                bool *here)
+/* Is part p of what is on its way here? */
+static weft_status await_part(weft_exchange *x, weft_mail *m, int p,
+                              bool to_wait, bool *here)
 {
-    weft_slot *s = &x->slot[slot];
-    weft_mail *m = shown(x, s);
     int i = 0;
 
-    *here = true;
-    if (!m || p == x->cut.me) return WEFT_OK;
-    if (weft_is_coded(x, s)) return await_coded(x, s, to_wait, here);
-    if (!m->under_way) return WEFT_OK;
     while (m->parcel[i].peer != p) i++;
     if (to_wait) return wait(x, m, i, i + 1);
     *here = x->via->arrived(x, m, i);
     return WEFT_OK;
 }
 
-weft_status weft_exchange_done(weft_exchange *x, int slot)
+weft_status weft_exchange_await(weft_exchange *x, int slot, int p, bool to_wait,
+                                bool *here)
 {
     weft_slot *s = &x->slot[slot];
+    weft_mail *m;
 
+    weft_checked_look(x, s, "await()");
+    m = shown(x, s);
+    *here = true;
+    if (!m || p == x->cut.me) return WEFT_OK;
+    if (weft_is_coded(x, s))
+        WEFT_TRY(await_coded(x, s, to_wait, here));
+    else if (m->under_way)
+        WEFT_TRY(await_part(x, m, p, to_wait, here));
+    if (*here) weft_checked_here(x, s, p);
+    return WEFT_OK;
+}
+
+/* What was seen of a slot will not be looked at again. */
+static weft_status finish(weft_exchange *x, weft_slot *s)
+{
     if (s->got_at < 0 || s->done_at == s->got_at) return WEFT_OK;
     s->done_at = s->got_at;
     /* In place, rows that leave lie in memory that is about to change. */
     if (!s->kept) WEFT_TRY(vacate(x, s));
     if (is_absent(x, s) || age_of(x, s) == 0) return WEFT_OK;
     return s->first == s->last ? receive(x, s) : weft_bundle_receive(x, s);
+}
+
+weft_status weft_exchange_done(weft_exchange *x, int slot)
+{
+    weft_checked_done(x, &x->slot[slot]);
+    return finish(x, &x->slot[slot]);
+}
+
+weft_status weft_exchange_next(weft_exchange *x)
+{
+    WEFT_MUST(x->settled == x->nslots);
+    weft_checked_next(x);
+    for (int i = 0; i < x->nslots; i++) WEFT_TRY(finish(x, &x->slot[i]));
+    if (x->t >= 0) WEFT_TRY(weft_drift_publish(x));
+    x->t++;
+    return set_lag(x);
 }
 
 void weft_exchange_poll(weft_exchange *x)

@@ -172,7 +172,8 @@ struct weft_exchange {
     double counted;            /* time is, until then */
     char **past;               /* the memory of each call of settle() */
     int npasts;
-    weft_ballot *ballot; /* NULL: drift is not measured */
+    weft_ballot *ballot;        /* NULL: drift is not measured */
+    struct weft_checks *checks; /* core/checked.h; NULL: none */
     weft_traffic traffic;
 };
 

@@ -30,8 +30,10 @@ typedef struct weft_mail {
     bool leaving; /* out: under way, and not known to be gone */
     int n;
     weft_parcel *parcel;
-    const char *layer; /* borrowed; for messages */
-    void *via;         /* the transport's own */
+    const char *layer;    /* borrowed; for messages */
+    void *via;            /* the transport's own */
+    struct weft_mail *of; /* what a transport that stands before another gives
+                             it: the mail that this one is for; else NULL */
 } weft_mail;
 
 /* One of weft's five seams.
@@ -102,6 +104,7 @@ struct weft_slot {
     const char **part, **then;              /* ALL: [n] */
     weft_rect *rect, *rect_alone;           /* ALL: [n] */
     int opened_at, put_at, got_at, done_at; /* evaluations */
+    struct weft_watched *watched;           /* core/checked.c */
 };
 
 /* Bytes of what patch p holds. */

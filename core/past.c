@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/mail.h"
+#include "core/checked.h"
 
 enum { ALIGN = 64 };
 
@@ -121,6 +121,7 @@ static void free_slot(weft_slot *s)
     free(s->then);
     free(s->rect);
     free(s->rect_alone);
+    weft_checked_free(s);
 }
 
 static weft_status grow(weft_exchange *x)
@@ -387,6 +388,7 @@ weft_status weft_exchange_settle(weft_exchange *x)
 
         WEFT_MUST(s->base);
         if (!s->kept) place_here(x, s);
+        WEFT_TRY(weft_checked_settle(x, s));
         WEFT_TRY(make_mails(x, s));
         WEFT_TRY(weft_bundle_settle(x, s));
     }
@@ -417,7 +419,7 @@ weft_status weft_exchange_init(weft_exchange *x, const weft_transport *via,
     x->sched = sched;
     if (cut->n == 1) x->sched.lag = 0;
     x->t = -1;
-    return WEFT_OK;
+    return WEFT_CHECKED ? weft_exchange_check(x) : WEFT_OK;
 }
 
 static void forget(weft_exchange *x, weft_mail *m)
@@ -443,5 +445,6 @@ void weft_exchange_release(weft_exchange *x)
     for (int i = 0; i < x->npasts; i++) free(x->past[i]);
     free(x->past);
     free(x->slot);
+    free(x->checks);
     memset(x, 0, sizeof *x);
 }
