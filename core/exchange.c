@@ -436,6 +436,15 @@ bool weft_exchange_awaits_columns(const weft_exchange *x, int slot)
     return x->slot[slot].side[0] || x->slot[slot].side[1];
 }
 
+bool weft_exchange_gives_columns(const weft_exchange *x, int slot)
+{
+    const weft_slot *s = &x->slot[slot];
+
+    for (int l = 0; l < s->nlinks; l++)
+        if (s->link[l].right && s->link[l].out) return true;
+    return false;
+}
+
 bool weft_exchange_is_put(const weft_exchange *x, int slot)
 {
     return x->slot[slot].put_at == x->t;

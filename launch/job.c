@@ -541,6 +541,7 @@ static void add_traffic(const weft_traffic *t, weft_traffic *sum)
     sum->exposed_async_s += t->exposed_async_s;
     if (t->max_age > sum->max_age) sum->max_age = t->max_age;
     sum->hidden_s += t->hidden_s;
+    sum->drifted += t->drifted;
 }
 
 weft_traffic weft_job_traffic(const weft_job *j)

@@ -116,7 +116,7 @@ json_t *weft_summary_json(const weft_summary *s)
 {
     return json_pack(
         "{s:i, s:i, s:I, s:f, s:f, s:f, s:f, s:I, s:I, s:I, s:o, s:o, s:f, "
-        "s:f, s:f, s:i}",
+        "s:f, s:f, s:i, s:I}",
         "ranks", s->ranks, "threads", s->threads, "evaluations",
         (json_int_t)s->evaluations, "seconds_first_eval", s->seconds_first_eval,
         "seconds_sampling", s->seconds_sampling, "seconds_decode",
@@ -127,7 +127,7 @@ json_t *weft_summary_json(const weft_summary *s)
         by_class(s->bytes_sent), "messages_sent", by_class(s->messages_sent),
         "wait_exposed_s", s->wait_exposed_s, "wait_exposed_async_s",
         s->wait_exposed_async_s, "comm_hidden_s", s->comm_hidden_s, "max_age",
-        s->max_age);
+        s->max_age, "drifted", (json_int_t)s->drifted);
 }
 
 int64_t weft_peak_rss(void)

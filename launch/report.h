@@ -46,6 +46,8 @@ typedef struct weft_summary {
     double wait_exposed_async_s; /* those after the warm-up */
     double comm_hidden_s;        /* mean over ranks */
     int max_age;
+    int64_t drifted; /* evaluations in step by parallel.drift, on the rank
+                        with most of them */
 } weft_summary;
 
 /* The summary's fields as a new object; NULL without memory. */

@@ -11,7 +11,7 @@
 enum { EXPOSED = 2 * WEFT_CLASSES, EXPOSED_ASYNC, HIDDEN, EVALUATIONS, NETS };
 enum { SUMS = NETS + 2 * WEFT_PLAN_NETS };
 /* Of which the largest counts. */
-enum { PEAK, SAMPLING, DECODE, AGE, MAPPED, PACKED, MOSTS };
+enum { PEAK, SAMPLING, DECODE, AGE, DRIFTED, MAPPED, PACKED, MOSTS };
 
 static void add_traffic(const weft_traffic *t, double *sum)
 {
@@ -138,6 +138,7 @@ static weft_status add_up(const weft_job *j, const weft_sampler *s, double *sum,
     most[SAMPLING] = s->tally.sampling;
     most[DECODE] = s->tally.decode;
     most[AGE] = job.max_age;
+    most[DRIFTED] = job.drifted;
     most[MAPPED] = mapped_here(j);
     most[PACKED] = packed_here(j);
     WEFT_TRY(weft_comm_sum(j->world, sum, SUMS));
@@ -162,6 +163,7 @@ static weft_summary fill(const weft_job *j, const weft_sampler *sampler,
         .wait_exposed_s = sum[EXPOSED] / ranks,
         .wait_exposed_async_s = sum[EXPOSED_ASYNC] / ranks,
         .max_age = (int)most[AGE],
+        .drifted = (int64_t)most[DRIFTED],
         .comm_hidden_s = sum[HIDDEN] / ranks,
     };
 

@@ -161,19 +161,21 @@ static void poll(weft_exchange *x)
 
 void weft_wrong_wrap(weft_exchange *x, weft_wrong how)
 {
+    static _Atomic unsigned wraps; /* so that no two are slow alike */
     wrapper *w = calloc(1, sizeof *w);
 
     WEFT_MUST(w && x->settled == 0);
-    *w = (wrapper){.base = {.name = "wrong",
-                            .prepare = prepare,
-                            .start = start,
-                            .wait = wait,
-                            .arrived = arrived,
-                            .poll = poll,
-                            .forget = forget,
-                            .release = release},
-                   .inner = x->via,
-                   .how = how,
-                   .seed = 1u + 7919u * (unsigned)x->cut.me};
+    *w =
+        (wrapper){.base = {.name = "wrong",
+                           .prepare = prepare,
+                           .start = start,
+                           .wait = wait,
+                           .arrived = arrived,
+                           .poll = poll,
+                           .forget = forget,
+                           .release = release},
+                  .inner = x->via,
+                  .how = how,
+                  .seed = 1u + 7919u * (unsigned)x->cut.me + 104729u * wraps++};
     x->via = &w->base;
 }

@@ -389,7 +389,7 @@ weft_edges weft_run_edges(const weft_graph *g, const weft_run *run, int node)
 
     if (n->next == WEFT_NONE) return e;
     slot = next_slot(g, run, node);
-    if (weft_exchange_awaits_columns(run->x, slot)) return e;
+    if (weft_exchange_gives_columns(run->x, slot)) return e;
     if (weft_cut_neighbour(cut, cut->me, -1, 0) >= 0)
         e.upper = border_of(&g->node[n->next], n->out)->border.below;
     if (weft_cut_neighbour(cut, cut->me, 1, 0) >= 0)

@@ -21,17 +21,22 @@ from PIL import Image
 HERE = os.path.dirname(os.path.abspath(__file__))
 CONFIG = os.path.join(HERE, "..", "..", "configs", "demo.yaml")
 RANKS, WARMUPS = (2, 4, 8), (1, 2, 4, 8)
+DRIFTS = ("0.4", "0.2", "0.1", "0.05")
 
 
 def draw(args, name, ranks, label, keys):
     path = os.path.join(args.out, "%s-%d.png" % (name, label))
-    if os.path.exists(path):
+    report = path[:-4] + ".jsonl"
+    if os.path.exists(path) and os.path.exists(report):
         return path
+    if os.path.exists(report):
+        os.remove(report)
     words = [args.weft, "sample", CONFIG, "sample.label=%d" % label,
              "sample.seed=%d" % (7 + label), "sample.width=%d" % args.size,
              "sample.height=%d" % args.size, "sample.steps=%d" % args.steps,
              "run.threads=%d" % (2 if ranks == 1 else 1),
-             "output.image=" + path + ".part", *keys]
+             "output.image=" + path + ".part", "output.report=" + report,
+             *keys]
     if ranks > 1:
         words = ["mpirun", "--oversubscribe", "--bind-to", "none", "-n",
                  str(ranks), *words]
@@ -46,6 +51,11 @@ def psnr(a, b):
     a, b = (numpy.asarray(Image.open(p), dtype=numpy.float64) for p in (a, b))
     error = ((a - b) ** 2).mean()
     return math.inf if error == 0 else 10 * math.log10(255 ** 2 / error)
+
+
+def summary(args, name, label):
+    with open(os.path.join(args.out, "%s-%d.jsonl" % (name, label))) as f:
+        return json.loads(f.readlines()[-1])
 
 
 def measure(args, name, ranks, keys, plain=(), of="plain"):
@@ -93,11 +103,22 @@ def by_wire(args):
 
 
 def by_refresh(args):
-    rows = [[str(k), measure(args, "refresh-%d" % k, 4,
-                             ["parallel.warmup=4", "parallel.refresh=%d" % k])]
-            for k in (2, 4, 8)]
-    return table("4 ranks, warm-up 4, in step again every k evaluations",
-                 ["refresh", "PSNR"], rows)
+    rows = []
+    for key, value in [("norm", "corrected")] + [
+            ("refresh", str(k)) for k in (8, 4, 2)] + [
+            ("drift", x) for x in DRIFTS]:
+        name = "%s-%s" % (key, value)
+        cell = measure(args, name, 4, ["parallel.warmup=4",
+                                       "parallel.%s=%s" % (key, value)])
+        runs = [summary(args, name, label) for label in args.labels]
+        rows.append([
+            key + " " + value, cell,
+            "%.0f" % (sum(r["drifted"] for r in runs) / len(runs)),
+            "%d" % sum(runs[0]["messages_sent"].values()),
+            "%.1f" % (sum(runs[0]["bytes_sent"].values()) / 2**20)])
+    return table("4 ranks, warm-up 4, in step again: by drift, messages and "
+                 "MiB of all ranks", ["", "PSNR", "drifted", "messages", "MiB"],
+                 rows)
 
 
 def by_solver(args):

@@ -73,6 +73,8 @@ END
     same_file drift.png drift-two.png
     planned 3 drift-lag $async parallel.lag=2 parallel.drift=0.2
     draw 3 no-drift $async parallel.drift=1e6
+    grep -q '"drifted": 0' no-drift.jsonl || fail "drifted by less than 1e6"
+    grep -q '"drifted": [1-9]' drift.jsonl || fail "nothing in step by drift"
     for name in refresh drift; do
         if cmp -s "$name.png" one.png; then fail "$name: nothing in step"; fi
     done

@@ -95,7 +95,7 @@ static void test_summary(void **state)
         "seconds_decode", "peak_rss_bytes",   "weights_mapped_bytes",
         "bytes_sent",     "messages_sent",    "weights_packed_bytes",
         "wait_exposed_s", "comm_hidden_s",    "wait_exposed_async_s",
-        "max_age"};
+        "max_age",        "drifted"};
     static const char *const classes[] = {"border",      "kv",     "moments",
                                           "latents",     "output", "control",
                                           "redistribute"};
