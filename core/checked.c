@@ -406,7 +406,9 @@ static void spoil_border(const weft_exchange *x, const weft_slot *s)
 {
     if (s->spec.reach != WEFT_REACH_BORDER || is_shared(x, s)) return;
     for (int l = 0; l < s->nlinks; l++)
-        memset(weft_border_shown(s, &s->link[l]), NOT_A_NUMBER, s->link[l].in);
+        if (s->link[l].in)
+            memset(weft_border_shown(s, &s->link[l]), NOT_A_NUMBER,
+                   s->link[l].in);
 }
 
 /* ---- calls --------------------------------------------------------------- */

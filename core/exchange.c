@@ -244,7 +244,8 @@ static void show_border(const weft_slot *s, int t)
     char *const *at = s->in_at + t % s->depth * s->nlinks;
 
     for (int l = 0; l < s->nlinks; l++)
-        memcpy(weft_border_shown(s, &s->link[l]), at[l], s->link[l].in);
+        if (s->link[l].in)
+            memcpy(weft_border_shown(s, &s->link[l]), at[l], s->link[l].in);
 }
 
 weft_status weft_exchange_open(weft_exchange *x, int slot, void **mine)

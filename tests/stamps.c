@@ -143,7 +143,7 @@ static void ask_all(rig *r, int k, const weft_view *v)
         const bool gone = absent && p != me;
 
         expect(r, v->rect[p].rows == (gone ? 0 : rows_of(r, p)));
-        if (gone) continue;
+        if (gone || !v->rect[p].rows) continue;
         ask(r, (const void *)v->part[p], p == me ? r->t : r->t - age, p, 0,
             rows_of(r, p));
         if (v->then)
