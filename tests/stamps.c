@@ -4,26 +4,31 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LEN = 4, SPARE = 2, SLOTS = 11, PER_UNIT = 2 };
+enum { LEN = 4, SPARE = 2, SLOTS = 11 };
+
+/* The last strip is narrower. */
+static const weft_cell cell = {2, 3, 7};
+enum { IMAGE = 2 * WEFT_STAMP_ROWS * 7 * LEN }; /* floats */
 
 /* What is published, and what displaced evaluations are to show of it. */
 static const struct {
     weft_reach reach;
     weft_class class;
     weft_old old;
-    int above, below, bundle;
+    int bundle;
+    weft_border border;
 } kind[SLOTS] = {
-    {WEFT_REACH_BORDER, WEFT_BORDER, WEFT_OLD_SHOWN, 2, 1, 0},
-    {WEFT_REACH_ALL, WEFT_KV, WEFT_OLD_SHOWN, 0, 0, 0},
-    {WEFT_REACH_ALL, WEFT_MOMENTS, WEFT_OLD_PAIRED, 0, 0, 1},
-    {WEFT_REACH_BORDER, WEFT_BORDER, WEFT_OLD_SHOWN, 0, 1, 0},
-    {WEFT_REACH_ALL, WEFT_KV, WEFT_OLD_PAIRED, 0, 0, 0},
-    {WEFT_REACH_ALL, WEFT_MOMENTS, WEFT_OLD_PAIRED, 0, 0, 1},
-    {WEFT_REACH_ALL, WEFT_MOMENTS, WEFT_OLD_PAIRED, 0, 0, 1},
-    {WEFT_REACH_ALL, WEFT_KV, WEFT_OLD_REFUSED, 0, 0, 0},
-    {WEFT_REACH_ALL, WEFT_MOMENTS, WEFT_OLD_PAIRED, 0, 0, 2},
-    {WEFT_REACH_ALL, WEFT_KV, WEFT_OLD_ABSENT, 0, 0, 0},
-    {WEFT_REACH_BORDER, WEFT_BORDER, WEFT_OLD_REFUSED, 1, 1, 0},
+    {WEFT_REACH_BORDER, WEFT_BORDER, WEFT_OLD_SHOWN, 0, {2, 1, 1, 1}},
+    {WEFT_REACH_ALL, WEFT_KV, WEFT_OLD_SHOWN, 0, {0}},
+    {WEFT_REACH_ALL, WEFT_MOMENTS, WEFT_OLD_PAIRED, 1, {0}},
+    {WEFT_REACH_BORDER, WEFT_BORDER, WEFT_OLD_SHOWN, 0, {0, 1, 0, 1}},
+    {WEFT_REACH_ALL, WEFT_KV, WEFT_OLD_PAIRED, 0, {0}},
+    {WEFT_REACH_ALL, WEFT_MOMENTS, WEFT_OLD_PAIRED, 1, {0}},
+    {WEFT_REACH_ALL, WEFT_MOMENTS, WEFT_OLD_PAIRED, 1, {0}},
+    {WEFT_REACH_ALL, WEFT_KV, WEFT_OLD_REFUSED, 0, {0}},
+    {WEFT_REACH_ALL, WEFT_MOMENTS, WEFT_OLD_PAIRED, 2, {0}},
+    {WEFT_REACH_ALL, WEFT_KV, WEFT_OLD_ABSENT, 0, {0}},
+    {WEFT_REACH_BORDER, WEFT_BORDER, WEFT_OLD_REFUSED, 0, {1, 1, 1, 0}},
 };
 
 typedef struct rig {
@@ -34,32 +39,30 @@ typedef struct rig {
     int wrong;
 } rig;
 
-static int rows_of(const rig *r, int p)
+static weft_rect rect_of(const rig *r, int p)
 {
-    return PER_UNIT * weft_cut_units(&r->x->cut, p);
-}
-
-static int first_row(const rig *r, int p)
-{
-    return PER_UNIT * r->x->cut.first[p];
+    return weft_cut_rect(&r->x->cut, &cell, p);
 }
 
 /* ---- stamps -------------------------------------------------------------- */
 
-static void stamp(const rig *r, float *to, int t, int row, int patch)
+static void stamp(const rig *r, float *to, int t, int row, int column,
+                  int patch)
 {
     to[0] = (float)(1000 * r->image + 100 * r->lane + t);
     to[1] = (float)row;
-    to[2] = (float)patch;
-    to[3] = -1;
+    to[2] = (float)column;
+    to[3] = (float)patch;
 }
 
 static void stamp_mine(const rig *r, float *to)
 {
     const int me = r->x->cut.me;
+    const weft_rect m = rect_of(r, me);
 
-    for (int y = 0; y < rows_of(r, me); y++)
-        stamp(r, to + y * LEN, r->t, first_row(r, me) + y, me);
+    for (int y = m.row; y < m.row + m.rows; y++)
+        for (int k = m.column; k < m.column + m.columns; k++, to += LEN)
+            stamp(r, to, r->t, y, k, me);
 }
 
 /* Halves hold every stamp; a residual is off by a 254th of what changed. */
@@ -72,20 +75,21 @@ static bool differ(const rig *r, const float *at, const float *want)
     return false;
 }
 
-/* Rows from .. to of patch p, as of evaluation t? */
-static void ask(rig *r, const float *at, int t, int p, int from, int to)
+/* Is this what lies there of the image, of patch p, as of evaluation t? */
+static void ask(rig *r, const float *at, int t, int p, weft_rect of)
 {
     float want[LEN];
 
-    for (int y = from; y < to; y++, at += LEN) {
-        stamp(r, want, t, first_row(r, p) + y, p);
-        if (differ(r, at, want)) r->wrong++;
-    }
+    for (int y = of.row; y < of.row + of.rows; y++)
+        for (int k = of.column; k < of.column + of.columns; k++, at += LEN) {
+            stamp(r, want, t, y, k, p);
+            if (differ(r, at, want)) r->wrong++;
+        }
 }
 
-static void ask_zero(rig *r, const float *at, int rows)
+static void ask_zero(rig *r, const float *at, int pixels)
 {
-    for (int i = 0; i < rows * LEN; i++)
+    for (int i = 0; i < pixels * LEN; i++)
         if (at[i] != 0) r->wrong++;
 }
 
@@ -112,23 +116,35 @@ static int age_wanted(const rig *r, int k)
     return s->lag;
 }
 
-static void ask_border(rig *r, int k)
+/* What is shown of the neighbour at (down, right), which may not exist. */
+static void ask_neighbour(rig *r, int k, const weft_view *v, int down,
+                          int right)
 {
-    const int me = r->x->cut.me, rows = rows_of(r, me);
-    const int then = r->t - age_wanted(r, k);
-    const float *mine = r->memory[k] + SPARE * LEN;
-    const float *up = mine - kind[k].above * LEN, *down = mine + rows * LEN;
+    const weft_cut *cut = &r->x->cut;
+    const int p = weft_cut_neighbour(cut, cut->me, down, right);
+    const weft_rect mine = rect_of(r, cut->me);
+    weft_rect of = weft_border_from(&mine, &kind[k].border, down, right);
+    const float *at = right ? (const void *)v->side[right > 0]
+                            : r->memory[k] + SPARE * mine.columns * LEN;
 
-    ask(r, mine, r->t, me, 0, rows);
-    if (me == 0)
-        ask_zero(r, up, kind[k].above);
+    if (!of.columns || weft_cut_neighbour(cut, cut->me, 0, right) < 0) {
+        expect(r, right && !at);
+        return;
+    }
+    at += of.row * of.columns * LEN;
+    of.row += mine.row;
+    of.column += mine.column;
+    if (p < 0)
+        ask_zero(r, at, of.rows * of.columns);
     else
-        ask(r, up, then, me - 1, rows_of(r, me - 1) - kind[k].above,
-            rows_of(r, me - 1));
-    if (me == r->x->cut.n - 1)
-        ask_zero(r, down, kind[k].below);
-    else
-        ask(r, down, then, me + 1, 0, kind[k].below);
+        ask(r, at, p == cut->me ? r->t : r->t - age_wanted(r, k), p, of);
+}
+
+static void ask_border(rig *r, int k, const weft_view *v)
+{
+    for (int down = -1; down <= 1; down++)
+        for (int right = -1; right <= 1; right++)
+            ask_neighbour(r, k, v, down, right);
 }
 
 static void ask_all(rig *r, int k, const weft_view *v)
@@ -142,47 +158,57 @@ static void ask_all(rig *r, int k, const weft_view *v)
     for (int p = 0; p < v->n; p++) {
         const bool gone = absent && p != me;
 
-        expect(r, v->rect[p].rows == (gone ? 0 : rows_of(r, p)));
+        expect(r, v->rect[p].rows == (gone ? 0 : rect_of(r, p).rows));
         if (gone || !v->rect[p].rows) continue;
-        ask(r, (const void *)v->part[p], p == me ? r->t : r->t - age, p, 0,
-            rows_of(r, p));
+        ask(r, (const void *)v->part[p], p == me ? r->t : r->t - age, p,
+            rect_of(r, p));
         if (v->then)
-            ask(r, (const void *)v->then[p], r->t - age, p, 0, rows_of(r, p));
+            ask(r, (const void *)v->then[p], r->t - age, p, rect_of(r, p));
     }
 }
 
 /* ---- use ----------------------------------------------------------------- */
 
+/* Floats of a slot's memory, and before the part that it is bound to. */
+static size_t floats(const rig *r, int k, size_t *before)
+{
+    const weft_rect m = rect_of(r, r->x->cut.me);
+
+    *before = kind[k].reach == WEFT_REACH_ALL ? 0 : SPARE * m.columns * LEN;
+    return kind[k].reach == WEFT_REACH_ALL
+               ? IMAGE
+               : (size_t)((m.rows + 2 * SPARE) * m.columns * LEN);
+}
+
 static void declare(rig *r)
 {
-    const int mine = rows_of(r, r->x->cut.me);
-
     for (int k = 0; k < SLOTS; k++) {
-        const bool all = kind[k].reach == WEFT_REACH_ALL;
-        const int rows = all ? PER_UNIT * WEFT_STAMP_ROWS : mine + 2 * SPARE;
-        const weft_slot_spec spec = {
-            .reach = kind[k].reach,
-            .class = kind[k].class,
-            .cell = {PER_UNIT, LEN, LEN},
-            .border = {.above = kind[k].above, .below = kind[k].below},
-            .n = 1,
-            .pixel_bytes = sizeof(float),
-            .layer = "stamps",
-            .old = kind[k].old,
-            .bundle = kind[k].bundle};
+        size_t before;
+        const size_t n = floats(r, k, &before);
+        const weft_slot_spec spec = {.reach = kind[k].reach,
+                                     .class = kind[k].class,
+                                     .cell = cell,
+                                     .border = kind[k].border,
+                                     .n = 1,
+                                     .pixel_bytes = LEN * sizeof(float),
+                                     .layer = "stamps",
+                                     .old = kind[k].old,
+                                     .bundle = kind[k].bundle};
 
-        r->memory[k] = calloc((size_t)(rows * LEN), sizeof(float));
+        r->memory[k] = calloc(n, sizeof(float));
         expect(r, weft_exchange_declare(r->x, &spec, &r->slot[k]) == WEFT_OK);
-        weft_exchange_bind(r->x, r->slot[k],
-                           r->memory[k] + (all ? 0 : SPARE * LEN));
+        weft_exchange_bind(r->x, r->slot[k], r->memory[k] + before);
     }
     expect(r, weft_exchange_settle(r->x) == WEFT_OK);
 }
 
 static void publish(rig *r, int k)
 {
-    void *mine = r->memory[k] + SPARE * LEN;
+    size_t before;
+    void *mine;
 
+    (void)floats(r, k, &before);
+    mine = r->memory[k] + before;
     if (kind[k].reach == WEFT_REACH_ALL)
         expect(r, weft_exchange_open(r->x, r->slot[k], &mine) == WEFT_OK);
     stamp_mine(r, mine);
@@ -199,7 +225,7 @@ static void say_moved(rig *r, int k)
     expect(r, (before != NULL) ==
                   (r->x->sched.drift > 0 && r->x->cut.n > 1 && r->t > 0));
     if (!before) return;
-    ask(r, before, r->t - 1, r->x->cut.me, 0, rows_of(r, r->x->cut.me));
+    ask(r, before, r->t - 1, r->x->cut.me, rect_of(r, r->x->cut.me));
     weft_exchange_moved(r->x, r->slot[k], mine && moves(r->t) ? 1e6 : 1e-6, 1);
 }
 
@@ -214,20 +240,16 @@ static void look(rig *r, int k)
     if (kind[k].reach == WEFT_REACH_ALL)
         ask_all(r, k, &v);
     else
-        ask_border(r, k);
+        ask_border(r, k, &v);
 }
 
 /* Memory of the caller is gone between evaluations. */
 static void scribble(rig *r)
 {
-    const int mine = rows_of(r, r->x->cut.me);
+    size_t before;
 
     for (int k = 0; k < SLOTS; k++)
-        memset(r->memory[k], 0xff,
-               (size_t)(kind[k].reach == WEFT_REACH_ALL
-                            ? PER_UNIT * WEFT_STAMP_ROWS
-                            : mine + 2 * SPARE) *
-                   LEN * sizeof(float));
+        memset(r->memory[k], 0xff, floats(r, k, &before) * sizeof(float));
 }
 
 /* Two slots at a time are under way. */
@@ -266,4 +288,9 @@ void weft_stamps_cut(int n, int *first)
 {
     for (int p = 0; p <= n; p++)
         first[p] = p == n ? WEFT_STAMP_ROWS : p * (p + 9) / 3;
+}
+
+void weft_stamps_strips(int across, int *strip)
+{
+    for (int k = 0; k <= across; k++) strip[k] = k * WEFT_STAMP_STRIPS / across;
 }

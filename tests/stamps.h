@@ -1,6 +1,7 @@
 /*
- * stamps.h - who and when: every row that is published says which image,
- * evaluation, row and patch it is of, and everyone asks each row that it sees.
+ * stamps.h - who and when: every pixel that is published says which image,
+ * evaluation, row, column and patch it is of, and everyone asks each that it
+ * sees: rows, columns and corners of the neighbours, and parts of all.
  *
  * For any transport: the same questions between threads and between ranks.
  */
@@ -9,7 +10,8 @@
 
 #include "core/exchange.h"
 
-enum { WEFT_STAMP_ROWS = 40 }; /* units of the image */
+/* Units and strips of the image. */
+enum { WEFT_STAMP_ROWS = 40, WEFT_STAMP_STRIPS = 3 };
 
 /* How an exchange is used. */
 typedef struct weft_stamps {
@@ -23,5 +25,7 @@ int weft_stamps_ask(weft_exchange *x, const weft_stamps *how);
 
 /* An uneven cut of WEFT_STAMP_ROWS units into n patches of 3 at least. */
 void weft_stamps_cut(int n, int *first);
+/* An uneven cut of the strips; across: 3 at most. */
+void weft_stamps_strips(int across, int *strip);
 
 #endif

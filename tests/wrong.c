@@ -77,7 +77,7 @@ static void release(weft_exchange *x)
 
 /* ---- run ----------------------------------------------------------------- */
 
-/* Rows one further on. The last of them may be a row that a peer is sending
+/* Pixels one further on. The last of them may be one that a peer is sending
  * just now: reading it is the mistake that this transport is there to make, so
  * the thread sanitizer need not report it. */
 __attribute__((no_sanitize("thread"))) static void
@@ -118,17 +118,34 @@ static weft_status start(weft_exchange *x, weft_mail *m)
     return w->inner->start(x, &s->mail);
 }
 
-static void swap_bytes(const weft_mail *m)
+/* The message from the neighbour that lies there, or NULL. */
+static const weft_parcel *from(const weft_exchange *x, const weft_mail *m,
+                               int down, int right)
 {
-    const weft_parcel *a = &m->parcel[0], *b = &m->parcel[1];
-    const size_t n = a->bytes < b->bytes ? a->bytes : b->bytes;
+    const int peer = weft_cut_neighbour(&x->cut, x->cut.me, down, right);
 
-    for (size_t i = 0; i < n; i++) {
+    for (int i = 0; i < m->n && peer >= 0; i++)
+        if (m->parcel[i].peer == peer) return &m->parcel[i];
+    return NULL;
+}
+
+static void swap(const weft_parcel *a, const weft_parcel *b)
+{
+    for (size_t i = 0; a && b && i < a->bytes && i < b->bytes; i++) {
         const char c = a->at[i];
 
         a->at[i] = b->at[i];
         b->at[i] = c;
     }
+}
+
+/* All that comes of a border is here. */
+static void mix_up(const wrapper *w, const weft_exchange *x, const weft_mail *m)
+{
+    if (w->how == WEFT_WRONG_SWAPPED) swap(from(x, m, -1, 0), from(x, m, 1, 0));
+    if (w->how == WEFT_WRONG_COLUMNS) swap(from(x, m, 0, -1), from(x, m, 0, 1));
+    for (int down = -1; down <= 1 && w->how == WEFT_WRONG_CORNERS; down += 2)
+        swap(from(x, m, down, -1), from(x, m, down, 1));
 }
 
 static weft_status wait(weft_exchange *x, weft_mail *m, int i)
@@ -138,9 +155,7 @@ static weft_status wait(weft_exchange *x, weft_mail *m, int i)
 
     dawdle(w);
     WEFT_TRY(w->inner->wait(x, &s->mail, i));
-    if (w->how == WEFT_WRONG_SWAPPED && m->class == WEFT_BORDER && !m->out &&
-        m->n == 2 && i == 1)
-        swap_bytes(m);
+    if (m->class == WEFT_BORDER && !m->out && i == m->n - 1) mix_up(w, x, m);
     return WEFT_OK;
 }
 

@@ -13,7 +13,9 @@ typedef enum weft_wrong {
     WEFT_WRONG_LATE,    /* sends what it was given the time before */
     WEFT_WRONG_MINE,    /* leaves my own old part where my new one belongs */
     WEFT_WRONG_SWAPPED, /* the upper border below, the lower one above */
-    WEFT_WRONG_SHIFTED, /* borders one row further down */
+    WEFT_WRONG_COLUMNS, /* the left columns right, the right ones left */
+    WEFT_WRONG_CORNERS, /* the left corners right, the right ones left */
+    WEFT_WRONG_SHIFTED, /* borders one pixel further on */
     WEFT_WRONGS,
     WEFT_SLOW, /* waits at random before it starts or awaits anything */
 } weft_wrong;

@@ -23,21 +23,31 @@ static void live(void *arg, int patch, weft_exchange *x)
     wrong += weft_stamps_ask(x, arg);
 }
 
-static int ask(int n, weft_schedule sched, weft_stamps how,
-               weft_wrong how_wrong)
+/* Lines of patches, `across` in each. */
+static int ask_all(int lines, int across, weft_schedule sched, weft_stamps how,
+                   weft_wrong how_wrong)
 {
     weft_team *team = malloc(sizeof *team);
-    int first[WEFT_TEAM_MOST + 1];
+    int first[WEFT_TEAM_MOST + 1], strip[WEFT_STAMP_STRIPS + 1];
+    const weft_cut cut = {
+        .n = lines * across, .first = first, .across = across, .strip = strip};
 
-    weft_stamps_cut(n, first);
+    weft_stamps_cut(lines, first);
+    weft_stamps_strips(across, strip);
     wrong = 0;
-    weft_team_init(team, &(weft_cut){.n = n, .first = first}, sched);
-    for (int p = 0; p < n && how_wrong; p++)
+    weft_team_init(team, &cut, sched);
+    for (int p = 0; p < cut.n && how_wrong; p++)
         weft_wrong_wrap(&team->member[p].base, how_wrong);
     weft_team_run(team, live, &how);
     weft_team_release(team);
     free(team);
     return wrong;
+}
+
+static int ask(int n, weft_schedule sched, weft_stamps how,
+               weft_wrong how_wrong)
+{
+    return ask_all(n, 1, sched, how, how_wrong);
 }
 
 static const weft_stamps twice = {.images = 2, .evaluations = 15};
@@ -102,9 +112,50 @@ static void whoever_does_wrong_is_found_out(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof sched / sizeof *sched; i++)
-        for (int w = WEFT_RIGHT + 1; w < WEFT_WRONGS; w++)
-            if (sched[i].lag || !weft_wrong_needs_lag(w))
+        for (int w = WEFT_RIGHT + 1; w < WEFT_WRONGS; w++) {
+            const bool seen = sched[i].lag || !weft_wrong_needs_lag(w);
+            const bool rows =
+                w != WEFT_WRONG_COLUMNS && w != WEFT_WRONG_CORNERS;
+
+            if (seen && rows)
                 assert_int_not_equal(ask(3, sched[i], twice, w), 0);
+            if (seen && w != WEFT_WRONG_SWAPPED)
+                assert_int_not_equal(ask_all(2, 3, sched[i], twice, w), 0);
+        }
+}
+
+/* What they do wrong does not happen elsewhere. */
+static void who_has_no_two_sides_cannot_mix_them_up(void **state)
+{
+    const weft_schedule sched = {.warmup = 2, .lag = 1};
+
+    (void)state;
+    assert_int_equal(ask(2, sched, twice, WEFT_WRONG_SWAPPED), 0);
+    assert_int_equal(ask_all(2, 2, sched, twice, WEFT_WRONG_COLUMNS), 0);
+    assert_int_equal(ask_all(1, 3, sched, twice, WEFT_WRONG_CORNERS), 0);
+}
+
+/* Columns and corners are as old as rows. */
+static void patches_side_by_side_are_seen_as_old_as_they_should_be(void **state)
+{
+    const weft_schedule sched[] = {
+        {.lag = 0},
+        {.warmup = 1, .lag = 1},
+        {.warmup = 2, .lag = 2},
+        {.warmup = 2, .lag = 1, .refresh = 3},
+        {.warmup = 2, .lag = 2, .drift = .5},
+        {.warmup = 1, .lag = 1, .wire = WEFT_WIRE_F16},
+        {.warmup = 2, .lag = 2, .wire = WEFT_WIRE_INT8},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof sched / sizeof *sched; i++)
+        for (int lines = 1; lines <= 3; lines++)
+            for (int across = 2; across <= WEFT_STAMP_STRIPS; across++) {
+                assert_int_equal(
+                    ask_all(lines, across, sched[i], twice, WEFT_RIGHT), 0);
+            }
+    assert_int_equal(ask_all(2, 2, sched[1], twice, WEFT_SLOW), 0);
 }
 
 static void two_lanes_on_one_exchange_are_found_out(void **state)
@@ -165,6 +216,9 @@ int main(void)
         cmocka_unit_test(displaced_everyone_is_seen_as_old_as_he_should_be),
         cmocka_unit_test(coded_messages_say_the_same),
         cmocka_unit_test(whoever_does_wrong_is_found_out),
+        cmocka_unit_test(who_has_no_two_sides_cannot_mix_them_up),
+        cmocka_unit_test(
+            patches_side_by_side_are_seen_as_old_as_they_should_be),
         cmocka_unit_test(two_lanes_on_one_exchange_are_found_out),
         cmocka_unit_test(alone_the_edges_are_zero),
         cmocka_unit_test(what_cannot_work_is_refused),
