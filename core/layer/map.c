@@ -16,7 +16,7 @@ static weft_status apply(const weft_graph *g, int node, weft_run *run)
     const float *mul = weft_run_value(run, d->temp[0]);
     const weft_affine_args a = {
         .n = run->layout->n,
-        .w = v->w,
+        .w = weft_run_columns(g, run, d->out),
         .c = {v->c},
         .in = {weft_run_value(run, d->in[0])},
         .mul = mul,
