@@ -28,6 +28,7 @@ typedef struct walk {
     double *clock;    /* [ranks] */
     double *posted;   /* [ranks] of the put under way */
     double *out, *in; /* [ports] taken until */
+    double *came;     /* [2][to][from] of slots of even and odd number */
     ring arrived, left;
 } walk;
 
@@ -181,9 +182,11 @@ static int port_of(const walk *w, int rank, bool leaves)
     return leaves ? w->cut->n + node_of(w, rank) - node_of(w, 0) : rank;
 }
 
-static bool is_coded(const walk *w, const weft_want *want)
+static weft_wire wire_of(const walk *w, const weft_want *want)
 {
-    return want->class != WEFT_MOMENTS && w->how.wire != WEFT_WIRE_F32;
+    const weft_schedule s = {.wire = w->how.wire};
+
+    return weft_schedule_wire(&s, want->class);
 }
 
 /* The message of a want from one patch to another, in floats. */
@@ -219,24 +222,29 @@ static letter letter_of(const walk *w, const weft_want *want, int from, int to)
 static double bytes_of(const walk *w, const weft_want *want, letter l)
 {
     if (!l.rows || !l.width) return 0;
-    return (double)weft_wire_bytes(is_coded(w, want) ? w->how.wire
-                                                     : WEFT_WIRE_F32,
-                                   false, l.rows, l.width);
+    return (double)weft_wire_bytes(wire_of(w, want), false, l.rows, l.width);
 }
 
-/* Both ends pay; the receiver when it looks. */
+/* Of a processor, at each end. */
 static double handling(const walk *w, const weft_want *want,
                        const weft_cost_link *l, letter m, double bytes)
 {
     double s = l->message_s + bytes * l->byte_s;
 
-    if (is_coded(w, want))
+    if (wire_of(w, want) != WEFT_WIRE_F32)
         s +=
             (double)(m.rows * m.width) * CODEC_BYTES / w->c->memory_bytes_per_s;
     return s;
 }
 
 static double later(double a, double b) { return a > b ? a : b; }
+
+static double *came(walk *w, int slot, int to, int from)
+{
+    const size_t n = (size_t)w->cut->n;
+
+    return &w->came[((size_t)(slot % 2) * n + (size_t)to) * n + (size_t)from];
+}
 
 /* One message takes both ports; both ends must have come to it. */
 static void pass(walk *w, int slot, int from, int to, double bytes)
@@ -254,6 +262,7 @@ static void pass(walk *w, int slot, int from, int to, double bytes)
     *in = end;
     *left = later(*left, end);
     *here = later(*here, end + l->latency_s);
+    *came(w, slot, to, from) = end + l->latency_s;
 }
 
 static void post_to(walk *w, const weft_want *want, int slot, int from, int to,
@@ -262,13 +271,16 @@ static void post_to(walk *w, const weft_want *want, int slot, int from, int to,
     const bool leaves = node_of(w, from) != node_of(w, to);
     const letter m = letter_of(w, want, from, to);
     const double bytes = bytes_of(w, want, m);
+    double paid;
 
     if (bytes == 0) return;
-    if (move)
+    if (move) {
         pass(w, slot, from, to, bytes);
-    else
-        w->clock[from] += handling(
-            w, want, leaves ? &w->c->between : &w->c->inside, m, bytes);
+        return;
+    }
+    paid = handling(w, want, leaves ? &w->c->between : &w->c->inside, m, bytes);
+    w->clock[from] += paid;
+    w->clock[to] += paid;
 }
 
 /* Everybody's, nearest peers first, as the exchange does. Neighbours' numbers
@@ -286,7 +298,9 @@ static void post_all(walk *w, const weft_want *want, int slot, bool move)
         }
 }
 
-/* My part of `lag` evaluations ago must have left before the next one may. */
+/* My part of `lag` evaluations ago must have left before the next one may. Both
+ * ends pay from now on, while the message travels; so one that is waited for
+ * costs the longer of both. */
 static void put(walk *w, const weft_want *want, int slot)
 {
     const int n = w->cut->n, then = w->t - w->how.lag;
@@ -302,17 +316,15 @@ static void put(walk *w, const weft_want *want, int slot)
     post_all(w, want, slot, true);
 }
 
-static void take(walk *w, const weft_want *want, int slot)
+static void take(walk *w, int slot)
 {
-    const int n = w->cut->n, t = w->t - w->how.lag;
+    const int t = w->t - w->how.lag;
 
-    for (int r = 0; r < n && t >= 0; r++) {
+    for (int r = 0; r < w->cut->n && t >= 0; r++) {
         w->clock[r] = later(w->clock[r], *at(&w->arrived, t, slot, r));
         if (!w->how.lag)
             w->clock[r] = later(w->clock[r], *at(&w->left, t, slot, r));
     }
-    /* What came in costs what sending it did. */
-    post_all(w, want, slot, false);
 }
 
 /* ---- layers -------------------------------------------------------------- */
@@ -340,28 +352,8 @@ static double inside_share(const walk *w, const weft_node *d, int p)
     return (double)rows * columns / (double)weft_rect_pixels(&r);
 }
 
-/* Keys and values, then queries, then the look, for each half of the heads. */
-static turn attention_turn(const walk *w, const weft_node *d, int half)
-{
-    const weft_value *v = weft_graph_at(w->g, d->in[0]);
-    const double halves = d->u.attend.halves;
-    const double image =
-        (double)weft_cut_total(w->cut) * v->rows_per_unit * v->w;
-    const double kv = weft_conv_flops(&d->u.attend.kv, 1);
-    const double q = weft_conv_flops(&d->u.attend.q, 1);
-    const double look = 4.0 * d->u.attend.heads * d->u.attend.dim * image;
-    const double all =
-        halves * (kv + q) + weft_conv_flops(&d->u.attend.out, 1) + look;
-
-    return (turn){.want = half,
-                  .n = 1,
-                  .before = (kv + (half ? look / halves : 0)) / all,
-                  .between = q / all};
-}
-
 static turn turn_of(const walk *w, const weft_node *d, int want, int p)
 {
-    if (d->want[want].class == WEFT_KV) return attention_turn(w, d, want);
     if (d->want[want].reach == WEFT_REACH_BORDER)
         return (turn){.n = d->nwants, .between = inside_share(w, d, p)};
     return (turn){.want = want, .n = 1, .before = MOMENTS_SHARE};
@@ -393,7 +385,7 @@ static void rest(walk *w, int i)
     }
 }
 
-static void node(walk *w, int i)
+static void other_node(walk *w, int i)
 {
     const weft_node *d = &w->g->node[i];
 
@@ -404,12 +396,108 @@ static void node(walk *w, int i)
         for (int j = k; j < k + n && !w->how.silent; j++)
             put(w, &d->want[j], w->slot + j);
         if (!w->how.blocks) work(w, i, k, true);
-        for (int j = k; j < k + n && !w->how.silent; j++)
-            take(w, &d->want[j], w->slot + j);
+        for (int j = k; j < k + n && !w->how.silent; j++) take(w, w->slot + j);
         if (w->how.blocks) work(w, i, k, true);
         k += n;
     }
     rest(w, i);
+}
+
+/* ---- attention ----------------------------------------------------------- */
+
+/* Of a node's work: keys and values, and the look, of one share of the heads;
+ * all queries; the output. */
+typedef struct portions {
+    double kv, look, q, out;
+} portions;
+
+static portions portions_of(const walk *w, const weft_node *d)
+{
+    const weft_value *v = weft_graph_at(w->g, d->in[0]);
+    const double image =
+        (double)weft_cut_total(w->cut) * v->rows_per_unit * v->w;
+    const double heads = (double)d->u.attend.heads / d->u.attend.shares;
+    const portions p = {.kv = weft_conv_flops(&d->u.attend.kv, 1),
+                        .look = 4 * heads * d->u.attend.dim * image,
+                        .q = weft_conv_flops(&d->u.attend.q, 1),
+                        .out = weft_conv_flops(&d->u.attend.out, 1)};
+    const double all = d->u.attend.shares * (p.kv + p.look) + p.q + p.out;
+
+    return (portions){p.kv / all, p.look / all, p.q / all, p.out / all};
+}
+
+static void part_of_node(walk *w, int i, double portion)
+{
+    for (int r = 0; r < w->cut->n; r++)
+        w->clock[r] += compute(w, i, r) * portion;
+}
+
+static void publish(walk *w, int i, int k, double portion)
+{
+    const weft_node *d = &w->g->node[i];
+
+    if (k >= d->u.attend.shares) return;
+    part_of_node(w, i, portion);
+    if (w->how.silent) return;
+    put(w, &d->want[k], w->slot + k);
+    if (w->how.blocks) take(w, w->slot + k);
+}
+
+/* In step, a line of patches' keys when those before them were looked at. */
+static void look_in_order(walk *w, int i, int k, double portion)
+{
+    const weft_value *kv = weft_graph_at(w->g, w->g->node[i].want[k].val);
+    const int n = w->cut->n, across = weft_cut_across(w->cut);
+
+    for (int r = 0; r < n; r++) {
+        const double look = compute(w, i, r) * portion;
+        double line = 0;
+
+        for (int p = 0; p < n; p++) {
+            if (p != r)
+                w->clock[r] = later(w->clock[r], *came(w, w->slot + k, r, p));
+            line += share(w, kv, p);
+            if (p % across < across - 1) continue;
+            w->clock[r] += look * line;
+            line = 0;
+        }
+    }
+}
+
+static void look(walk *w, int i, int k, double portion)
+{
+    const bool in_step = !w->how.silent && !w->how.blocks && !w->how.lag;
+
+    if (w->how.lag && !w->how.silent) take(w, w->slot + k);
+    if (in_step)
+        look_in_order(w, i, k, portion);
+    else
+        part_of_node(w, i, portion);
+    if (in_step) take(w, w->slot + k);
+}
+
+static void attention(walk *w, int i)
+{
+    const weft_node *d = &w->g->node[i];
+    const portions p = portions_of(w, d);
+
+    for (int k = 0; k < d->u.attend.ahead; k++) publish(w, i, k, p.kv);
+    part_of_node(w, i, p.q);
+    for (int k = 0; k < d->u.attend.shares; k++) {
+        look(w, i, k, p.look);
+        publish(w, i, k + d->u.attend.ahead, p.kv);
+    }
+    part_of_node(w, i, p.out);
+}
+
+static void node(walk *w, int i)
+{
+    const weft_node *d = &w->g->node[i];
+
+    if (d->nwants && d->want[0].class == WEFT_KV)
+        attention(w, i);
+    else
+        other_node(w, i);
 }
 
 static double evaluation(walk *w)
@@ -446,9 +534,10 @@ static bool open_walk(walk *w)
     w->posted = zeros(ranks);
     w->out = zeros(2 * ranks);
     w->in = zeros(2 * ranks);
+    w->came = zeros(2 * ranks * ranks);
     return open_ring(&w->arrived, w->how.lag + 1, slots, w->cut->n) &&
            open_ring(&w->left, w->how.lag + 1, slots, w->cut->n) && w->clock &&
-           w->posted && w->out && w->in;
+           w->posted && w->out && w->in && w->came;
 }
 
 static void close_walk(walk *w)
@@ -457,6 +546,7 @@ static void close_walk(walk *w)
     free(w->posted);
     free(w->out);
     free(w->in);
+    free(w->came);
     free(w->arrived.at);
     free(w->left.at);
 }

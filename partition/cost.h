@@ -6,11 +6,12 @@
  *
  *     compute   operations over the speed of the layer's class; a layer
  *               without operations moves its input and output through memory
- *     put       takes the processor message_s and byte_s for each message and
- *               byte; then the message takes both ports for bytes / bytes_per_s
- *               and arrives latency_s later
+ *     put       takes the processors at both ends message_s and byte_s for each
+ *               message and byte; meanwhile the message takes both ports for
+ *               bytes / bytes_per_s and arrives latency_s later
  *     get       waits for what a layer is shown: of this evaluation in step,
- *               of `lag` evaluations ago when displaced
+ *               of `lag` evaluations ago when displaced; attention in step for
+ *               each line of patches when those before it were looked at
  *
  * Messages pass a port one after the other, in the order of the net. The ranks
  * of a node have a port each for what stays inside and share one for what

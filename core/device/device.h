@@ -141,7 +141,8 @@ typedef struct weft_layer_norm_args {
  * counted from key 0 of the image, in order; no matrix of scores is stored.
  * The keys and values of the whole image lie in strips of `strip` columns, the
  * last one perhaps narrower: kv[y][sample][i] is strip i of row y, [columns][2
- * c], keys first, c = heads * dim. Query, output: [rows][n][w][c].
+ * c], keys first, c = heads * dim. Query, output: [rows][n][w], `step` floats
+ * from one pixel to the next, the first c of which are looked at.
  *
  * Keys may come in several calls, key0 .. key1 of each where the one before
  * left off: whole blocks of device->attend_block, but for the last keys of the
@@ -156,6 +157,7 @@ typedef struct weft_attend_args {
     const float *q;
     const float *const *kv; /* [key_rows][n][key_w / strip, rounded up] */
     float *out;             /* may be q */
+    int step;               /* at least heads * dim */
     bool causal;            /* query t of a sample sees keys 0 .. t only */
     int key0, key1;         /* key1 0: all */
     void *state; /* [rows][n][w][heads] of WEFT_ATTEND_STATE(dim) bytes; NULL

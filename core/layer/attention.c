@@ -8,8 +8,10 @@
  * looked at while the next one is on its way.
  *
  * Keys and values of the whole image are the only thing a rank holds in full,
- * so they come for half of the heads at a time (where heads are even), one
- * half in the place of the other.
+ * so they come for a share of the heads at a time. While one share is looked at
+ * the next one is on its way, and the one after that comes in the first one's
+ * place. The image's order makes the lower patches wait for the upper ones'
+ * keys before they look at their own; so it is the shares that hide the wait.
  */
 #include "core/layer/parts.h"
 
@@ -17,10 +19,11 @@
 #include <stdio.h>
 
 enum { IN, RES }; /* node->in */
-/* node->temp; a query for each half */
-enum { KV, STRIPS, STATE, QUERY, TEMPS = QUERY + 2 };
-enum { W_OUT, B_OUT, W_HALF }; /* node->weight; then for each half: */
-enum { W_KV, B_KV, W_Q, B_Q, HALF };
+/* node->temp; keys and values of each share that may be on its way */
+enum { STRIPS, STATE, QUERY, KV, MOST_AHEAD = 2, TEMPS = KV + MOST_AHEAD };
+enum { W_OUT, B_OUT, W_Q, B_Q, W_SHARE }; /* node->weight; for each share: */
+enum { W_KV, B_KV, SHARE };
+enum { MOST_SHARES = WEFT_NODE_WANTS };
 
 static const char *const new_name[] = {"to_k", "to_v", "to_q", "to_out.0"};
 static const char *const old_name[] = {"key", "value", "query", "proj_attn"};
@@ -59,15 +62,17 @@ static void find_strips(const weft_view *all, const weft_value *kv, int n,
 }
 
 static weft_attend_args query_of(const weft_graph *g, const weft_node *d,
-                                 const weft_run *run, int half)
+                                 const weft_run *run, int share)
 {
+    const int heads = d->u.attend.heads / d->u.attend.shares;
     const weft_value *kv = weft_graph_at(g, d->temp[KV]);
-    float *q = weft_run_value(run, d->temp[QUERY + half]);
+    float *q = weft_run_value(run, d->temp[QUERY]) +
+               (size_t)share * (size_t)heads * (size_t)d->u.attend.dim;
 
     return (weft_attend_args){
         .n = run->layout->n,
         .w = weft_run_columns(g, run, d->in[IN]),
-        .heads = d->u.attend.heads / d->u.attend.halves,
+        .heads = heads,
         .dim = d->u.attend.dim,
         .rows = weft_run_rows(g, run, d->in[IN]),
         .key_rows = kv->rows_per_unit * run->layout->total_units,
@@ -77,6 +82,7 @@ static weft_attend_args query_of(const weft_graph *g, const weft_node *d,
         .q = q,
         .kv = (void *)weft_run_value(run, d->temp[STRIPS]),
         .out = q,
+        .step = d->u.attend.heads * d->u.attend.dim,
         .state = weft_run_value(run, d->temp[STATE]),
     };
 }
@@ -113,11 +119,11 @@ static weft_status find_lines(weft_exchange *x, int slot, const weft_view *all,
 
 /* Look at keys in the order of the image, as far as they have come. */
 static weft_status look(const weft_graph *g, const weft_node *d,
-                        const weft_run *run, int half)
+                        const weft_run *run, int share)
 {
-    const int slot = run->slot + half, block = run->dev->attend_block;
+    const int slot = run->slot + share, block = run->dev->attend_block;
     const weft_value *kv = weft_graph_at(g, d->temp[KV]);
-    weft_attend_args a = query_of(g, d, run, half);
+    weft_attend_args a = query_of(g, d, run, share);
     const int keys = a.key_rows * a.key_w;
     weft_view all;
 
@@ -132,34 +138,40 @@ static weft_status look(const weft_graph *g, const weft_node *d,
         if (a.key1 < keys) a.key1 = a.key1 / block * block;
         if (a.key0 < a.key1) run->dev->attend(&a, run->pool);
     }
-    return weft_exchange_get(run->x, slot, &all);
+    WEFT_TRY(weft_exchange_get(run->x, slot, &all));
+    /* Another share comes in this one's place. */
+    return weft_exchange_done(run->x, slot);
 }
 
-static weft_status one_half(const weft_graph *g, const weft_node *d,
-                            weft_run *run, int half)
+/* Keys and values of a share, to everybody. */
+static weft_status publish(const weft_graph *g, const weft_node *d,
+                           const weft_run *run, int share)
 {
     const weft_val in[2] = {d->in[IN], WEFT_NONE};
-    const int *weight = d->weight + W_HALF + half * HALF;
+    const int *weight = d->weight + W_SHARE + share * SHARE;
     void *mine;
 
-    WEFT_TRY(weft_exchange_open(run->x, run->slot + half, &mine));
+    if (share >= d->u.attend.shares) return WEFT_OK;
+    WEFT_TRY(weft_exchange_open(run->x, run->slot + share, &mine));
     project(g, run, &d->u.attend.kv, in, weight[W_KV], weight[B_KV], NULL,
             mine);
-    WEFT_TRY(weft_exchange_put(run->x, run->slot + half));
-    project(g, run, &d->u.attend.q, in, weight[W_Q], weight[B_Q], NULL,
-            weft_run_value(run, d->temp[QUERY + half]));
-    WEFT_TRY(look(g, d, run, half));
-    /* The other half comes in this one's place. */
-    return weft_exchange_done(run->x, run->slot + half);
+    return weft_exchange_put(run->x, run->slot + share);
 }
 
 static weft_status forward(const weft_graph *g, int node, weft_run *run)
 {
     const weft_node *d = &g->node[node];
-    const weft_val *query = d->temp + QUERY;
+    const weft_val in[2] = {d->in[IN], WEFT_NONE};
+    const weft_val query[2] = {d->temp[QUERY], WEFT_NONE};
+    const int ahead = d->u.attend.ahead;
 
-    for (int half = 0; half < d->u.attend.halves; half++)
-        WEFT_TRY(one_half(g, d, run, half));
+    for (int i = 0; i < ahead; i++) WEFT_TRY(publish(g, d, run, i));
+    project(g, run, &d->u.attend.q, in, d->weight[W_Q], d->weight[B_Q], NULL,
+            weft_run_value(run, query[0]));
+    for (int i = 0; i < d->u.attend.shares; i++) {
+        WEFT_TRY(look(g, d, run, i));
+        WEFT_TRY(publish(g, d, run, i + ahead));
+    }
     project(g, run, &d->u.attend.out, query, d->weight[W_OUT], d->weight[B_OUT],
             weft_run_optional(run, d->in[RES]), weft_run_value(run, d->out));
     return WEFT_OK;
@@ -171,7 +183,7 @@ static size_t scratch(const weft_graph *g, int node, const weft_device *dev,
     const weft_node *d = &g->node[node];
     const int w = weft_layout_columns(l, weft_graph_at(g, d->in[IN]));
     const weft_conv *v[] = {&d->u.attend.kv, &d->u.attend.q, &d->u.attend.out};
-    size_t most = dev->attend_scratch(w, d->u.attend.heads / d->u.attend.halves,
+    size_t most = dev->attend_scratch(w, d->u.attend.heads / d->u.attend.shares,
                                       d->u.attend.dim);
 
     for (int i = 0; i < 3; i++) {
@@ -190,10 +202,9 @@ static double flops(const weft_graph *g, int node, int n, int units,
     const double mine = (double)units * v->rows_per_unit * v->w;
     const double all = (double)total_units * v->rows_per_unit * v->w;
     const double dims = (double)d->u.attend.heads * d->u.attend.dim;
-    const double halves = d->u.attend.halves;
 
-    return halves * weft_conv_flops(&d->u.attend.kv, mine * n) +
-           halves * weft_conv_flops(&d->u.attend.q, mine * n) +
+    return d->u.attend.shares * weft_conv_flops(&d->u.attend.kv, mine * n) +
+           weft_conv_flops(&d->u.attend.q, mine * n) +
            weft_conv_flops(&d->u.attend.out, mine * n) +
            4 * dims * mine * all * n;
 }
@@ -244,59 +255,72 @@ static bool fits(weft_graph *g, const char *name, weft_val in, weft_val res,
     return weft_channels_ok(g, name, a->c, 2 * heads * dim);
 }
 
-/* `inner`: channels of one half. */
-static bool make_values(weft_graph *g, weft_val in, int inner, int halves,
-                        int dim, weft_val temp[TEMPS], weft_val *out)
+/* The fewest shares of 4 to 8 that heads can be divided into: two of those on
+ * their way are no more than a half, and each waits for one of 4 at most. Where
+ * there are none, 3, 2 or 1, one at a time. */
+static int shares_of(int heads)
 {
-    const weft_value like = *weft_graph_at(g, in);
-    const int rows = like.rows_per_unit;
+    for (int n = 4; n <= MOST_SHARES; n++)
+        if (heads % n == 0) return n;
+    return heads % 3 == 0 ? 3 : heads % 2 == 0 ? 2 : 1;
+}
 
-    temp[KV] = weft_graph_value(g, rows, like.w, 2 * inner);
+static bool make_values(weft_graph *g, const weft_node *like, weft_val temp[],
+                        weft_val *out)
+{
+    const weft_value in = *weft_graph_at(g, like->in[IN]);
+    const int rows = in.rows_per_unit, dim = like->u.attend.dim;
+    const int heads = like->u.attend.heads / like->u.attend.shares;
+    const int state = (int)(WEFT_ATTEND_STATE(dim) / sizeof(float));
+
     temp[STRIPS] = weft_graph_strips(g, rows, 2);
-    temp[STATE] = weft_graph_value(
-        g, rows, like.w,
-        inner / dim * (int)(WEFT_ATTEND_STATE(dim) / sizeof(float)));
-    temp[QUERY] = weft_graph_value(g, rows, like.w, inner);
-    temp[QUERY + 1] =
-        halves == 1 ? WEFT_NONE : weft_graph_value(g, rows, like.w, inner);
-    *out = weft_graph_value(g, rows, like.w, like.c);
+    temp[STATE] = weft_graph_value(g, rows, in.w, heads * state);
+    temp[QUERY] = weft_graph_value(g, rows, in.w, like->u.attend.heads * dim);
+    for (int i = 0; i < MOST_AHEAD; i++)
+        temp[KV + i] = i < like->u.attend.ahead
+                           ? weft_graph_value(g, rows, in.w, 2 * heads * dim)
+                           : WEFT_NONE;
+    *out = weft_graph_value(g, rows, in.w, in.c);
     if (*out == WEFT_NONE) return false;
-    weft_graph_at(g, temp[KV])->whole = true;
+    for (int i = 0; i < like->u.attend.ahead; i++)
+        weft_graph_at(g, temp[KV + i])->whole = true;
     weft_graph_at(g, temp[STRIPS])->whole = true;
     weft_graph_at(g, temp[STATE])->shared = true;
     return true;
 }
 
-/* Keys, values and queries of one half of the heads: `inner` channels each. */
-static void add_half(weft_graph *g, weft_node *d, const names *n, int half,
-                     int inner, bool bias)
+/* Keys and values of one share of the heads: `inner` channels each. */
+static void add_share(weft_graph *g, weft_node *d, const names *n, int share,
+                      int inner, bool bias)
 {
-    int *weight = d->weight + W_HALF + half * HALF;
+    int *weight = d->weight + W_SHARE + share * SHARE;
 
     weight[W_KV] =
         weft_weight_matrix(g, &d->u.attend.kv, &n->at[NAME_K], 2, true);
-    weight[W_Q] =
-        weft_weight_matrix(g, &d->u.attend.q, &n->at[NAME_Q], 1, true);
-    if (bias) {
+    if (bias)
         weight[B_KV] = weft_weight_vector(g, &n->at[NAME_K], 2, "bias", inner);
-        weight[B_Q] = weft_weight_vector(g, &n->at[NAME_Q], 1, "bias", inner);
-    }
-    for (int i = 0; i < HALF; i++)
-        weft_weight_part(g, weight[i], half, d->u.attend.halves);
+    for (int i = 0; i < SHARE; i++)
+        weft_weight_part(g, weight[i], share, d->u.attend.shares);
+    weft_node_wants_all(d, WEFT_KV, d->temp[KV + share % d->u.attend.ahead]);
 }
 
 /* The projections: their shapes and weights, into the node. */
 static void add_weights(weft_graph *g, weft_node *d, const names *n, int c,
-                        int inner, bool bias)
+                        bool bias)
 {
-    weft_conv *out = &d->u.attend.out;
+    const int inner = d->u.attend.heads * d->u.attend.dim;
+    const int shares = d->u.attend.shares;
+    weft_conv *q = &d->u.attend.q, *out = &d->u.attend.out;
 
-    d->u.attend.kv = weft_conv_1x1(g, c, 2 * inner);
-    d->u.attend.q = weft_conv_1x1(g, c, inner);
+    d->u.attend.kv = weft_conv_1x1(g, c, 2 * inner / shares);
+    *q = weft_conv_1x1(g, c, inner);
     *out = weft_conv_1x1(g, inner, c);
-    if (d->u.attend.halves == 2) out->cin[1] = inner;
-    for (int half = 0; half < d->u.attend.halves; half++)
-        add_half(g, d, n, half, inner, bias);
+    for (int i = 0; i < shares; i++)
+        add_share(g, d, n, i, inner / shares, bias);
+    d->weight[W_Q] = weft_weight_matrix(g, q, &n->at[NAME_Q], 1, true);
+    if (bias)
+        d->weight[B_Q] =
+            weft_weight_vector(g, &n->at[NAME_Q], 1, "bias", inner);
     d->weight[W_OUT] = weft_weight_matrix(g, out, &n->at[NAME_OUT], 1, true);
     d->weight[B_OUT] = weft_weight_vector(g, &n->at[NAME_OUT], 1, "bias", c);
 }
@@ -305,28 +329,27 @@ weft_val weft_add_self_attention(weft_graph *g, const char *name, weft_val in,
                                  weft_val res, int heads, int dim, bool bias,
                                  bool old_names, float scale)
 {
-    const int halves = heads % 2 ? 1 : 2;
-    weft_val temp[TEMPS], out;
-    weft_node *d;
+    weft_node like = {.in = {[IN] = in, [RES] = res}}, *d;
+    weft_val out;
     names n;
 
     if (g->status != WEFT_OK || !fits(g, name, in, res, heads, dim) ||
-        !make_names(g, name, old_names, &n) ||
-        !make_values(g, in, heads / halves * dim, halves, dim, temp, &out))
+        !make_names(g, name, old_names, &n))
         return WEFT_NONE;
+    like.u.attend.heads = heads;
+    like.u.attend.dim = dim;
+    like.u.attend.shares = shares_of(heads);
+    like.u.attend.ahead = like.u.attend.shares < 4 ? 1 : MOST_AHEAD;
+    if (!make_values(g, &like, like.temp, &out)) return WEFT_NONE;
     d = weft_graph_node(g, &attention_ops, name);
     if (!d) return WEFT_NONE;
     d->in[IN] = in;
     d->in[RES] = res;
     d->out = out;
-    for (int i = 0; i < TEMPS; i++) d->temp[i] = temp[i];
-    d->u.attend.heads = heads;
-    d->u.attend.dim = dim;
-    d->u.attend.halves = halves;
-    add_weights(g, d, &n, weft_graph_at(g, in)->c, heads / halves * dim, bias);
+    for (int i = 0; i < TEMPS; i++) d->temp[i] = like.temp[i];
+    d->u = like.u;
+    add_weights(g, d, &n, weft_graph_at(g, in)->c, bias);
     d->u.attend.out.scale = scale;
-    for (int half = 0; half < halves; half++)
-        weft_node_wants_all(d, WEFT_KV, temp[KV]);
     if (res != WEFT_NONE) d->over = RES;
     return g->status == WEFT_OK ? out : WEFT_NONE;
 }

@@ -64,6 +64,7 @@ static void look(const weft_graph *g, const weft_node *d, const weft_run *run)
         .q = q,
         .kv = find_samples(g, d, run),
         .out = q,
+        .step = d->u.attend.heads * d->u.attend.dim,
         .causal = d->u.attend.causal,
     };
 
@@ -207,7 +208,7 @@ static weft_val add(weft_graph *g, const char *name, const names *n,
     d->over = RES;
     d->u.attend.heads = s->heads;
     d->u.attend.dim = s->dim;
-    d->u.attend.halves = 1;
+    d->u.attend.shares = 1;
     d->u.attend.causal = s->causal;
     add_projections(g, d, n, x.c, inner, s->bias);
     return g->status == WEFT_OK ? out : WEFT_NONE;

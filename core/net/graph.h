@@ -100,9 +100,9 @@ typedef struct weft_want {
 
 enum {
     WEFT_NODE_IN = 4,
-    WEFT_NODE_WEIGHTS = 10,
+    WEFT_NODE_WEIGHTS = 20,
     WEFT_NODE_TEMPS = 5,
-    WEFT_NODE_WANTS = 2,
+    WEFT_NODE_WANTS = 8,
 };
 
 struct weft_node {
@@ -127,8 +127,9 @@ struct weft_node {
             weft_act act;
         } norm;
         struct {
-            int heads, dim, halves;
-            weft_conv kv, q, out; /* kv and q of one half of the heads */
+            int heads, dim, shares; /* shares of the heads, by turns */
+            int ahead;              /* shares on their way at once */
+            weft_conv kv, q, out;   /* kv of one share */
             bool causal;
         } attend;
         struct {

@@ -138,6 +138,7 @@ static void set_attend(bench *b, const char *line)
     b->a = (weft_attend_args){.n = n,
                               .w = w,
                               .heads = heads,
+                              .step = heads * dim,
                               .dim = dim,
                               .rows = h,
                               .key_rows = h,

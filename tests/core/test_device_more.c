@@ -107,19 +107,37 @@ static void attend_in_calls(const weft_device *dev, weft_attend_args a,
     free(a.state);
 }
 
-/* A few rows of queries at a time, in place; keys in strips of step columns. */
+/* Pixels of c floats into ones of c + gap, or back; nothing lies between. */
+static void spread(const attend_data *d, float *wide, int gap, float *dense,
+                   bool back)
+{
+    for (size_t i = 0; i < d->outputs / d->c; i++) {
+        float *at = wide + i * (d->c + gap), *from = dense + i * d->c;
+        memcpy(back ? from : at, back ? at : from, d->c * sizeof *at);
+        for (int g = 0; g < gap; g++) {
+            if (back) assert_true(at[d->c + g] == 7);
+            at[d->c + g] = 7;
+        }
+    }
+}
+
+/* A few rows of queries at a time, in place, with a gap of step - 1 floats
+ * between pixels; keys in strips of step columns. */
 static void call_attend(const weft_device *dev, const attend_data *d,
                         weft_pool *pool, int step, float *out)
 {
     const attend_case *k = d->k;
+    const int gap = step - 1;
+    float *wide = malloc((d->outputs + d->outputs / d->c * gap) * sizeof *wide);
     const float **strip = d->strips;
     for (int y = 0; y < k->key_rows * k->n; y++)
         for (int x = 0; x < k->w; x += step)
             *strip++ = d->kv + ((size_t)y * k->w + x) * 2 * d->c;
-    const size_t line = (size_t)k->n * k->w * d->c;
+    const size_t line = (size_t)k->n * k->w * (d->c + gap);
     const size_t scratch = dev->attend_scratch(k->w, k->heads, k->dim);
     assert_int_equal(weft_pool_reserve(pool, scratch), 0);
-    memcpy(out, d->q, d->outputs * sizeof *out);
+    assert_non_null(wide);
+    spread(d, wide, gap, d->q, false);
     for (int y = 0; y < k->rows; y += step) {
         const weft_attend_args a = {.n = k->n,
                                     .w = k->w,
@@ -131,14 +149,17 @@ static void call_attend(const weft_device *dev, const attend_data *d,
                                     .key_w = k->w,
                                     .strip = step,
                                     .scale = attend_scale(k),
-                                    .q = out + y * line,
+                                    .q = wide + y * line,
                                     .kv = d->strips,
-                                    .out = out + y * line};
+                                    .out = wide + y * line,
+                                    .step = d->c + gap};
         if (step < k->rows)
             attend_in_calls(dev, a, pool, step);
         else
             dev->attend(&a, pool);
     }
+    spread(d, wide, gap, out, true);
+    free(wide);
 }
 
 static void test_attend(void **unused)

@@ -149,6 +149,7 @@ static void call_causal(const weft_device *dev, const causal *d,
                                 .q = d->q,
                                 .kv = d->sample,
                                 .out = out,
+                                .step = d->c,
                                 .causal = true};
 
     assert_int_equal(weft_pool_reserve(pool, dev->attend_scratch(

@@ -52,17 +52,18 @@ static void weights_have_names_and_shapes(void **state)
     snprintf(g.prefix, sizeof g.prefix, "decoder.");
     weft_add_self_attention(&g, "at", 0, WEFT_NONE, 2, 3, false, true, 1);
     weft_add_conv(&g, "out", 0, 5, WEFT_CONV(.k = 3, .no_bias = true));
-    assert_int_equal(g.nweights, 7); /* keys and values, queries: two halves */
+    assert_int_equal(g.nweights,
+                     6); /* keys and values: a share for each head */
     assert_int_equal(g.weight[0].nsrc, 2);
     assert_int_equal(g.weight[0].parts, 2);
-    assert_int_equal(g.weight[2].part, 1);
+    assert_int_equal(g.weight[1].part, 1);
     assert_string_equal(g.weight[0].name[0], "decoder.at.key.weight");
     assert_string_equal(g.weight[0].name[1], "decoder.at.value.weight");
     assert_memory_equal(g.weight[0].shape[1], kv, sizeof kv);
-    assert_string_equal(g.weight[1].name[0], "decoder.at.query.weight");
-    assert_string_equal(g.weight[5].name[0], "decoder.at.proj_attn.bias");
-    assert_string_equal(g.weight[6].name[0], "decoder.out.weight");
-    assert_memory_equal(g.weight[6].shape[0], conv, sizeof conv);
+    assert_string_equal(g.weight[2].name[0], "decoder.at.query.weight");
+    assert_string_equal(g.weight[4].name[0], "decoder.at.proj_attn.bias");
+    assert_string_equal(g.weight[5].name[0], "decoder.out.weight");
+    assert_memory_equal(g.weight[5].shape[0], conv, sizeof conv);
     weft_graph_release(&g);
 }
 

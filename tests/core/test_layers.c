@@ -102,6 +102,7 @@ static weft_val deep(weft_graph *g)
     h = weft_add_conv(g, "b", h, 40, WEFT_CONV(.k = 3, .res = u));
     h = weft_add_conv(g, "c", h, 40, WEFT_CONV(.k = 3, .stride = 2));
     h = weft_add_self_attention(g, "at", h, h, 2, 20, true, false, 1);
+    h = weft_add_self_attention(g, "at2", h, h, 10, 4, true, false, 1);
     u = weft_add_conv(g, "d", h, 24, WEFT_CONV(.k = 3, .stride = 2));
     u = weft_add_conv(g, "e", u, 40, WEFT_CONV(.k = 3, .act = WEFT_RELU));
     u = weft_add_conv(g, "f", u, 40, WEFT_CONV(.k = 3, .up = 2));

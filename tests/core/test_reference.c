@@ -207,7 +207,8 @@ static void check_attend(const answer *a)
                              .scale = (float)p[5],
                              .q = q,
                              .kv = table,
-                             .out = q};
+                             .out = q,
+                             .step = c};
 
     assert_true(n * h <= 64);
     for (int y = 0; y < h; y++)

@@ -107,6 +107,48 @@ static void the_inside_hides_the_border(void **state)
     weft_graph_release(&g);
 }
 
+enum { HEADS = 4, DIM = 2 };
+
+static weft_graph attention_net(void)
+{
+    weft_graph g;
+    weft_val h;
+
+    weft_graph_init(&g, (weft_cell){UNIT, W, W}, C);
+    h = weft_add_self_attention(&g, "at", g.input, WEFT_NONE, HEADS, DIM, false,
+                                false, 1);
+    assert_int_equal(weft_graph_finish(&g, h), WEFT_OK);
+    return g;
+}
+
+/* A share of the heads travels while the one before it is looked at: the first
+ * is waited for only as far as it takes longer than the next keys and values
+ * and the queries. */
+static void shares_hide_each_other(void **state)
+{
+    const double pixels = UNITS * UNIT * W, mine = pixels / 2;
+    const double kv = 2.0 * C * 2 * DIM * mine / 1e8,
+                 q = 2.0 * C * C * mine / 1e8;
+    const double look = 4.0 * DIM * pixels * mine / 1e8;
+    const double bytes = mine * 2 * DIM * 4;
+    weft_cluster c = two_nodes;
+    weft_graph g = attention_net();
+    double alone;
+
+    (void)state;
+    alone = cost(&g, &two, &c, (weft_cost_how){.silent = true});
+    near(alone, HEADS * (kv + look) + 2 * q);
+    c.between = (weft_cost_link){.bytes_per_s = bytes / (kv + q)};
+    near(cost(&g, &two, &c, (weft_cost_how){0}), alone);
+    near(cost(&g, &two, &c, (weft_cost_how){.blocks = true}),
+         alone + HEADS * (kv + q));
+    /* The link sets the pace: the last share is looked at when it has come. */
+    c.between.bytes_per_s = bytes / (2 * alone);
+    near(cost(&g, &two, &c, (weft_cost_how){0}),
+         kv + HEADS * 2 * alone + look + q);
+    weft_graph_release(&g);
+}
+
 static void displaced_nothing_is_waited_for(void **state)
 {
     weft_cluster far = two_nodes;
@@ -120,6 +162,21 @@ static void displaced_nothing_is_waited_for(void **state)
     far.between.latency_s = 0.9 * alone;
     near(cost(&g, &two, &far, displaced), alone);
     assert_true(cost(&g, &two, &far, (weft_cost_how){0}) > 1.8 * alone);
+    weft_graph_release(&g);
+}
+
+/* Borders travel as halves where keys and values are residuals of a byte. */
+static void borders_are_never_bytes(void **state)
+{
+    weft_cluster slow = two_nodes;
+    weft_graph g = conv_net();
+
+    (void)state;
+    slow.between.bytes_per_s = 100;
+    near(cost(&g, &two, &slow,
+              (weft_cost_how){.lag = 1, .wire = WEFT_WIRE_INT8}),
+         cost(&g, &two, &slow,
+              (weft_cost_how){.lag = 1, .wire = WEFT_WIRE_F16}));
     weft_graph_release(&g);
 }
 
@@ -229,11 +286,13 @@ int main(void)
         cmocka_unit_test(computing_alone_is_a_silent_evaluation),
         cmocka_unit_test(what_blocks_is_added),
         cmocka_unit_test(the_inside_hides_the_border),
+        cmocka_unit_test(shares_hide_each_other),
         cmocka_unit_test(displaced_nothing_is_waited_for),
         cmocka_unit_test(a_slow_link_sets_the_pace),
         cmocka_unit_test(ranks_of_a_node_share_its_port),
         cmocka_unit_test(the_processor_pays_for_messages),
         cmocka_unit_test(fewer_bytes_are_quicker_where_the_link_is_slow),
+        cmocka_unit_test(borders_are_never_bytes),
         cmocka_unit_test(a_class_without_speed_is_named),
     };
 

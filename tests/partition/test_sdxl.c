@@ -176,7 +176,7 @@ static double one_tensor(const weft_graph *g, const weft_node *d,
                          const weft_want *w, const void *arg)
 {
     (void)arg;
-    if (w->class == WEFT_KV) return 1.0 / d->nwants; /* in two halves */
+    if (w->class == WEFT_KV) return 1.0 / d->nwants; /* in shares */
     return d->in[0] == g->input ? 0 : 1;
 }
 

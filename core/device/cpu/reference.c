@@ -404,8 +404,9 @@ static void attend_part(void *arg, int i, int worker)
     double *acc = weft_pool_scratch(t->pool, worker);
 
     for (int x = 0; x < a->w; x++) {
-        const size_t query = ((size_t)line * a->w + x) * a->heads + head;
-        const size_t at = query * a->dim;
+        const size_t pixel = (size_t)line * a->w + x;
+        const size_t at = pixel * a->step + (size_t)head * a->dim;
+        const size_t query = pixel * a->heads + head;
         double *state =
             a->state ? (double *)a->state + query * (a->dim + 2) : NULL;
 

@@ -218,17 +218,23 @@ static void pass(const room *r, int q0, int n, int dim, int keys, int seen)
     gather(weight, n, dim, keys, r->values, r->acc + (size_t)q0 * wide);
 }
 
-/* Query t of a sample and head among all. */
+/* The pixel of query t of a sample. */
+static size_t pixel_of(const weft_attend_args *a, int s, int t)
+{
+    return ((size_t)(t / a->w) * a->n + s) * a->w + t % a->w;
+}
+
+/* Where its floats lie in queries and output. */
 static size_t query_at(const weft_attend_args *a, int s, int head, int t)
 {
-    const size_t pixel = ((size_t)(t / a->w) * a->n + s) * a->w + t % a->w;
-    return pixel * a->heads + head;
+    return pixel_of(a, s, t) * a->step + (size_t)head * a->dim;
 }
 
 /* Its state between two calls: dim sums, then the highest score and the sum of
  * weights. */
-static float *state_of(const weft_attend_args *a, size_t query)
+static float *state_of(const weft_attend_args *a, int s, int head, int t)
 {
+    const size_t query = pixel_of(a, s, t) * a->heads + head;
     return (float *)(void *)((char *)a->state +
                              query * WEFT_ATTEND_STATE(a->dim));
 }
@@ -238,7 +244,7 @@ static void resume(const weft_attend_args *a, const room *r, int s, int head,
 {
     const int dim = a->dim, wide = round_up(dim, VL);
     for (int i = 0; i < n; i++) {
-        const float *state = state_of(a, query_at(a, s, head, t0 + i));
+        const float *state = state_of(a, s, head, t0 + i);
         memcpy(r->acc + (size_t)i * wide, state, dim * sizeof *state);
         r->top[i] = state[dim];
         r->sum[i] = state[dim + 1];
@@ -250,7 +256,7 @@ static void suspend(const weft_attend_args *a, const room *r, int s, int head,
 {
     const int dim = a->dim, wide = round_up(dim, VL);
     for (int i = 0; i < n; i++) {
-        float *state = state_of(a, query_at(a, s, head, t0 + i));
+        float *state = state_of(a, s, head, t0 + i);
         memcpy(state, r->acc + (size_t)i * wide, dim * sizeof *state);
         state[dim] = r->top[i];
         state[dim + 1] = r->sum[i];
@@ -263,7 +269,7 @@ static void start(const weft_attend_args *a, const room *r, int s, int head,
     const int dim = a->dim, wide = round_up(dim, VL);
     const float scale = a->scale * 1.44269504f;
     for (int i = 0; i < n; i++) {
-        const float *q = a->q + query_at(a, s, head, t0 + i) * dim;
+        const float *q = a->q + query_at(a, s, head, t0 + i);
         for (int c = 0; c < dim; c++) r->q[(size_t)i * dim + c] = q[c] * scale;
         r->top[i] = -1e30f;
         r->sum[i] = 0;
@@ -276,7 +282,7 @@ static void finish(const weft_attend_args *a, const room *r, int s, int head,
 {
     const int dim = a->dim, wide = round_up(dim, VL);
     for (int i = 0; i < n; i++) {
-        float *out = a->out + query_at(a, s, head, t0 + i) * dim;
+        float *out = a->out + query_at(a, s, head, t0 + i);
         for (int c = 0; c < dim; c++)
             out[c] = r->acc[(size_t)i * wide + c] / r->sum[i];
     }
