@@ -143,23 +143,28 @@ def paired(bench, ranks, mode, before):
 
 
 def one_rate(bench, ranks, ideal, factor, modes):
-    """Rows of one rate, which follows from the ideal time and f32's bytes."""
+    """Rows of one rate, which follows from the ideal time and f32's bytes; each
+    is shown and kept when it is known."""
     rate = ideal["bytes"] / ranks * 8 / (factor * ideal["median_s"])
     bench.net.rate(rate)
-    before, rows = bench.step(ranks, "ideal"), []
+    print("\n" + HEAD % (ranks, rate / 1e6, factor), flush=True)
+    before = bench.step(ranks, "ideal")
     cluster = cluster_of(bench, ranks) if bench.args.predict else None
+    if cluster:
+        keep(bench.args, {"cluster": cluster})
     for m in modes * bench.args.rounds:
         said, near, apart, before = paired(bench, ranks, m, before)
-        rows.append({
+        row = {
             "ranks": ranks, "asked": factor, "mbit": round(rate / 1e6, 1),
             "factor": ideal["bytes"] / ranks * 8 / rate / near, "mode": m,
             "ideal_s": near, "ideals_apart": round(apart, 3), "n": said["n"],
             "min_s": said["min_s"], "median_s": said["median_s"],
             "max_s": said["max_s"], "bytes": said["bytes"],
-            "exposed_s": said["exposed_s"]})
+            "exposed_s": said["exposed_s"]}
         if cluster:
-            rows[-1]["predicted_s"] = predict(bench, rows[-1], cluster)
-    return rows, cluster
+            row["predicted_s"] = predict(bench, row, cluster)
+        show(row)
+        keep(bench.args, row)
 
 
 HEAD = """\
@@ -170,20 +175,23 @@ hidden | predicted |
 |---|---|---|---|---|---|---|---|""".replace("\\\n", "")
 
 
-def show(rows):
+def show(r):
     """Relative to the ideal of the same minute. Hidden: of the time that the
     bytes of f32 take, what does not lengthen the evaluation."""
-    print("\n" + HEAD % (rows[0]["ranks"], rows[0]["mbit"], rows[0]["asked"]))
-    for r in rows:
-        longer = r["median_s"] / r["ideal_s"] - 1
-        guess = r.get("predicted_s")
-        print("| %s | %.2f | %.3f | %.3f | %.1f | %.0f %% | %.0f %% | %s |" % (
-            r["mode"], r["factor"], r["median_s"], 1 + longer,
-            r["bytes"] / 1e6, 100 * r["exposed_s"] / r["median_s"],
-            100 * (1 - longer / r["factor"]),
-            "" if not guess else "%.3f (%+.0f %%)" % (
-                guess, 100 * (guess / r["median_s"] - 1))))
-    sys.stdout.flush()
+    longer = r["median_s"] / r["ideal_s"] - 1
+    guess = r.get("predicted_s")
+    print("| %s | %.2f | %.3f | %.3f | %.1f | %.0f %% | %.0f %% | %s |" % (
+        r["mode"], r["factor"], r["median_s"], 1 + longer,
+        r["bytes"] / 1e6, 100 * r["exposed_s"] / r["median_s"],
+        100 * (1 - longer / r["factor"]),
+        "" if not guess else "%.3f (%+.0f %%)" % (
+            guess, 100 * (guess / r["median_s"] - 1))), flush=True)
+
+
+def keep(args, row):
+    if args.out:
+        with open(args.out, "a") as f:
+            f.write(json.dumps(row) + "\n")
 
 
 def measure(args, modes):
@@ -191,22 +199,13 @@ def measure(args, modes):
     make_net(net)
     config = os.path.join(args.cache, "link.yaml")
     write_config(config, net, args.side)
-    everything = []
     for ranks in args.ranks:
         with Network(ranks) as network:
             bench = Bench(args, network, config)
             runs = [bench.step(ranks, "ideal") for _ in range(2)]
             ideal = min(runs, key=lambda s: s["median_s"])
             for factor in args.factors:
-                rows, cluster = one_rate(bench, ranks, ideal, factor, modes)
-                show(rows)
-                everything += rows
-                if args.out:
-                    with open(args.out, "a") as f:
-                        f.writelines(json.dumps(r) + "\n" for r in rows)
-                        if cluster:
-                            f.write(json.dumps({"cluster": cluster}) + "\n")
-    return everything
+                one_rate(bench, ranks, ideal, factor, modes)
 
 
 # ---- the short version ------------------------------------------------------
