@@ -1,6 +1,7 @@
 # What is installed: the program, its configs and demo models (so that
-# `weft sample PREFIX/share/weft/configs/demo.yaml` works), and the core
-# library with its headers, as the CMake package weft::core and weft-core.pc.
+# `weft sample PREFIX/share/weft/configs/demo.yaml` works), what clusters want
+# (job scripts, manual page, completion, modulefile), and the core library with
+# its headers, as the CMake package weft::core and weft-core.pc.
 include(CMakePackageConfigHelpers)
 
 set(WEFT_INCLUDEDIR ${CMAKE_INSTALL_INCLUDEDIR}/weft)
@@ -11,6 +12,29 @@ if(TARGET weft)
   install(DIRECTORY models DESTINATION ${CMAKE_INSTALL_DATADIR}/weft)
   install(DIRECTORY configs DESTINATION ${CMAKE_INSTALL_DATADIR}/weft
     FILES_MATCHING PATTERN "*.yaml") # not what was drawn beside them
+  install(DIRECTORY slurm DESTINATION ${CMAKE_INSTALL_DATADIR}/weft
+    USE_SOURCE_PERMISSIONS)
+  install(FILES packaging/modulefile
+    DESTINATION ${CMAKE_INSTALL_DATADIR}/modulefiles/weft
+    RENAME ${PROJECT_VERSION})
+endif()
+# The program writes its own manual; one with sanitizers is not for users.
+if(TARGET weft AND NOT WEFT_SANITIZE AND NOT CMAKE_CROSSCOMPILING)
+  set(manual ${PROJECT_BINARY_DIR}/weft.1 ${PROJECT_BINARY_DIR}/weft.bash)
+  set(completions ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)
+  add_custom_command(OUTPUT ${manual}
+    COMMAND ${CMAKE_COMMAND} -D WEFT=$<TARGET_FILE:weft>
+      -D SOURCE=${PROJECT_SOURCE_DIR} -D OUT=${PROJECT_BINARY_DIR}
+      -D VERSION=${PROJECT_VERSION} -D SHARE=${CMAKE_INSTALL_DATADIR}/weft
+      -D DOC=${CMAKE_INSTALL_DOCDIR}
+      -P ${PROJECT_SOURCE_DIR}/cmake/manual.cmake
+    DEPENDS weft cmake/manual.cmake docs/config.md packaging/weft.1.in
+      packaging/weft.bash.in)
+  add_custom_target(weft_manual ALL DEPENDS ${manual})
+  install(FILES ${PROJECT_BINARY_DIR}/weft.1
+    DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
+  install(FILES ${PROJECT_BINARY_DIR}/weft.bash
+    DESTINATION ${completions} RENAME weft)
 endif()
 install(FILES README.md LICENSE CHANGELOG.md
   DESTINATION ${CMAKE_INSTALL_DOCDIR})

@@ -41,6 +41,10 @@ if [ -e "$build/weft" ]; then
     weft=$tmp/moved/bin/weft share=$tmp/moved/share/weft
     "$weft" --version
     "$weft" plan "$share/configs/demo.yaml" >/dev/null
+    for script in "$share"/slurm/*.sbatch; do
+        [ -x "$script" ] || { echo "installed: $script cannot run"; exit 1; }
+    done
+    "$here/manual.sh" "$tmp/moved"
     drawn=$(find "$share" -name '*.png')
     [ -z "$drawn" ] || { echo "installed: $drawn"; exit 1; }
 

@@ -8,6 +8,7 @@ Prints every breach as FILE:LINE: RULE: WHY. Exit 0: clean; 1: breaches;
 set, where nothing may be skipped).
 """
 import argparse
+import ast
 import os
 import re
 import shutil
@@ -327,6 +328,36 @@ def rule_shell(tree):
     for f in scripts:
         if not f.endswith(".sh") and not os.access(tree.root / f, os.X_OK):
             tree.breach(f, 1, "shell", "has no run bit")
+
+
+RECIPE = "packaging/spack/package.py"
+LIBRARY = re.compile(r"^\s*(?:pkg_check_modules\(\w+ REQUIRED IMPORTED_TARGET"
+                     r" ([\w.-]+)|find_package\((PNG|MPI)\b)", re.M)
+SPACK = {"PNG": "libpng", "MPI": "mpi", "yaml-0.1": "libyaml"}
+
+
+def calls(tree, name):
+    """First arguments, where they are words, of the calls of `name`."""
+    return {n.args[0].value for n in ast.walk(tree)
+            if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)
+            and n.func.id == name and n.args
+            and isinstance(n.args[0], ast.Constant)}
+
+
+def rule_recipe(tree):
+    """Spack's recipe is Python and names every library of the build."""
+    if RECIPE not in tree.files:
+        return
+    try:
+        recipe = ast.parse(tree.text(RECIPE))
+    except SyntaxError as e:
+        tree.breach(RECIPE, e.lineno, "recipe", e.msg)
+        return
+    named = {re.split(r"[@+~ ]", d)[0] for d in calls(recipe, "depends_on")}
+    for m in LIBRARY.finditer(tree.text("CMakeLists.txt")):
+        library = SPACK.get(m[1] or m[2], m[1])
+        if library not in named:
+            tree.breach(RECIPE, 1, "recipe", f"does not depend on {library}")
 
 
 MPI_SYMBOL = re.compile(r"\b(P?MPI_\w+|ompi_\w+)")

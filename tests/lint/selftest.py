@@ -21,6 +21,7 @@ CLEAN = {
     "mpi/c.c": '#include <mpi.h>\n\n#include "core/a.h"\n',
     "launch/d.c": '#include "core/a.h"\n',
     "README.md": "[the code](core/a.c) and [the web](https://example.org)\n",
+    "CMakeLists.txt": "pkg_check_modules(X REQUIRED IMPORTED_TARGET yaml-0.1)\n",
     "run": "#!/bin/sh\nexec true\n",
 }
 
@@ -65,6 +66,12 @@ CASES = [
     ("links", "x.md", "![a picture](docs/none.png)\n", "docs/none.png"),
     ("shell", "x.sh", "#!/bin/sh\nrm $1\n", "x.sh:2: shell"),
     ("shell", "tool", "#!/bin/sh\ntrue\n", "has no run bit"),
+    ("recipe", "packaging/spack/package.py", "x = 1\nclass W(:\n",
+     "package.py:2: recipe"),
+    ("recipe", "packaging/spack/package.py", "depends_on('libpng')\n",
+     "does not depend on libyaml"),
+    ("recipe", "packaging/spack/package.py",
+     "depends_on('libyaml@0.2:', type='build')\n", FINE),
 ]
 
 
