@@ -23,14 +23,6 @@ weft_status weft_bench_step(weft_bench *b);
 weft_status weft_bench_layers(weft_bench *b, int net, const char *what,
                               weft_timed *fn);
 
-/* Collective over the group: bench.runs times `fn`, after one to warm up, timed
- * by node. */
-weft_status weft_bench_by_node(weft_bench *b, int net, weft_timed *fn);
-/* Sum time and work of all nodes of node i's class, over the runs and of one
- * run; false if an earlier node is of that class. */
-bool weft_bench_class(const weft_bench *b, int net, int i, double *seconds,
-                      double *flops);
-
 /* Collective over the job: measure the machine and write bench.cluster. */
 weft_status weft_bench_cluster(weft_bench *b);
 

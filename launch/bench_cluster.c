@@ -1,69 +1,17 @@
 /*
  * A file for `weft plan --cluster` of the machine at hand.
  *
- * Layers are timed with every rank at work and nothing exchanged, so that the
- * speeds are those of computing alone on whatever the ranks share.
+ * Layers of all nets are timed with every rank at work and nothing exchanged,
+ * so that the speeds are those of computing alone on whatever the ranks share.
  */
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include "core/clock.h"
 #include "core/io/file.h"
 #include "launch/bench.h"
 #include "launch/cluster.h"
+#include "launch/measure.h"
 #include "mpi/link.h"
-
-enum { COPY_BYTES = 64 << 20, COPIES = 4 };
-
-/* ---- device -------------------------------------------------------------- */
-
-/* Work over time, summed over the ranks: a mean that big ranks weigh more in.
- * Classes that count no operations move memory instead. */
-static weft_status measure_speeds(weft_bench *b, weft_cluster *c)
-{
-    const int net = b->job.setup.net_of[0];
-    const weft_graph *g = &b->job.net[net].file->graph;
-
-    WEFT_TRY(weft_bench_by_node(b, net, weft_bench_eval));
-    for (int i = 0; i < g->nnodes; i++) {
-        weft_cost_speed *s = &c->speed[c->nspeeds];
-        double sum[2];
-
-        if (!weft_bench_class(b, net, i, &sum[0], &sum[1])) continue;
-        WEFT_MUST(c->nspeeds < WEFT_COST_SPEEDS);
-        WEFT_TRY(weft_comm_sum(b->job.world, sum, 2));
-        if (sum[1] == 0) continue;
-        snprintf(s->kind, sizeof s->kind, "%s", g->node[i].ops->kind);
-        s->flops_per_s = sum[1] * b->job.config.bench.runs / sum[0];
-        c->nspeeds++;
-    }
-    return WEFT_OK;
-}
-
-/* All ranks copy at once; read and written bytes count. */
-static weft_status measure_memory(weft_bench *b, double *bytes_per_s)
-{
-    char *block = malloc(2 * (size_t)COPY_BYTES);
-    double s;
-
-    WEFT_TRY(weft_comm_agree(
-        b->job.world,
-        block ? WEFT_OK : weft_fail(WEFT_ENOMEM, "out of memory for a copy")));
-    memset(block, 1, 2 * (size_t)COPY_BYTES);
-    s = weft_clock();
-    for (int i = 0; i < COPIES; i++) {
-        block[i]++; /* so that no copy may be left out */
-        memcpy(block + COPY_BYTES, block, COPY_BYTES);
-        block[i] = (char)(block[i] + block[COPY_BYTES + i]);
-    }
-    s = weft_clock() - s;
-    free(block);
-    *bytes_per_s = 2.0 * COPIES * COPY_BYTES / s;
-    WEFT_TRY(weft_comm_sum(b->job.world, bytes_per_s, 1));
-    *bytes_per_s /= weft_comm_size(b->job.world);
-    return WEFT_OK;
-}
 
 /* ---- links --------------------------------------------------------------- */
 
@@ -179,12 +127,15 @@ static weft_status write_here(const weft_bench *b, weft_cluster *c,
 weft_status weft_bench_cluster(weft_bench *b)
 {
     const int ranks = weft_comm_size(b->job.world);
-    weft_cluster c = {.ranks_per_node = weft_comm_size(b->job.node)};
+    weft_machine m = b->job.setup.machine;
+    weft_cluster c;
     const char *note;
 
+    WEFT_TRY(weft_measure(b->job.world, b->job.node, &b->job.setup,
+                          &b->job.topology, &m));
+    c = m.cluster;
+    c.ranks_per_node = weft_comm_size(b->job.node);
     c.nodes = (ranks + c.ranks_per_node - 1) / c.ranks_per_node;
-    WEFT_TRY(measure_speeds(b, &c));
-    WEFT_TRY(measure_memory(b, &c.memory_bytes_per_s));
     WEFT_TRY(measure_links(b, &c, &note));
     return weft_comm_agree(b->job.world, write_here(b, &c, note));
 }

@@ -74,7 +74,9 @@ static double measure_peak(const weft_device *dev)
     return rate;
 }
 
-bool weft_bench_class(const weft_bench *b, int net, int i, double *seconds,
+/* Sum time and work of all nodes of node i's class, over the runs and of one
+ * run; false if an earlier node is of that class. */
+static bool sum_class(const weft_bench *b, int net, int i, double *seconds,
                       double *flops)
 {
     const weft_graph *g = &b->job.net[net].file->graph;
@@ -106,7 +108,8 @@ static void print_class(const weft_bench *b, const char *what, const char *kind,
            what, kind, seconds / runs, flops / 1e9, rate, peak, rate / peak);
 }
 
-weft_status weft_bench_by_node(weft_bench *b, int net, weft_timed *fn)
+/* bench.runs times `fn`, after one to warm up, timed by node. */
+static weft_status by_node(weft_bench *b, int net, weft_timed *fn)
 {
     const weft_job_net *timed = &b->job.net[net];
     const size_t nodes = (size_t)timed->file->graph.nnodes;
@@ -125,11 +128,11 @@ weft_status weft_bench_layers(weft_bench *b, int net, const char *what,
     const double peak =
         measure_peak(b->job.setup.dev) / 1e9 * b->job.topology.threads;
 
-    WEFT_TRY(weft_bench_by_node(b, net, fn));
+    WEFT_TRY(by_node(b, net, fn));
     for (int i = 0; i < g->nnodes && b->speaks && b->job.net[net].mine; i++) {
         double seconds, flops;
 
-        if (weft_bench_class(b, net, i, &seconds, &flops))
+        if (sum_class(b, net, i, &seconds, &flops))
             print_class(b, what, g->node[i].ops->kind, seconds, flops, peak);
     }
     return b->speaks ? weft_standard_flush() : WEFT_OK;

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/guide/halves.h"
+
 /* ---- state --------------------------------------------------------------- */
 
 static weft_batch batch_of(const weft_job *j)
@@ -133,11 +135,32 @@ static weft_status place_leaves(weft_flight *f)
     return st;
 }
 
+/* The denoiser of a leaf that answers its first half. */
+static weft_denoiser *first_half(const weft_flight *f, int leaf)
+{
+    const weft_method *m = &f->job->setup.method;
+    int i = 0;
+
+    while (m->asked[i].leaf != leaf || m->asked[i].half != WEFT_COND_HALF) i++;
+    return f->guide[i];
+}
+
+static weft_status make_half(weft_flight *f, int i, const weft_asked *a)
+{
+    if (a->half == WEFT_COND_HALF)
+        WEFT_TRY(weft_halves_create(f->leaf[a->leaf], &f->guide[i]));
+    else
+        WEFT_TRY(weft_halves_other(first_half(f, a->leaf), &f->guide[i]));
+    f->asked[i] = f->guide[i];
+    return WEFT_OK;
+}
+
 static weft_status make_asked(weft_flight *f, int i)
 {
     const weft_asked *a = &f->job->setup.method.asked[i];
     weft_guidance g = a->guidance;
 
+    if (a->half) return make_half(f, i, a);
     f->asked[i] = f->leaf[a->leaf];
     if (!a->guided) return WEFT_OK;
     g.total = &f->job->total;

@@ -21,7 +21,7 @@ typedef struct weft_flight {
     weft_denoiser *model[WEFT_LEAVES]; /* where its role is mine */
     weft_denoiser *leaf[WEFT_LEAVES];
     weft_exchange *lane[WEFT_LEAVES][WEFT_PLAN_LANES]; /* displaced only */
-    weft_denoiser *guide[WEFT_ASKED]; /* NULL where a leaf alone is asked */
+    weft_denoiser *guide[WEFT_ASKED]; /* NULL where a whole leaf is asked */
     weft_denoiser *asked[WEFT_ASKED]; /* the solver's; borrowed from above */
     weft_question question;           /* under way, if n > 0 */
     int step, stage;                  /* ... and whose it is */

@@ -8,7 +8,7 @@
 #include "mpi/window.h"
 
 /* Seconds of measuring one net, and the most of an evaluation, as supposed. */
-static const double span = 0.15, most = 0.05;
+static const double span = 0.15, most = 0.1;
 
 typedef struct probe {
     const weft_graph *g;
@@ -113,25 +113,30 @@ static int class_of(weft_cluster *c, const char *kind)
 
 enum { MEMORY = WEFT_COST_SPEEDS, SUMS };
 
-/* Work over time, of all ranks together; bytes for layers without operations.
- */
-static weft_status add_up(weft_comm *world, const probe *p, weft_cluster *c)
-{
-    const int units = p->first[1];
-    double work[2 * SUMS] = {0}, *seconds = work + SUMS;
+/* Work by class, then the seconds that it took; bytes of layers without
+ * operations. */
+typedef double tally[2 * SUMS];
 
-    c->nspeeds = 0;
+static void count(const probe *p, weft_cluster *c, double *work)
+{
+    const int units = p->first[1], n = p->layout.n;
+
     for (int i = 0; i < p->g->nnodes; i++) {
         const weft_layer_ops *ops = p->g->node[i].ops;
-        const int n = p->layout.n;
         const int k = ops->flops ? class_of(c, ops->kind) : MEMORY;
 
-        if (p->g->node[i].once) continue;
         work[k] +=
             p->times * (ops->flops ? ops->flops(p->g, i, n, units, units)
                                    : weft_cost_moved(p->g, i, n, &p->cut, 0));
-        seconds[k] += p->seconds[i];
+        work[SUMS + k] += p->seconds[i];
     }
+}
+
+/* Of all ranks together. */
+static weft_status set_speeds(weft_comm *world, double *work, weft_cluster *c)
+{
+    const double *seconds = work + SUMS;
+
     WEFT_TRY(weft_comm_sum(world, work, 2 * SUMS));
     for (int k = 0; k < c->nspeeds; k++)
         if (seconds[k] > 0) c->speed[k].flops_per_s = work[k] / seconds[k];
@@ -152,32 +157,47 @@ static int samples_of(const weft_plan *p, int file)
 }
 
 static weft_status measure_net(weft_comm *world, weft_comm *node, probe *p,
-                               weft_status made, weft_cluster *c)
+                               weft_status made)
 {
     WEFT_TRY(weft_comm_agree(world, made));
     WEFT_TRY(weft_comm_agree(
         world, weft_window_create(node, p->layout.weight_bytes, &p->weights)));
     p->run.weights = weft_window_base(p->weights);
     WEFT_TRY(weft_comm_barrier(world));
-    WEFT_TRY(weft_comm_agree(world, evaluate(p)));
-    return add_up(world, p, c);
+    return weft_comm_agree(world, evaluate(p));
+}
+
+static weft_status measure_file(weft_comm *world, weft_comm *node,
+                                const weft_setup *s, const weft_topology *t,
+                                int file, weft_machine *m, double *all)
+{
+    const int n = samples_of(&s->plan, file);
+    probe p = {.g = &s->models.file[file].graph};
+    tally mine = {0};
+    weft_status st;
+
+    if (!n) return WEFT_OK;
+    st = measure_net(world, node, &p, make(&p, s, n, t));
+    if (st == WEFT_OK) {
+        m->net[file].nspeeds = 0;
+        count(&p, &m->net[file], mine);
+        count(&p, &m->cluster, all);
+        st = set_speeds(world, mine, &m->net[file]);
+    }
+    release(&p);
+    return st;
 }
 
 weft_status weft_measure(weft_comm *world, weft_comm *node, const weft_setup *s,
                          const weft_topology *t, weft_machine *m)
 {
-    weft_watch_at("measuring", 0, 0);
-    for (int i = 0; i < s->models.nfiles; i++) {
-        const int n = samples_of(&s->plan, i);
-        probe p = {.g = &s->models.file[i].graph};
-        weft_status st;
+    tally all = {0};
 
-        m->net[i] = m->cluster;
-        if (!n) continue;
-        st = measure_net(world, node, &p, make(&p, s, n, t), &m->net[i]);
-        release(&p);
-        WEFT_TRY(st);
-    }
+    weft_watch_at("measuring", 0, 0);
+    for (int i = 0; i < s->models.nfiles; i++) m->net[i] = m->cluster;
+    m->cluster.nspeeds = 0;
+    for (int i = 0; i < s->models.nfiles; i++)
+        WEFT_TRY(measure_file(world, node, s, t, i, m, all));
     m->from = WEFT_COSTS_MEASURED;
-    return WEFT_OK;
+    return set_speeds(world, all, &m->cluster);
 }

@@ -14,8 +14,9 @@
 #include "launch/topology.h"
 #include "mpi/comm.h"
 
-/* Collective over the job; `node`: my node's ranks. Fills in m->net and
- * m->from, the same on all ranks. */
+/* Collective over the job; `node`: my node's ranks. Fills in the speeds of
+ * m->net, those of all nets together of m->cluster, and m->from, the same on
+ * all ranks. */
 weft_status weft_measure(weft_comm *world, weft_comm *node, const weft_setup *s,
                          const weft_topology *t, weft_machine *m);
 

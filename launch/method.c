@@ -108,10 +108,11 @@ static weft_guidance constant(double scale)
     return (weft_guidance){.scale = scale};
 }
 
-static void ask_one(weft_method *m, int model, weft_condition condition)
+static void ask_one(weft_method *m, int model, weft_condition condition,
+                    weft_half half)
 {
-    m->asked[m->nasked++] =
-        (weft_asked){.leaf = add_leaf(m, model, condition), .against = -1};
+    m->asked[m->nasked++] = (weft_asked){
+        .leaf = add_leaf(m, model, condition), .against = -1, .half = half};
 }
 
 /* Two models that are one net asked about nothing. */
@@ -136,12 +137,22 @@ static int unconds(const weft_method *m)
     return 1;
 }
 
+/* Both conditions of a model share passes over its weights unless they are two
+ * roles. */
 static void ask_superposed(weft_method *m)
 {
     const int n = unconds(m);
 
-    for (int i = 0; i < m->nmodels; i++) ask_one(m, i, WEFT_COND);
-    for (int i = 0; i < n; i++) ask_one(m, i, WEFT_UNCOND);
+    for (int i = 0; i < m->nmodels; i++)
+        if (i < n && !m->apart[i])
+            ask_one(m, i, WEFT_BOTH, WEFT_COND_HALF);
+        else
+            ask_one(m, i, WEFT_COND, WEFT_WHOLE);
+    for (int i = 0; i < n; i++)
+        if (m->apart[i])
+            ask_one(m, i, WEFT_UNCOND, WEFT_WHOLE);
+        else
+            ask_one(m, i, WEFT_BOTH, WEFT_UNCOND_HALF);
 }
 
 /* In the order of reflect.h: ordinary, strong, weak. */

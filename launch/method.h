@@ -27,10 +27,19 @@ typedef struct weft_leaf {
     weft_condition condition;
 } weft_leaf;
 
+/* Of a leaf that is BOTH, when the solver wants one by one what it says. The
+ * conditional half comes first in every question. */
+typedef enum weft_half {
+    WEFT_WHOLE,
+    WEFT_COND_HALF,
+    WEFT_UNCOND_HALF,
+} weft_half;
+
 /* One of the solver's denoisers. `against` is the leaf to move away from, of
  * the other condition; -1: the leaf alone, or guided within it (BOTH). */
 typedef struct weft_asked {
     int leaf, against;
+    weft_half half;
     bool guided;
     weft_guidance guidance; /* without total */
 } weft_asked;

@@ -210,6 +210,8 @@ static weft_status list_stage(weft_setup *s, int step, int k, weft_stage *to)
     for (int i = 0; i < q.n; i++) {
         const weft_asked *a = &s->method.asked[q.who[i]];
 
+        if (a->half == WEFT_UNCOND_HALF)
+            continue; /* evaluated with the other */
         WEFT_TRY(add_lane(s, to, a->leaf));
         WEFT_TRY(add_lane(s, to, a->against));
     }

@@ -143,7 +143,9 @@ static size_t state_per_row(const weft_setup *s)
     for (int i = 0; i < s->method.nleaves; i++)
         batches += s->method.leaf[i].condition == WEFT_BOTH ? 6 : 3;
     for (int i = 0; i < s->method.nasked; i++)
-        if (s->method.asked[i].guided)
+        if (s->method.asked[i].half == WEFT_COND_HALF)
+            batches += 4;
+        else if (s->method.asked[i].guided)
             batches += s->method.asked[i].against < 0 ? 4 : 1;
     return sizeof(float) * (weft_solver_buffer_floats(s->solver, &one) +
                             batches * weft_batch_floats(&one));

@@ -34,12 +34,8 @@ static weft_status ask_joint(weft_denoiser *d, const weft_input *in)
 {
     cfg *g = (cfg *)d;
     const weft_input pairs = {g->x, in->time, in->node, in->lane};
-    const size_t row = weft_batch_floats(&d->batch) / (size_t)d->batch.rows;
 
-    for (size_t y = 0; y < (size_t)d->batch.rows; y++) {
-        memcpy(g->x + 2 * y * row, in->x + y * row, row * sizeof *in->x);
-        memcpy(g->x + (2 * y + 1) * row, in->x + y * row, row * sizeof *in->x);
-    }
+    weft_batch_twice(&d->batch, in->x, g->x);
     return weft_ask(g->cond, &pairs);
 }
 

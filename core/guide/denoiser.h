@@ -77,6 +77,9 @@ static inline weft_status weft_answer(weft_denoiser *d, float *out)
     return d->ops->answer(d, out);
 }
 
+/* x of a batch of n, twice in each row: of one of 2 n. */
+void weft_batch_twice(const weft_batch *b, const float *x, float *twice);
+
 /* All three moves. */
 weft_status weft_predict(weft_denoiser *d, const weft_input *in, float *out);
 

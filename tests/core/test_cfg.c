@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "core/guide/guidance.h"
+#include "core/guide/halves.h"
 
 enum { ROWS = 3, N = 2, W = 4, C = 5, ROW = N * W * C, ALL = ROWS * ROW };
 
@@ -156,6 +157,42 @@ static void test_both_ways_are_the_same_bytes(void **state)
     assert_int_equal(predict(p.apart, x, 9, b), WEFT_OK);
     assert_memory_equal(a, b, sizeof a);
     pair_close(&p);
+}
+
+/* What a joint batch says of each condition is what each net says alone. */
+static void test_halves(void **state)
+{
+    weft_denoiser *joint = linear_create(2 * N, both), *half[2];
+    weft_denoiser *alone[] = {linear_create(N, cond), linear_create(N, uncond)};
+    float x[ALL], out[ALL], want[ALL];
+
+    (void)state;
+    fill(x);
+    assert_int_equal(weft_halves_create(joint, &half[0]), WEFT_OK);
+    assert_int_equal(weft_halves_other(half[0], &half[1]), WEFT_OK);
+    for (int pass = 1; pass <= 2; pass++) {
+        const weft_input in = {.x = x, .time = pass};
+
+        for (int k = 0; k < 2; k++)
+            assert_int_equal(weft_ask(half[k], &in), WEFT_OK);
+        for (int k = 0; k < 2; k++)
+            assert_int_equal(weft_work(half[k]), WEFT_OK);
+        for (int k = 0; k < 2; k++) {
+            assert_int_equal(half[k]->batch.n, N);
+            assert_int_equal(weft_answer(half[k], out), WEFT_OK);
+            assert_int_equal(predict(alone[k], x, pass, want), WEFT_OK);
+            assert_memory_equal(out, want, sizeof out);
+        }
+        assert_int_equal(half[0]->evaluations + half[1]->evaluations,
+                         2 * N * pass);
+    }
+    ((linear *)joint)->status = WEFT_ENAN;
+    assert_int_equal(predict(half[0], x, 1, out), WEFT_ENAN);
+    for (int k = 0; k < 2; k++) {
+        weft_denoiser_destroy(half[k]);
+        weft_denoiser_destroy(alone[k]);
+    }
+    weft_denoiser_destroy(joint);
 }
 
 /* Guidance of guidance: its evaluations are the nets'. */
@@ -334,6 +371,7 @@ int main(void)
         cmocka_unit_test(test_weights_by_step),
         cmocka_unit_test(test_weight_follows_the_node),
         cmocka_unit_test(test_rescale),
+        cmocka_unit_test(test_halves),
         cmocka_unit_test(test_failures_pass_through),
     };
 

@@ -137,6 +137,13 @@ for kind in or and; do
     [ "$(wc -l <a.txt)" = 2 ] || fail "$kind: no log-densities"
     same_file a.txt b.txt
 done
+# Guided, both conditions of a model in one batch, or on ranks of their own.
+draw superdiff-and 1 shared and-guided sample.seeds=0,1 sample.guidance=2
+draw superdiff-and 2 '{half_a: 1, half_b: 1}' and-guided-two sample.seeds=0,1 \
+    sample.guidance=2
+draw superdiff-and 3 '{half_a.cond: 1, half_a.uncond: 1, half_b: 1}' \
+    and-guided-three sample.seeds=0,1 sample.guidance=2
+same and-guided and-guided-two and-guided-three
 
 # Displaced, it is the cut that makes the image: the same again on the same one.
 old="parallel.exchange=async parallel.warmup=1 sample.steps=4"

@@ -215,10 +215,12 @@ static void test_refused(void **state)
 
 /* ---- what is asked ------------------------------------------------------- */
 
-/* Denoisers as model and condition, guided ones in brackets: "0c 0(b 2) 1u". */
+/* Denoisers as model and condition, guided ones in brackets, halves by number:
+ * "0c 0(b 2) 1b2". */
 static void describe(const weft_method *m, char *out, size_t room)
 {
     static const char letter[] = {'c', 'u', 'b'};
+    static const char *const half[] = {"", "1", "2"};
     size_t at = 0;
 
     for (int i = 0; i < m->nasked; i++) {
@@ -230,8 +232,9 @@ static void describe(const weft_method *m, char *out, size_t room)
                            ? snprintf(out + at, room - at, "%s%d(%c %g)", gap,
                                       leaf->model, letter[leaf->condition],
                                       a->guidance.scale)
-                           : snprintf(out + at, room - at, "%s%d%c", gap,
-                                      leaf->model, letter[leaf->condition]));
+                           : snprintf(out + at, room - at, "%s%d%c%s", gap,
+                                      leaf->model, letter[leaf->condition],
+                                      half[a->half]));
         assert_true(at < room);
     }
 }
@@ -251,14 +254,14 @@ static void test_what_is_asked(void **state)
         {PAIR "  method: zsampling\n  gamma1: 4\n", "0(b 4) 0(b 4) 0u", 1},
         {PAIR "  method: resampling\n  guidance: 2\n", "0(b 2) 0c", 1},
         {PAIR "  method: autoguidance\n", "0c 1c", 2},
-        {PAIR "  method: superdiff_and\n  guidance: 2\n", "0c 1c 0u 1u", 2},
+        {PAIR "  method: superdiff_and\n  guidance: 2\n", "0b1 1b1 0b2 1b2", 2},
         {"models: { a: { path: /m }, b: { path: /m } }\n"
          "sample: { width: 8, height: 8, method: superdiff_or, guidance: 2 }\n",
-         "0c 1c 0u", 2},
+         "0b1 1c 0b2", 2},
         {"models: { a: { path: /m }, b: { path: /m } }\n"
          "sample: { width: 8, height: 8, method: average, guidance: 2,"
          " null_labels: { a: 3 } }\n",
-         "0c 1c 0u 1u", 2},
+         "0b1 1b1 0b2 1b2", 2},
     };
 
     (void)state;
