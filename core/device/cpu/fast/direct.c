@@ -196,13 +196,14 @@ static size_t direct_scratch(const weft_conv *c, weft_variant v, int n, int w)
 
 /* One vector of columns, n on, of all rows. */
 INLINE void finish_lanes(const weft_conv_args *a, const room *r, int m,
-                         ptrdiff_t p0, int n, int u, int lanes)
+                         ptrdiff_t p0, int n, const float *sums, int step,
+                         int lanes)
 {
     vf b = bias_lanes(a, 0, n, lanes);
     for (int i = 0; i < m; i++) {
         if (a->bias_n) b = bias_lanes(a, r->sample[i], n, lanes);
-        put_lanes(a, vld(r->sums + i * NMAX + u * VL) + b,
-                  (p0 + i) * a->conv->cout + n, lanes);
+        put_lanes(a, vld(sums + i * step) + b, (p0 + i) * a->conv->cout + n,
+                  lanes);
     }
 }
 
@@ -215,10 +216,11 @@ static bool plain_end(const weft_conv_args *a, int n, int nv)
            a->bias && !a->bias_n && !a->res && n + nv * VL <= c->cout;
 }
 
-static target chunk_target(const weft_conv_args *a, const room *r, bool plain,
-                           bool first, bool last, ptrdiff_t p0, int n)
+static target chunk_target(const weft_conv_args *a, float *sums, int step,
+                           bool plain, bool first, bool last, ptrdiff_t p0,
+                           int n)
 {
-    target t = {first ? NULL : r->sums, NMAX, NULL, r->sums, NMAX};
+    target t = {first ? NULL : sums, step, NULL, sums, step};
     if (plain && last) {
         t.bias = a->bias + n;
         t.to = a->out + p0 * a->conv->cout + n;
@@ -227,10 +229,22 @@ static target chunk_target(const weft_conv_args *a, const room *r, bool plain,
     return t;
 }
 
-static void panel(const job *j, const room *r, int m, ptrdiff_t p0, int n0)
+/* How many panels, n on, are computed together. */
+static int panels_at(const weft_conv *c, int m, int n, int left)
+{
+    const int count = m == 1 ? THIN : m == 2 ? THIN / 2 : 1;
+    const bool alike =
+        left >= count && panel_vectors(c->cout, n + (count - 1) * NR) == NV;
+    return alike ? count : 1;
+}
+
+/* `np` panels, n0 on. */
+static void panels(const job *j, const room *r, int m, ptrdiff_t p0, int n0,
+                   int np)
 {
     const weft_conv *c = j->a->conv;
-    const int nv = panel_vectors(c->cout, n0);
+    const int cols = np > 1 ? NV : panel_vectors(c->cout, n0), nv = np * cols;
+    const int step = max_int(NMAX, nv * VL); /* from row to row of sums */
     const size_t size = weft_dtype_size(j->v.dtype);
     const char *b = (const char *)j->a->weight + n0 * depth(c) * size;
     segment s[MAX_SEGMENTS];
@@ -238,14 +252,31 @@ static void panel(const job *j, const room *r, int m, ptrdiff_t p0, int n0)
     walk w = {0};
     bool first = true;
     for (int ns, k; (ns = next_chunk(c, &w, r->rows, s, &k)); first = false) {
-        const target t =
-            chunk_target(j->a, r, plain, first, at_end(c, &w), p0, n0);
-        const char *next = b + (size_t)k * nv * VL * size;
-        ISA(chunk)(m, s, ns, b, j->v.dtype, nv, &t, next);
+        const target t = chunk_target(j->a, r->sums, step, plain, first,
+                                      at_end(c, &w), p0, n0);
+        const char *next = b + (size_t)k * cols * VL * size;
+        if (np > 1)
+            ISA(chunk_thin)(m, s, ns, b, NR * depth(c) * size, j->v.dtype, &t);
+        else
+            ISA(chunk)(m, s, ns, b, j->v.dtype, nv, &t, next);
         b = next;
     }
     for (int u = 0; u < nv && !plain; u++, n0 += VL)
-        finish_lanes(j->a, r, m, p0, n0, u, min_int(VL, c->cout - n0));
+        finish_lanes(j->a, r, m, p0, n0, r->sums + u * VL, step,
+                     min_int(VL, c->cout - n0));
+}
+
+/* All channels of the pixels come into L2 together, rather than one tile after
+ * the other would wait for them. */
+static void fetch_pixels(const weft_conv *c, const float *const *rows, int m)
+{
+    const int nsrc = inputs(c), tables = c->kh * c->kw * nsrc;
+    for (int t = 0; t < tables; t++, rows += MAX_M) {
+        if (t / nsrc % c->kw < c->kw - c->stride) continue; /* seen already */
+        for (int i = 0; i < m; i++)
+            for (int k = 0; k < c->cin[t % nsrc]; k += 16)
+                __builtin_prefetch(rows[i] + k, 0, 2);
+    }
 }
 
 static void direct_task(void *arg, int i, int worker)
@@ -262,10 +293,13 @@ static void direct_task(void *arg, int i, int worker)
     } else {
         memset(r.zero, 0, zero_line(c) * sizeof *r.zero);
         pixel_table(j->a, j->p0 + m0, m, r.zero, r.rows, r.sample);
+        fetch_pixels(c, r.rows, m);
     }
     const int end = part_begin(j->panels, part + 1, j->parts);
-    for (int p = part_begin(j->panels, part, j->parts); p < end; p++)
-        panel(j, &r, m, j->p0 + m0, p * NR);
+    for (int p = part_begin(j->panels, part, j->parts), np; p < end; p += np) {
+        np = panels_at(c, m, p * NR, end - p);
+        panels(j, &r, m, j->p0 + m0, p * NR, np);
+    }
 }
 
 /* Pixels per pass over the weights: their channels should stay in L2. */

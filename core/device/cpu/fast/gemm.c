@@ -50,12 +50,24 @@ INLINE void put_sums(int mr, int nv, vf s[][3], int m0, const target *to)
     }
 }
 
+/* Rows of the output itself are not in the cache: they come while the sums are
+ * made, rather than hold up the stores. */
+INLINE void fetch_rows(int mr, int nv, float *p, ptrdiff_t step)
+{
+    UNROLL for (int i = 0; i < mr; i++)
+    {
+        UNROLL for (int j = 0; j < nv * VL; j += 16)
+            __builtin_prefetch(p + i * step + j, 1);
+    }
+}
+
 INLINE void tile(int mr, int nv, weft_dtype t, int m0, const segment *seg,
                  int ns, const void *b, const target *to, fetch f)
 {
     vf s[MR][3];
     const float *r[MR];
     const size_t line = (size_t)nv * VL * weft_dtype_size(t);
+    if (to->bias) fetch_rows(mr, nv, to->to + m0 * to->to_step, to->to_step);
     UNROLL for (int i = 0; i < mr; i++)
     {
         UNROLL for (int j = 0; j < nv; j++) s[i][j] = vset(0);
@@ -76,6 +88,59 @@ INLINE void tile(int mr, int nv, weft_dtype t, int m0, const segment *seg,
             step(mr, nv, t, s, r, p, b, 0);
     }
     put_sums(mr, nv, s, m0, to);
+}
+
+/* One or two rows times `np` panels, whose weights are `apart` bytes from each
+ * other: with a single panel every sum would wait for the one before. */
+INLINE void thin(int mr, int np, weft_dtype t, const segment *seg, int ns,
+                 const char *b, size_t apart, const target *to)
+{
+    vf s[2][THIN * NV];
+    const size_t line = (size_t)NR * weft_dtype_size(t);
+    UNROLL for (int i = 0; i < mr * np * NV; i++)
+        s[i / (np * NV)][i % (np * NV)] = vset(0);
+    for (int g = 0; g < ns; g++)
+        for (int p = seg[g].off; p < seg[g].off + seg[g].k; p++, b += line) {
+            vf x[2];
+            UNROLL for (int i = 0; i < mr; i++) x[i] = vset(seg[g].row[i][p]);
+            UNROLL for (int j = 0; j < np * NV; j++)
+            {
+                const vf w =
+                    load_weights(b + j / NV * apart, (size_t)(j % NV) * VL, t);
+                UNROLL for (int i = 0; i < mr; i++) vacc(&s[i][j], x[i], w);
+            }
+        }
+    UNROLL for (int j = 0; j < np; j++)
+    {
+        vf part[2][3];
+        target at = *to;
+        UNROLL for (int i = 0; i < mr * NV; i++) part[i / NV][i % NV] =
+            s[i / NV][j * NV + i % NV];
+        at.to += j * NR;
+        if (at.from) at.from += j * NR;
+        if (at.bias) at.bias += j * NR;
+        put_sums(mr, NV, part, 0, &at);
+    }
+}
+
+INLINE void thin_rows(int m, weft_dtype t, const segment *s, int ns,
+                      const char *b, size_t apart, const target *to)
+{
+    if (m == 1)
+        thin(1, THIN, t, s, ns, b, apart, to);
+    else
+        thin(2, THIN / 2, t, s, ns, b, apart, to);
+}
+
+void ISA(chunk_thin)(int m, const segment *s, int ns, const void *b,
+                     size_t apart, weft_dtype t, const target *to)
+{
+    if (t == WEFT_F16)
+        thin_rows(m, WEFT_F16, s, ns, b, apart, to);
+    else if (t == WEFT_BF16)
+        thin_rows(m, WEFT_BF16, s, ns, b, apart, to);
+    else
+        thin_rows(m, WEFT_F32, s, ns, b, apart, to);
 }
 
 typedef void tile_fn(int m0, const segment *s, int ns, const void *b,

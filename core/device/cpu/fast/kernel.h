@@ -32,6 +32,7 @@ enum {
     NR = NV * VL,          /* columns per panel */
     NMAX = NR + VL,        /* of the last at most: no vector is left alone */
     MR = VL == 8 ? 6 : 12, /* rows of the register tile */
+    THIN = 4,              /* panels side by side under a single row */
     KC = 160,              /* most k per part of a channel range */
     KMERGE = 192,          /* most k per chunk of several segments */
     MAX_SEGMENTS = 18,     /* 9 taps of two inputs */
@@ -70,6 +71,12 @@ static inline target sums_at(float *c, ptrdiff_t ldc, bool add)
  * cache meanwhile: the following chunk's weights. */
 void ISA(chunk)(int m, const segment *s, int ns, const void *b, weft_dtype t,
                 int nv, const target *to, const void *next);
+
+/* The same for one row and THIN panels of NV vectors, or two rows and half as
+ * many; the weights of neighbouring panels are `apart` bytes from each other.
+ * The bytes are those of chunk(). */
+void ISA(chunk_thin)(int m, const segment *s, int ns, const void *b,
+                     size_t apart, weft_dtype t, const target *to);
 
 /* n columns are cut into panels of NV vectors; the last has NV + 1 rather than
  * leave a single vector, whose tile would wait for loads. */
