@@ -5,7 +5,7 @@
  */
 #include "core/device/cpu/fast/pixels.h"
 
-enum { MAX_N = 4, MAX_NP = 16 / UNITS / 2, BLOCK = MAX_M };
+enum { MAX_N = 4, MAX_NP = 8, BLOCK = MAX_M };
 
 /* ---- packing: [tap][input][16 channels][column][16] ---------------------- */
 
@@ -59,23 +59,54 @@ INLINE vf load_weights(const void *b, size_t i, weft_dtype t)
     return vld((const float *)b + i);
 }
 
-/* 16 channels (fewer at the tail) of `np` pixels times n columns. */
-INLINE void lanes16(int np, int n, weft_dtype t, vf s[][MAX_N][UNITS],
-                    const float *const *p, int k, int lanes, const void *b)
+/* Of 16 channels those of one unit, fewer or none at the tail, of `np` pixels
+ * times n columns. */
+INLINE void unit_times(int np, int n, weft_dtype t, vf s[][MAX_N],
+                       const float *const *p, int k, int lanes, const void *b)
 {
-    UNROLL for (int u = 0; u < UNITS; u++)
+    vf x[MAX_NP];
+    UNROLL for (int i = 0; i < np; i++) x[i] =
+        lanes <= 0 ? vset(0) : vload(p[i] + k, min_int(lanes, VL));
+    UNROLL for (int j = 0; j < n; j++)
     {
-        vf x[MAX_NP];
-        const int left = min_int(lanes - u * VL, VL);
-        UNROLL for (int i = 0; i < np; i++) x[i] =
-            lanes == LANES ? vld(p[i] + k + u * VL)
-            : left <= 0    ? vset(0)
-                           : vload(p[i] + k + u * VL, left);
-        UNROLL for (int j = 0; j < n; j++)
-        {
-            const vf w = load_weights(b, (size_t)j * LANES + u * VL, t);
-            UNROLL for (int i = 0; i < np; i++) vacc(&s[i][j][u], x[i], w);
+        const vf w = load_weights(b, (size_t)j * LANES, t);
+        UNROLL for (int i = 0; i < np; i++) vacc(&s[i][j], x[i], w);
+    }
+}
+
+/* Unit u of the sums of np pixels, the first of the table on. Units pass one
+ * after the other, so that more pixels share the weights in registers. */
+INLINE void unit_sums(int np, int n, weft_dtype t, const weft_conv_args *a,
+                      const float *const *rows, int u, vf sums[][MAX_N][UNITS])
+{
+    const weft_conv *c = a->conv;
+    const size_t line = (size_t)n * LANES * weft_dtype_size(t);
+    const char *b =
+        (const char *)a->weight + (size_t)u * VL * weft_dtype_size(t);
+    vf s[MAX_NP][MAX_N];
+    UNROLL for (int i = 0; i < np; i++)
+    {
+        UNROLL for (int j = 0; j < n; j++) s[i][j] = vset(0);
+    }
+    const int nsrc = inputs(c), tables = c->kh * c->kw * nsrc;
+    for (int g = 0, src = 0; g < tables; g++, rows += MAX_M) {
+        const int cin = c->cin[src];
+        src = src + 1 == nsrc ? 0 : src + 1;
+        int k = 0;
+        for (; k + 2 * LANES <= cin; k += 2 * LANES, b += 2 * line) {
+            unit_times(np, n, t, s, rows, k + u * VL, VL, b);
+            unit_times(np, n, t, s, rows, k + u * VL + LANES, VL, b + line);
         }
+        for (; k + LANES <= cin; k += LANES, b += line)
+            unit_times(np, n, t, s, rows, k + u * VL, VL, b);
+        if (k < cin) {
+            unit_times(np, n, t, s, rows, k + u * VL, cin - k - u * VL, b);
+            b += line;
+        }
+    }
+    UNROLL for (int i = 0; i < np; i++)
+    {
+        UNROLL for (int j = 0; j < n; j++) sums[i][j][u] = s[i][j];
     }
 }
 
@@ -83,33 +114,10 @@ INLINE void lanes16(int np, int n, weft_dtype t, vf s[][MAX_N][UNITS],
 INLINE void pixels_times(int np, int n, weft_dtype t, const weft_conv_args *a,
                          const float *const *rows, float (*sums)[VL])
 {
-    const weft_conv *c = a->conv;
-    const size_t line = (size_t)n * LANES * weft_dtype_size(t);
-    const char *b = a->weight;
     vf s[MAX_NP][MAX_N][UNITS];
-    UNROLL for (int i = 0; i < np; i++)
-    {
-        UNROLL for (int j = 0; j < n; j++)
-        {
-            UNROLL for (int u = 0; u < UNITS; u++) s[i][j][u] = vset(0);
-        }
-    }
-    const int nsrc = inputs(c), tables = c->kh * c->kw * nsrc;
-    for (int g = 0, src = 0; g < tables; g++, rows += MAX_M) {
-        const int cin = c->cin[src];
-        src = src + 1 == nsrc ? 0 : src + 1;
-        int k = 0;
-        for (; k + LANES <= cin; k += LANES, b += line)
-            lanes16(np, n, t, s, rows, k, LANES, b);
-        if (k < cin) {
-            lanes16(np, n, t, s, rows, k, cin - k, b);
-            b += line;
-        }
-    }
-    UNROLL for (int i = 0; i < np; i++)
-    {
-        UNROLL for (int j = 0; j < n; j++) sums[i][j] = vsum16(s[i][j]);
-    }
+    for (int u = 0; u < UNITS; u++) unit_sums(np, n, t, a, rows, u, s);
+    for (int i = 0; i < np; i++)
+        for (int j = 0; j < n; j++) sums[i][j] = vsum16(s[i][j]);
 }
 
 typedef struct job {
@@ -144,12 +152,12 @@ static size_t narrow_scratch(const weft_conv *c, weft_variant v, int n, int w)
     return room_lay(c, NULL, &r);
 }
 
-/* Sums of a pixel and column take UNITS registers: 8 to 12 of 16 in all, or 8
- * to 18 of 32. */
+/* Sums, pixels and a weight take registers: 13 to 16 of 16 in all, or 17 to 25
+ * of 32. */
 INLINE int pixels_at_once(int n)
 {
     if (UNITS == 1) return n == 3 ? 6 : n == 4 ? 4 : 8;
-    return n == 1 ? 4 : n == 2 ? 3 : n == 3 ? 2 : 1;
+    return n == 1 ? 6 : n == 2 ? 4 : 3;
 }
 
 INLINE void block(int n, weft_dtype t, const job *j, const room *r,
