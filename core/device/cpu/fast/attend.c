@@ -15,7 +15,7 @@ enum {
     KSUM = 256,   /* most terms of a scalar product per chunk: too */
     QROWS = 48,   /* queries at a time: their scores stay in the cache */
     CHUNK = 1024, /* most queries of a task */
-    CHUNK_BYTES = 1 << 20 /* of their state */
+    CHUNK_BYTES = 1 << 21 /* of their state */
 };
 
 typedef struct job {
@@ -95,12 +95,26 @@ static void find_keys(const weft_attend_args *a, int s, int head, int t0,
     }
 }
 
+/* Keys lie far apart, where no hardware looks ahead. */
+enum { AHEAD = 16 };
+
+static void fetch_key(const block *b, int t, ptrdiff_t at)
+{
+    if (t < b->n) vprefetch(b->key[t] + at);
+}
+
+/* A line of each key at a time: what is written stays in the cache. */
 static void pack_keys(const block *b, int dim, float *out)
 {
-    for (int t0 = 0; t0 < b->n; t0 += NR, out += (size_t)dim * NR)
-        for (int t = 0; t < NR; t++) {
-            const float *k = t0 + t < b->n ? b->key[t0 + t] : NULL;
-            for (int i = 0; i < dim; i++) out[i * NR + t] = k ? k[i] : 0;
+    static const float none[16];
+    for (int t0 = 0; t0 < b->n; t0 += NR)
+        for (int i = 0, n; i < dim; i += n, out += (ptrdiff_t)n * NR) {
+            n = min_int(16, dim - i);
+            for (int t = 0; t < NR; t++) {
+                const float *k = t0 + t < b->n ? b->key[t0 + t] + i : none;
+                for (int q = 0; q < n; q++) out[q * NR + t] = k[q];
+                fetch_key(b, t0 + NR + t, i);
+            }
         }
 }
 
@@ -113,6 +127,7 @@ static void pack_values(const block *b, int c, int dim, float *out)
             for (int u = i; u < i + nv; u++, out += VL) {
                 const float *v = b->key[t] + c + u * VL;
                 vst(out, vload(v, min_int(VL, dim - u * VL)));
+                fetch_key(b, t + AHEAD, c + u * VL);
             }
     }
 }
