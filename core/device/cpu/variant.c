@@ -4,11 +4,22 @@
  * multiplications they save. */
 enum { MINIMAL_CHANNELS = 16 };
 
+/* With a stride there is less to save: not worth twice the weights where these
+ * are many. */
+enum { STRIDED_WEIGHTS = 640 * 640 };
+
 static bool minimal(const weft_conv *c)
 {
     const int k = c->cin[0] + c->cin[1];
     return c->kh == 3 && c->kw == 3 && c->stride == 1 &&
            k >= MINIMAL_CHANNELS && c->cout >= MINIMAL_CHANNELS;
+}
+
+static bool strided(const weft_conv *c)
+{
+    return c->kh == 3 && c->kw == 3 && c->stride == 2 && !c->cin[1] &&
+           c->cin[0] >= MINIMAL_CHANNELS && c->cout >= MINIMAL_CHANNELS &&
+           (size_t)c->cin[0] * (size_t)c->cout <= STRIDED_WEIGHTS;
 }
 
 static bool narrow(const weft_conv *c)
@@ -19,6 +30,8 @@ static bool narrow(const weft_conv *c)
 weft_variant weft_variant_of(const weft_conv *c, bool lean)
 {
     if (narrow(c)) return (weft_variant){WEFT_NARROW, 1, 1, c->wtype};
+    if (!lean && strided(c))
+        return (weft_variant){WEFT_STRIDED, 1, 4, WEFT_F32};
     if (lean || !minimal(c)) return (weft_variant){WEFT_DIRECT, 1, 1, c->wtype};
     const int mh = c->tile_rows >= 4 ? 4 : c->tile_rows >= 2 ? 2 : 1;
     return (weft_variant){WEFT_MINIMAL, mh, 4, WEFT_F32};

@@ -129,7 +129,7 @@ typedef struct conv_kernel {
     void (*run)(const weft_conv_args *a, weft_variant v, weft_pool *pool);
 } conv_kernel;
 
-extern const conv_kernel ISA(direct), ISA(narrow), ISA(minimal);
+extern const conv_kernel ISA(direct), ISA(narrow), ISA(minimal), ISA(strided);
 
 enum { ATTEND_BLOCK = 256 }; /* keys per block: part of the result */
 size_t ISA(attend_scratch)(int w, int heads, int dim);

@@ -50,13 +50,6 @@ enum { FAR_BYTES = 1 << 20, OUT_AHEAD = 2 };
 
 static int channels_of(const weft_conv *c) { return c->cin[0] + c->cin[1]; }
 
-/* Keep the rows of a tile out of each other's L1 sets. */
-static size_t off_4k(size_t floats)
-{
-    floats = (floats + 15) / 16 * 16;
-    return floats % 256 ? floats : floats + 16;
-}
-
 static sizes size_up(const weft_conv *c, int mh, int n, int wout)
 {
     sizes z;

@@ -26,6 +26,23 @@ static void transform(int m, double g[6][3])
     g[m + 1][2] = 1;
 }
 
+/* The same for strided.c: four points for the outer columns of the kernel, and
+ * infinity; the middle column as it is. */
+static void transform_strided(double g[6][3])
+{
+    static const double p[] = {POINT_A, -POINT_A, POINT_B, -POINT_B};
+    memset(g, 0, 18 * sizeof(double));
+    for (int j = 0; j < 4; j++) {
+        double f = 1;
+        for (int l = 0; l < 4; l++)
+            if (l != j) f *= p[j] - p[l];
+        g[j][0] = 1 / f;
+        g[j][2] = p[j] / f;
+    }
+    g[4][2] = 1;
+    g[5][1] = 1;
+}
+
 /* One kernel of each column, [3][3][column], to [position or tap][column]. */
 typedef double columns[NMAX];
 
@@ -81,7 +98,10 @@ static void pack_panel(const weight_view *w, int mh, int n0, float *dst)
     double g[6][3], h[6][3];
     columns kernel[PACK_K][9];
     float out[MAX_POSITIONS][NMAX];
-    transform(MW, g);
+    if (c->stride == 2)
+        transform_strided(g);
+    else
+        transform(MW, g);
     if (mh > 1) transform(mh, h);
     for (int k0 = 0; k0 < k; k0 += PACK_K) {
         const int nk = min_int(PACK_K, k - k0);

@@ -9,6 +9,8 @@ static const conv_kernel *kernel_of(weft_variant v)
         return &ISA(narrow);
     case WEFT_MINIMAL:
         return &ISA(minimal);
+    case WEFT_STRIDED:
+        return &ISA(strided);
     default:
         return &ISA(direct);
     }
