@@ -70,7 +70,7 @@ static void count_wait(weft_exchange *x, weft_class class)
 
     x->traffic.exposed_s += waited;
     x->traffic.exposed_by[class] += waited;
-    if (x->sched.lag && x->t >= x->sched.warmup)
+    if (x->sched.lag && x->t + x->behind >= x->sched.warmup)
         x->traffic.exposed_async_s += waited;
     x->counted = now;
 }
@@ -210,6 +210,16 @@ weft_status weft_exchange_restart(weft_exchange *x)
     WEFT_TRY(weft_drift_restart(x));
     weft_checked_restart(x);
     x->t = -1;
+    x->behind = 0;
+    return WEFT_OK;
+}
+
+weft_status weft_exchange_resume(weft_exchange *x, int done)
+{
+    const int most = x->sched.warmup - x->sched.lag;
+
+    WEFT_TRY(weft_exchange_restart(x));
+    x->behind = done < most ? done : most;
     return WEFT_OK;
 }
 
@@ -217,7 +227,7 @@ static weft_status set_lag(weft_exchange *x)
 {
     bool drifted;
 
-    x->lag = weft_lag(&x->sched, x->t);
+    x->lag = weft_lag(&x->sched, x->t + x->behind);
     WEFT_TRY(weft_drift_decide(x, &drifted));
     if (!drifted || !x->lag) return WEFT_OK;
     x->lag = 0;

@@ -164,8 +164,9 @@ struct weft_exchange {
     weft_trace *trace; /* borrowed; NULL: none */
     weft_cut cut;
     weft_schedule sched;
-    int t;   /* evaluation now under way; -1 before the first */
-    int lag; /* of this evaluation */
+    int t;      /* evaluation now under way; -1 before the first */
+    int behind; /* evaluations that the image had before the first */
+    int lag;    /* of this evaluation */
     int nslots, room, settled;
     weft_slot *slot;
     int leaving[WEFT_CLASSES]; /* outgoing mails not known to have left */
@@ -206,6 +207,10 @@ size_t weft_exchange_past_bytes(weft_exchange *x);
 /* A new image begins: what is under way is waited for, and nothing of the past
  * will be seen. Collective over the peers. */
 weft_status weft_exchange_restart(weft_exchange *x);
+/* The same for an image that goes on after `done` evaluations on this lane, of
+ * which nothing is left: in step for as many as the lag, then as the schedule
+ * says of those behind. */
+weft_status weft_exchange_resume(weft_exchange *x, int done);
 /* A new evaluation begins. */
 weft_status weft_exchange_next(weft_exchange *x);
 weft_status weft_exchange_open(weft_exchange *x, int slot, void **mine);

@@ -47,10 +47,14 @@ static weft_status vae_decode(weft_bench *b)
 
 static weft_status image(weft_bench *b)
 {
-    weft_progress silent;
+    weft_share share;
+    weft_status st;
 
-    weft_progress_start(&silent, NULL, "", b->job.setup.plan.steps);
-    WEFT_TRY(weft_sampler_run(&b->sampler, 1, &silent, NULL, NULL));
+    WEFT_TRY(weft_share_make(&b->job.setup.plan, NULL, b->job.index, &share));
+    share.nbatches = 1;
+    st = weft_sampler_run(&b->sampler, &(weft_voyage){.share = &share});
+    weft_share_release(&share);
+    WEFT_TRY(st);
     return b->job.setup.decode >= 0 ? vae_decode(b) : WEFT_OK;
 }
 
@@ -155,6 +159,7 @@ static weft_status start(weft_bench *b, weft_comm *world, const weft_cli *cli)
 {
     const char *override[WEFT_MAX_OVERRIDES + 1];
     weft_flight *f = &b->sampler.flight[0];
+    const int first = 0;
 
     memcpy(override, cli->override, sizeof cli->override);
     override[cli->noverrides] = "run.batch=1";
@@ -165,7 +170,7 @@ static weft_status start(weft_bench *b, weft_comm *world, const weft_cli *cli)
     if (b->job.setup.decode >= 0)
         WEFT_TRY(weft_job_load(&b->job, b->job.setup.models.vae));
     b->speaks = weft_comm_rank(world) == 0;
-    WEFT_TRY(weft_flight_enter(f, 0, 1));
+    WEFT_TRY(weft_flight_enter(f, &first, 1));
     if (!f->solver) return WEFT_OK;
     b->out = calloc(weft_batch_floats(&f->solver->batch), sizeof *b->out);
     return b->out ? WEFT_OK : weft_fail(WEFT_ENOMEM, "out of memory");

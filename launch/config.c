@@ -11,6 +11,7 @@
 #include "launch/config_method.h"
 #include "launch/config_parallel.h"
 #include "launch/config_roles.h"
+#include "launch/config_run.h"
 #include "launch/config_schema.h"
 #include "launch/suggest.h"
 
@@ -292,6 +293,7 @@ static weft_status take_all(loading *l)
     take_rest(l);
     WEFT_TRY(weft_config_parallel(l->root, &l->raw->parallel, c));
     WEFT_TRY(weft_config_take_roles(l->root, &l->raw->parallel, l->c));
+    WEFT_TRY(weft_config_take_run(l->root, &l->raw->run, c));
     WEFT_TRY(take_cluster(l));
     WEFT_TRY(weft_config_take_dataset(l->root, &l->raw->dataset, c));
     WEFT_TRY(take_outputs(l));
@@ -393,6 +395,7 @@ void weft_config_release(weft_config *c)
                           c->sample.model,
                           c->parallel.cluster,
                           c->run.kernels,
+                          c->run.state,
                           c->output.image,
                           c->output.latents,
                           c->output.report,

@@ -171,10 +171,13 @@ typedef struct weft_config {
                           supposed */
     } parallel;
     struct {
-        int threads;     /* 0: auto */
-        char *kernels;   /* reference, lean, fast */
-        int batch;       /* images at once; 0: auto */
-        double deadline; /* seconds that a wait may last; 0: for ever */
+        int threads;         /* 0: auto */
+        char *kernels;       /* reference, lean, fast */
+        int batch;           /* images at once; 0: auto */
+        double deadline;     /* seconds that a wait may last; 0: for ever */
+        int keep_steps;      /* a checkpoint every so many steps; 0: never */
+        double keep_seconds; /* ... or seconds; 0: never */
+        char *state; /* folder of checkpoints; NULL: .weft beside the output */
     } run;
     struct {
         char *image, *latents; /* NULL: none; {seed} and friends */

@@ -147,8 +147,6 @@ static const char *const later_keys[] = {
     "sample.image",
     "sample.mask",
     "sample.strength",
-    "run.checkpoint",
-    "run.state",
 };
 
 static const struct {
@@ -179,6 +177,7 @@ static const struct {
     {"parallel.sharing", "allow"},
     {"run.kernels", "fast"},
     {"run.deadline", "120"},
+    {"run.checkpoint", "0"},
     {"dataset.shard_size", "1000"},
     {"dataset.format", "tar"},
     {"dataset.images", "true"},

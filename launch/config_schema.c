@@ -143,8 +143,12 @@ static const cyaml_schema_field_t parallel_fields[] = {
     CYAML_FIELD_END};
 
 static const cyaml_schema_field_t run_fields[] = {
-    AUTO(weft_raw_run, threads), AUTO(weft_raw_run, batch),
-    TEXT(weft_raw_run, kernels), NUMBER(weft_raw_run, deadline),
+    AUTO(weft_raw_run, threads),
+    AUTO(weft_raw_run, batch),
+    TEXT(weft_raw_run, kernels),
+    NUMBER(weft_raw_run, deadline),
+    TEXT(weft_raw_run, checkpoint),
+    TEXT(weft_raw_run, state),
     CYAML_FIELD_END};
 
 static const cyaml_schema_field_t output_fields[] = {

@@ -81,6 +81,7 @@ typedef struct weft_raw_run {
     int threads, batch;
     char *kernels;
     double deadline;
+    char *checkpoint, *state;
 } weft_raw_run;
 
 typedef struct weft_raw_output {

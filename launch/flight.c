@@ -176,6 +176,8 @@ weft_status weft_flight_create(weft_job *j, int slot, weft_flight *f)
     memset(f, 0, sizeof *f);
     f->job = j;
     f->slot = slot;
+    f->image = calloc((size_t)j->setup.plan.batch, sizeof *f->image);
+    if (!f->image) return weft_fail(WEFT_ENOMEM, "out of memory");
     if (weft_span_units(j->state))
         WEFT_TRY(weft_method_solver(&j->setup.method, &j->setup.schedule,
                                     &f->solver));
@@ -193,6 +195,7 @@ void weft_flight_release(weft_flight *f)
         weft_denoiser_destroy(f->model[i]);
     }
     weft_solver_destroy(f->solver);
+    free(f->image);
     free(f->noise);
     free(f->state);
     memset(f, 0, sizeof *f);
@@ -208,19 +211,102 @@ weft_status weft_flight_restart(weft_flight *f)
     return WEFT_OK;
 }
 
-weft_status weft_flight_enter(weft_flight *f, int first, int n)
+static void take_images(weft_flight *f, const int *image, int n)
+{
+    f->n = n;
+    for (int i = 0; i < f->job->setup.plan.batch; i++)
+        f->image[i] = image[i < n ? i : n - 1];
+}
+
+static void begin_noise(weft_flight *f)
 {
     const weft_config *c = &f->job->config;
 
-    f->first = first;
-    f->n = n;
-    WEFT_TRY(weft_flight_restart(f));
-    if (!f->solver) return WEFT_OK;
     for (int i = 0; i < f->job->setup.plan.batch; i++)
         weft_noise_init(&f->noise[i], c->sample.rng,
-                        c->sample.seed[first + (i < n ? i : n - 1)]);
+                        c->sample.seed[f->image[i]]);
+}
+
+weft_status weft_flight_enter(weft_flight *f, const int *image, int n)
+{
+    take_images(f, image, n);
+    WEFT_TRY(weft_flight_restart(f));
+    if (!f->solver) return WEFT_OK;
+    begin_noise(f);
     return weft_solver_start(f->solver, f->x);
 }
+
+/* ---- going on ------------------------------------------------------------ */
+
+/* Evaluations that the solver's lane `lane` had before stage `at`. */
+static int evaluations_before(const weft_job *j, int lane, int at)
+{
+    int n = 0;
+
+    for (int i = 0; i < at; i++) {
+        const weft_stage *s = &j->setup.plan.stage[i];
+
+        n += weft_solver_lane(j->setup.solver, s->step, s->index) == lane;
+    }
+    return n;
+}
+
+static weft_status resume_lanes(weft_flight *f, int at)
+{
+    for (int i = 0; i < WEFT_LEAVES; i++)
+        for (int k = 0; k < WEFT_PLAN_LANES; k++)
+            if (f->lane[i][k])
+                WEFT_TRY(weft_exchange_resume(
+                    f->lane[i][k], evaluations_before(f->job, k, at)));
+    return WEFT_OK;
+}
+
+/* My rows and columns of a whole image, [rows][columns][channels], as sample
+ * `slot` of a batch. */
+static void take_rows(const weft_flight *f, const weft_st_tensor *t, int slot,
+                      float *to)
+{
+    const weft_field *w = &f->field;
+    const size_t pixel = (size_t)w->c, mine = (size_t)w->columns * pixel;
+    const size_t batch = (size_t)f->job->setup.plan.batch;
+    const char *from = t->data;
+
+    for (size_t y = 0; y < (size_t)w->rows; y++)
+        memcpy(to + (y * batch + (size_t)slot) * mine,
+               from +
+                   (((size_t)w->row0 + y) * (size_t)w->w + (size_t)w->column0) *
+                       pixel * sizeof *to,
+               mine * sizeof *to);
+}
+
+static void take_saved(weft_flight *f, const weft_saved *s, int slot)
+{
+    const int models = f->solver->models;
+
+    take_rows(f, s->x, slot, f->x);
+    for (int b = 0; b < WEFT_KEPT; b++)
+        if (s->kept[b])
+            take_rows(f, s->kept[b], slot, weft_solver_work(f->solver, b));
+    if (models)
+        memcpy(f->solver->log_density + (size_t)slot * (size_t)models,
+               s->density->data, (size_t)models * sizeof(double));
+    weft_noise_skip(&f->noise[slot], &f->field, (int)s->draws);
+}
+
+weft_status weft_flight_resume(weft_flight *f, const int *image,
+                               const weft_saved *const *from, int n)
+{
+    take_images(f, image, n);
+    WEFT_TRY(resume_lanes(f, from[0]->at));
+    if (!f->solver) return WEFT_OK;
+    begin_noise(f);
+    weft_solver_resume(f->solver, from[0]->step);
+    for (int i = 0; i < f->job->setup.plan.batch; i++)
+        take_saved(f, from[i < n ? i : n - 1], i);
+    return WEFT_OK;
+}
+
+/* ---- stages, one by one -------------------------------------------------- */
 
 static weft_status take(weft_flight *f)
 {

@@ -8,6 +8,7 @@
 #ifndef WEFT_LAUNCH_FLIGHT_H
 #define WEFT_LAUNCH_FLIGHT_H
 
+#include "launch/checkpoint.h"
 #include "launch/job.h"
 
 typedef struct weft_flight {
@@ -25,7 +26,8 @@ typedef struct weft_flight {
     weft_denoiser *asked[WEFT_ASKED]; /* the solver's; borrowed from above */
     weft_question question;           /* under way, if n > 0 */
     int step, stage;                  /* ... and whose it is */
-    int first, n; /* images of the list of seeds; n at most the batch */
+    int *image;                       /* [batch], of the list of seeds; owned */
+    int n; /* of them; at most the batch. The rest repeat the last */
 } weft_flight;
 
 /* Local, but every rank of the group makes the same ones in the same order.
@@ -36,9 +38,12 @@ void weft_flight_release(weft_flight *f);
 /* A new image has no past: its lanes begin anew, where they are displaced.
  * *Collective* over the ranks of each role. */
 weft_status weft_flight_restart(weft_flight *f);
-/* Begin with images first .. first + n; a batch that is not full repeats its
- * last image. */
-weft_status weft_flight_enter(weft_flight *f, int first, int n);
+/* Begin with these n images. A batch that is not full repeats its last one. */
+weft_status weft_flight_enter(weft_flight *f, const int *image, int n);
+/* Go on with them where they were kept, all before one stage: [n]. Displaced,
+ * the lanes begin anew. *Collective* as restarting. */
+weft_status weft_flight_resume(weft_flight *f, const int *image,
+                               const weft_saved *const *from, int n);
 /* Take the answers to the question under way, if any. A failure says in which
  * step. *Collective* over the group, as the next one. */
 weft_status weft_flight_finish(weft_flight *f);

@@ -10,6 +10,7 @@
 #include "core/model/json.h"
 #include "core/model/safetensors.h"
 #include "core/net/net.h"
+#include "launch/checkpoint.h"
 
 enum { PATH_ROOM = 4096, NAMES_SHOWN = 8, TYPES = 16 };
 
@@ -122,6 +123,10 @@ weft_status weft_inspect_tensors(const char *path, FILE *out)
     weft_st *st;
 
     WEFT_TRY(weft_st_open(path, &st));
+    if (weft_checkpoint_is(st)) {
+        weft_st_close(st);
+        return weft_inspect_checkpoint(path, out);
+    }
     fprintf(out, "%s: safetensors\n  ", path);
     print_weights(out, st);
     print_metadata(out, st);

@@ -486,7 +486,9 @@ static weft_status compare_file(weft_job *j, int i, double (*all)[KNOWN])
     st = all ? compare_known((const double(*)[KNOWN])all,
                              weft_comm_size(j->world), m->path[i])
              : WEFT_OK;
-    return weft_comm_agree(j->world, st);
+    WEFT_TRY(weft_comm_agree(j->world, st));
+    memcpy(j->weights[i].sample, mine + LOW, sizeof j->weights[i].sample);
+    return weft_comm_max(j->world, j->weights[i].sample, 2);
 }
 
 static weft_status compare_files(weft_job *j)

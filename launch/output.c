@@ -223,26 +223,29 @@ static int columns_of(const weft_job *j)
 }
 
 /* Role 0 leads: its rows are the ones that are written and decoded. */
-static const float *lead_rows(const weft_job *j, const weft_flight *f)
+const float *weft_sampler_lead(const weft_sampler *s, const float *plane)
 {
+    const weft_job *j = s->job;
     const weft_plan *p = &j->setup.plan;
     const weft_span mine = weft_roles_span(&p->roles, 0, j->line);
     const size_t row =
         (size_t)p->batch * (size_t)columns_of(j) * (size_t)p->channels;
 
     if (!weft_span_units(mine)) return NULL;
-    return f->x + (size_t)(mine.from - j->state.from) * (size_t)p->unit * row;
+    return plane + (size_t)(mine.from - j->state.from) * (size_t)p->unit * row;
 }
 
 /* The rows of one image of the batch, side by side. */
-static void pick(const weft_job *j, const weft_flight *f, int slot, float *to)
+static void pick(const weft_sampler *s, const weft_flight *f, int slot,
+                 float *to)
 {
+    const weft_job *j = s->job;
     const weft_plan *p = &j->setup.plan;
     const size_t line = (size_t)columns_of(j) * (size_t)p->channels;
     const size_t rows =
         (size_t)weft_span_units(weft_roles_span(&p->roles, 0, j->line)) *
         (size_t)p->unit;
-    const float *from = lead_rows(j, f);
+    const float *from = weft_sampler_lead(s, f->x);
 
     for (size_t y = 0; y < rows; y++)
         memcpy(to + y * line,
@@ -277,7 +280,7 @@ weft_status weft_sampler_decode(weft_sampler *s, const weft_flight *f, int slot,
 
     *picture = NULL;
     WEFT_TRY(weft_redistribute_ready(s->latents));
-    pick(j, f, slot, s->given);
+    pick(s, f, slot, s->given);
     WEFT_TRY(weft_redistribute_post(s->latents));
     WEFT_TRY(weft_redistribute_wait(s->latents));
     if (j->net[j->setup.decode].mine) WEFT_TRY(evaluate(j, s->taken, picture));
@@ -290,8 +293,8 @@ weft_status weft_sampler_write(weft_sampler *s, const weft_flight *f, int slot)
     const weft_plan *p = &s->job->setup.plan;
     outgoing o = {.s = s,
                   .role = &s->job->role[0],
-                  .image = f->first + slot,
-                  .rows = lead_rows(s->job, f),
+                  .image = f->image[slot],
+                  .rows = weft_sampler_lead(s, f->x),
                   .n = p->batch,
                   .columns = columns_of(s->job),
                   .w = p->columns,

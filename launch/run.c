@@ -7,6 +7,7 @@
 
 #include "core/clock.h"
 #include "launch/commands.h"
+#include "launch/endure.h"
 #include "launch/places.h"
 #include "launch/ranks.h"
 #include "launch/report.h"
@@ -21,9 +22,12 @@ typedef struct run {
     weft_comm *world;
     weft_job job;
     weft_sampler sampler;
+    weft_endure endure;
+    weft_standing end;
     weft_report *report; /* rank 0 */
     double *facts;       /* [images][nfacts] */
     int nfacts;
+    bool *reported; /* [images] */
 } run;
 
 /* ---- before step 0 ------------------------------------------------------- */
@@ -95,6 +99,18 @@ static weft_status report_start(run *r)
                   !coded && !sched->lag));
 }
 
+static weft_status report_resume(run *r)
+{
+    const weft_endure *e = &r->endure;
+
+    if (!e->state.found) return WEFT_OK;
+    return weft_report_event(r->report, "resume",
+                             json_pack("{s:s, s:i, s:i}", "checkpoint",
+                                       weft_st_path(e->state.from.st),
+                                       "complete", e->complete, "in_flight",
+                                       e->state.from.n));
+}
+
 /* What is to be said of an image: seconds, then the models' log-density. */
 static double *facts_of(const run *r, int image)
 {
@@ -108,7 +124,19 @@ static weft_status keep_facts(run *r)
     r->nfacts = 1 + s->models;
     r->facts = calloc((size_t)r->job.setup.plan.images * (size_t)r->nfacts,
                       sizeof *r->facts);
-    return r->facts ? WEFT_OK : weft_fail(WEFT_ENOMEM, "out of memory");
+    r->reported = calloc((size_t)r->job.setup.plan.images, sizeof *r->reported);
+    return r->facts && r->reported ? WEFT_OK
+                                   : weft_fail(WEFT_ENOMEM, "out of memory");
+}
+
+/* Groups that reach their first picture at moments of their own cannot load
+ * what decodes it together then. */
+static weft_status load_decoder(run *r)
+{
+    const int vae = r->job.setup.models.vae;
+
+    if (vae < 0 || r->job.setup.plan.grid.groups == 1) return WEFT_OK;
+    return weft_job_load(&r->job, vae);
 }
 
 static weft_status start(run *r)
@@ -119,11 +147,15 @@ static weft_status start(run *r)
     WEFT_TRY(weft_job_plan(r->world, r->cli->path, r->cli->override,
                            r->cli->noverrides, j));
     WEFT_TRY(weft_comm_agree(r->world, weft_setup_status(probe_outputs(r))));
+    WEFT_TRY(weft_endure_find(j, &r->endure));
     st = weft_comm_rank(r->world) == 0 ? report_start(r) : WEFT_OK;
     WEFT_TRY(weft_comm_agree(r->world, weft_setup_status(st)));
     WEFT_TRY(weft_job_connect(j, false));
     WEFT_TRY(weft_comm_agree(r->world, keep_facts(r)));
-    return weft_sampler_create(j, &r->sampler);
+    WEFT_TRY(weft_sampler_create(j, &r->sampler));
+    WEFT_TRY(load_decoder(r));
+    WEFT_TRY(weft_endure_begin(&r->endure));
+    return weft_comm_agree(r->world, weft_setup_status(report_resume(r)));
 }
 
 /* ---- steps --------------------------------------------------------------- */
@@ -140,7 +172,7 @@ static json_t *json_seed(uint64_t seed)
 
 static void note_image(run *r, const weft_flight *f, int slot, double began)
 {
-    double *fact = facts_of(r, f->first + slot);
+    double *fact = facts_of(r, f->image[slot]);
 
     fact[0] = weft_clock() - began;
     for (int m = 1; m < r->nfacts; m++)
@@ -179,6 +211,7 @@ static weft_status report_image(run *r, int image)
                       "log_density", json_density(r, fact + 1)));
     free(picture);
     free(latents);
+    r->reported[image] = true;
     return st;
 }
 
@@ -199,9 +232,9 @@ static weft_status report_others(run *r)
 
     WEFT_TRY(weft_comm_sum(r->world, r->facts, p->images * r->nfacts));
     if (weft_comm_rank(r->world) != 0) return WEFT_OK;
-    for (int i = reports_at_once(r) ? weft_plan_first_image(p, 1) : 0;
-         i < p->images; i++)
-        WEFT_TRY(report_image(r, i));
+    for (int i = 0; i < p->images; i++)
+        if (facts_of(r, i)[0] > 0 && !r->reported[i])
+            WEFT_TRY(report_image(r, i));
     return WEFT_OK;
 }
 
@@ -213,27 +246,51 @@ static weft_status write_batch(void *arg, const weft_flight *f, double began)
     if (m->vae >= 0) WEFT_TRY(weft_job_load(&r->job, m->vae));
     for (int i = 0; i < f->n; i++) {
         WEFT_TRY(weft_sampler_write(&r->sampler, f, i));
+        weft_endure_done(&r->endure, f->image[i]);
         if (r->job.rank == 0) note_image(r, f, i, began);
-        if (reports_at_once(r)) WEFT_TRY(report_image(r, f->first + i));
+        if (reports_at_once(r)) WEFT_TRY(report_image(r, f->image[i]));
     }
     return WEFT_OK;
 }
 
+static weft_status pause(void *arg, int turn, int steps, bool *stop)
+{
+    run *r = arg;
+
+    return weft_endure_pause(&r->endure, &r->sampler, turn, steps, stop);
+}
+
 static weft_status make_images(run *r)
 {
-    const weft_plan *p = &r->job.setup.plan;
-    const int batches = weft_plan_batches(p, r->job.index);
+    const weft_share *share = &r->endure.share;
     const bool shown = weft_comm_rank(r->world) == 0;
     weft_progress progress;
+    const weft_voyage v = {.share = share,
+                           .progress = &progress,
+                           .arrive = write_batch,
+                           .pause = pause,
+                           .arg = r};
 
     weft_progress_start(&progress, shown ? stderr : NULL, "sampling",
-                        batches * p->steps);
-    WEFT_TRY(weft_sampler_run(&r->sampler, batches, &progress, write_batch, r));
+                        weft_sampler_steps(&r->sampler, share));
+    WEFT_TRY(weft_sampler_run(&r->sampler, &v));
     weft_progress_end(&progress);
-    return WEFT_OK;
+    weft_watch_at("finishing", 0, 0);
+    return weft_endure_end(&r->endure, &r->sampler, &r->end);
 }
 
 /* ---- the end ------------------------------------------------------------- */
+
+static weft_status report_stop(run *r)
+{
+    const weft_standing *end = &r->end;
+
+    if (!end->stopped) return WEFT_OK;
+    return weft_report_event(r->report, "stopped",
+                             json_pack("{s:i, s:i, s:i}", "images", end->images,
+                                       "complete", end->complete, "in_flight",
+                                       end->in_flight));
+}
 
 static weft_status finish(run *r)
 {
@@ -241,7 +298,6 @@ static weft_status finish(run *r)
     weft_ranks ranks;
     weft_status st;
 
-    weft_watch_at("finishing", 0, 0);
     if (r->job.trace)
         WEFT_TRY(weft_trace_gather(r->world, r->job.trace, r->job.zero,
                                    r->job.config.output.trace));
@@ -254,6 +310,7 @@ static weft_status finish(run *r)
         weft_ranks_print(&ranks, stderr);
     }
     weft_ranks_release(&ranks);
+    if (st == WEFT_OK) st = report_stop(r);
     if (st == WEFT_OK) return weft_report_event(r->report, "summary", summary);
     json_decref(summary);
     return st;
@@ -269,6 +326,14 @@ static weft_status say_where(const run *r)
     weft_status st;
 
     if (weft_comm_rank(r->world) != 0) return WEFT_OK;
+    if (r->end.stopped) {
+        fprintf(stderr,
+                "weft: stopped by SIGUSR1: %d of %d image%s complete, %d in "
+                "flight; the same command goes on from %s.checkpoint\n",
+                r->end.complete, images, images == 1 ? "" : "s",
+                r->end.in_flight, r->endure.state.stem);
+        return WEFT_OK;
+    }
     st = weft_config_fill(c, pattern, 0, &first);
     if (st == WEFT_OK) st = weft_config_fill(c, pattern, images - 1, &last);
     if (st == WEFT_OK && images == 1)
@@ -296,9 +361,12 @@ int weft_command_sample(const weft_cli *cli)
         fprintf(stderr, "weft: %s\n", weft_fail_text());
     }
     weft_report_close(r.report);
+    weft_endure_release(&r.endure);
     free(r.facts);
+    free(r.reported);
     weft_sampler_release(&r.sampler);
     weft_job_release(&r.job);
     weft_comm_close(r.world);
-    return weft_exit_code(st);
+    return st == WEFT_OK && r.end.stopped ? WEFT_EXIT_AGAIN
+                                          : weft_exit_code(st);
 }

@@ -1,5 +1,6 @@
 #include "launch/sample.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -79,10 +80,8 @@ void weft_sampler_release(weft_sampler *s)
 /* A run of turns, as it goes. */
 typedef struct walk {
     weft_sampler *s;
-    weft_progress *progress;
-    int done; /* steps of all batches */
-    weft_arrive *arrive;
-    void *arg;
+    const weft_voyage *v;
+    int turns, done; /* steps of all batches */
     double began[WEFT_FLIGHTS];
     uint64_t before[WEFT_FLIGHTS]; /* evaluations */
 } walk;
@@ -90,28 +89,38 @@ typedef struct walk {
 static weft_status enter(walk *w, const weft_turn *t)
 {
     weft_sampler *s = w->s;
-    const weft_plan *p = &s->job->setup.plan;
-    const int first =
-        weft_plan_first_image(p, s->job->index) + t->batch * p->batch;
-    const int end = weft_plan_first_image(p, s->job->index + 1);
+    const weft_share *share = w->v->share;
+    const int first = share->first[t->batch];
+    const int n = share->first[t->batch + 1] - first;
     weft_flight *f = &s->flight[t->slot];
 
     w->began[t->slot] = weft_clock();
     w->before[t->slot] = weft_flight_evaluations(f);
+    s->flying[t->slot] = true;
     if (s->tally.first_eval == 0) s->tally.first_eval = w->began[t->slot];
-    return weft_flight_enter(f, first,
-                             end - first < p->batch ? end - first : p->batch);
+    if (t->batch >= share->nbegun)
+        return weft_flight_enter(f, share->image + first, n);
+    return weft_flight_resume(f, share->image + first, share->saved + first, n);
+}
+
+/* Evaluations of real images. */
+static void count(walk *w, int slot)
+{
+    const weft_flight *f = &w->s->flight[slot];
+    const uint64_t passes = weft_flight_evaluations(f) - w->before[slot];
+
+    w->s->tally.evaluations +=
+        passes / (uint64_t)w->s->job->setup.plan.batch * (uint64_t)f->n;
 }
 
 static weft_status leave(walk *w, const weft_turn *t)
 {
-    weft_tally *tally = &w->s->tally;
+    const weft_voyage *v = w->v;
     const weft_flight *f = &w->s->flight[t->slot];
-    const uint64_t passes = weft_flight_evaluations(f) - w->before[t->slot];
 
-    tally->evaluations +=
-        passes / (uint64_t)w->s->job->setup.plan.batch * (uint64_t)f->n;
-    return w->arrive ? w->arrive(w->arg, f, w->began[t->slot]) : WEFT_OK;
+    count(w, t->slot);
+    w->s->flying[t->slot] = false;
+    return v->arrive ? v->arrive(v->arg, f, w->began[t->slot]) : WEFT_OK;
 }
 
 static weft_status take_turn(walk *w, const weft_turn *t)
@@ -120,10 +129,12 @@ static weft_status take_turn(walk *w, const weft_turn *t)
     weft_flight *f = &w->s->flight[t->slot];
     const double start = weft_clock();
 
-    if (t->stage == 0) WEFT_TRY(enter(w, t));
+    if (!w->s->flying[t->slot])
+        WEFT_TRY(enter(w, t));
+    else if (stage->index == 0)
+        w->done++;
     WEFT_TRY(weft_flight_finish(f));
-    if (t->stage > 0 && stage->index == 0)
-        weft_progress_step(w->progress, ++w->done);
+    if (w->v->progress) weft_progress_step(w->v->progress, w->done);
     weft_watch_at("step", stage->step + 1, w->s->job->setup.plan.steps);
     if (!stage->leaves)
         WEFT_TRY(weft_flight_begin(f, stage->step, stage->index));
@@ -131,15 +142,56 @@ static weft_status take_turn(walk *w, const weft_turn *t)
     return stage->leaves ? leave(w, t) : WEFT_OK;
 }
 
-weft_status weft_sampler_run(weft_sampler *s, int batches,
-                             weft_progress *progress, weft_arrive *arrive,
-                             void *arg)
+static weft_status pause(const walk *w, int turn, bool *stop)
 {
-    walk w = {.s = s, .progress = progress, .arrive = arrive, .arg = arg};
-    weft_turn t;
+    const weft_voyage *v = w->v;
 
-    s->order.spec.batches = batches;
+    *stop = false;
+    return v->pause ? v->pause(v->arg, turn, w->done, stop) : WEFT_OK;
+}
+
+weft_status weft_sampler_run(weft_sampler *s, const weft_voyage *v)
+{
+    weft_pipeline_spec *order = &s->order.spec;
+    walk w = {.s = s, .v = v};
+    weft_turn t;
+    bool stop;
+
+    order->batches = v->share->nbatches;
+    order->begin = v->share->begin;
+    order->nbegun = v->share->nbegun;
     weft_pipeline_restart(&s->order);
-    while (weft_pipeline_next(&s->order, &t)) WEFT_TRY(take_turn(&w, &t));
+    memset(s->flying, 0, sizeof s->flying);
+    for (int turn = 0;; turn++) {
+        const bool over = weft_pipeline_done(&s->order);
+
+        WEFT_TRY(pause(&w, over ? INT_MAX : turn, &stop));
+        if (over || stop) break;
+        WEFT_MUST(weft_pipeline_next(&s->order, &t));
+        WEFT_TRY(take_turn(&w, &t));
+    }
+    for (int i = 0; i < s->nflights; i++)
+        if (s->flying[i]) count(&w, i);
+    return WEFT_OK;
+}
+
+int weft_sampler_steps(const weft_sampler *s, const weft_share *w)
+{
+    const weft_plan *p = &s->job->setup.plan;
+    int steps = w->nbatches * p->steps;
+
+    for (int b = 0; b < w->nbegun; b++) steps -= p->stage[w->begin[b]].step;
+    return steps;
+}
+
+int weft_sampler_next(const weft_sampler *s, int flight)
+{
+    return s->order.flight[flight].next;
+}
+
+weft_status weft_sampler_settle(weft_sampler *s)
+{
+    for (int i = 0; i < s->nflights; i++)
+        if (s->flying[i]) WEFT_TRY(weft_flight_finish(&s->flight[i]));
     return WEFT_OK;
 }

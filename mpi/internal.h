@@ -43,6 +43,9 @@ void weft_watch_starting(bool yes);
  * end of MPI. */
 weft_status weft_watch_open(const weft_comm *job);
 void weft_watch_finalize(void);
+/* While something is waited for, `look` is called now and then; it never waits.
+ * NULL: nothing is. */
+void weft_watch_idle(void (*look)(void *), void *arg);
 /* Prints where this rank is and why it ends. */
 void weft_watch_fail(const char *why);
 

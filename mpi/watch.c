@@ -38,6 +38,8 @@ static struct {
     double looked;
     double expired; /* when this wait's deadline passed; 0 */
     bool said;      /* this wait's line was printed */
+    void (*idle)(void *);
+    void *idle_arg;
 } watch = {.roll = MPI_COMM_NULL, .deadline = WEFT_WATCH_DEADLINE};
 
 /* ---- lines: without stdio, for handlers of signals ----------------------- */
@@ -251,6 +253,7 @@ static void look_around(double now)
 
     if (waited < patience || now - watch.looked < interval) return;
     watch.looked = now;
+    if (watch.idle) watch.idle(watch.idle_arg);
     if (watch.expired == 0 && watch.deadline > 0 && waited > watch.deadline) {
         watch.expired = now;
         if (!watch.said)
@@ -412,6 +415,12 @@ void weft_watch_finalize(void)
     free(watch.word);
     watch.host = NULL;
     watch.word = NULL;
+}
+
+void weft_watch_idle(void (*look)(void *), void *arg)
+{
+    watch.idle = look;
+    watch.idle_arg = arg;
 }
 
 void weft_watch_deadline(double seconds) { watch.deadline = seconds; }

@@ -104,8 +104,12 @@ static double evaluate(weft_pipeline *p, const weft_lane_cost *lane,
 static void enter(weft_pipeline *p)
 {
     while (p->entered < p->spec.batches &&
-           p->entered - p->left < p->spec.flights)
-        p->flight[p->entered++ % p->spec.flights].next = 0;
+           p->entered - p->left < p->spec.flights) {
+        const int b = p->entered++;
+
+        p->flight[b % p->spec.flights].next =
+            b < p->spec.nbegun ? p->spec.begin[b] : 0;
+    }
 }
 
 /* Whoever keeps state takes the last answers before it goes on, even where the
@@ -119,13 +123,18 @@ static void take_answers(weft_pipeline *p, double ready)
             p->free_at[i] = later(p->free_at[i], ready);
 }
 
+bool weft_pipeline_done(const weft_pipeline *p)
+{
+    return p->left == p->spec.batches;
+}
+
 bool weft_pipeline_next(weft_pipeline *p, weft_turn *t)
 {
     const weft_stage *s;
     double ready, end;
 
     enter(p);
-    if (p->left == p->spec.batches) return false;
+    if (weft_pipeline_done(p)) return false;
     t->batch = choose(p);
     t->slot = t->batch % p->spec.flights;
     t->start = begins(p, t->batch);

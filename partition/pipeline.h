@@ -47,6 +47,9 @@ typedef struct weft_pipeline_spec {
     const weft_stage *stage; /* [nstages], of every batch; the last leaves */
     int nstages;
     int batches, flights;
+    const int *begin; /* [nbegun]: the stages at which the first batches enter,
+                         none later than the one before; borrowed */
+    int nbegun;
     double hop; /* seconds that answers take from rank to rank */
 } weft_pipeline_spec;
 
@@ -71,6 +74,8 @@ weft_status weft_pipeline_make(const weft_pipeline_spec *s, weft_pipeline *p);
 void weft_pipeline_release(weft_pipeline *p);
 /* Begin again. */
 void weft_pipeline_restart(weft_pipeline *p);
+/* Are there no more turns? */
+bool weft_pipeline_done(const weft_pipeline *p);
 /* The next turn, or false after the last. */
 bool weft_pipeline_next(weft_pipeline *p, weft_turn *t);
 

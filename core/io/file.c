@@ -93,23 +93,22 @@ static weft_status open_temp(weft_file *f)
 }
 
 /* A name that is too long to be remembered is too long to be opened. */
-static void remember(weft_file *f)
+int weft_file_remember(const char *path)
 {
     for (int i = 0; i < UNFINISHED; i++) {
         if (atomic_exchange(&unfinished[i].taken, 1)) continue;
-        snprintf(unfinished[i].path, sizeof unfinished[i].path, "%s", f->temp);
+        snprintf(unfinished[i].path, sizeof unfinished[i].path, "%s", path);
         atomic_store(&unfinished[i].there, true);
-        f->place = i + 1;
-        return;
+        return i + 1;
     }
+    return 0;
 }
 
-static void forget(weft_file *f)
+void weft_file_forget(int place)
 {
-    if (!f->place) return;
-    atomic_store(&unfinished[f->place - 1].there, false);
-    atomic_store(&unfinished[f->place - 1].taken, 0);
-    f->place = 0;
+    if (!place) return;
+    atomic_store(&unfinished[place - 1].there, false);
+    atomic_store(&unfinished[place - 1].taken, 0);
 }
 
 void weft_file_remove_unfinished(void)
@@ -121,7 +120,7 @@ void weft_file_remove_unfinished(void)
 /* Forget the file without touching the disk. */
 static void release(weft_file *f)
 {
-    forget(f);
+    weft_file_forget(f->place);
     if (f->temp && f->fd >= 0) close(f->fd);
     free(f->path);
     free(f->temp);
@@ -135,7 +134,7 @@ weft_status weft_file_create(const char *path, weft_file *f)
 
     if (status == WEFT_OK) status = refuse_other_kinds(new.path);
     if (status == WEFT_OK) status = open_temp(&new);
-    if (status == WEFT_OK) remember(&new);
+    if (status == WEFT_OK) new.place = weft_file_remember(new.temp);
     if (status == WEFT_OK)
         *f = new;
     else

@@ -37,6 +37,10 @@ void weft_file_abandon(weft_file *f);       /* removes the temporary file */
  * that was created and neither committed nor abandoned, of the first 64 at
  * least. May be called in a handler of signals. Committing them then fails. */
 void weft_file_remove_unfinished(void);
+/* Another file for it to remove; a number to forget it by, or 0 where there is
+ * no room. */
+int weft_file_remember(const char *path);
+void weft_file_forget(int place); /* 0 is nothing */
 
 /* Open a regular file for reading and tell its size. Never waits: a pipe, a
  * device or a folder is refused. The caller closes *fd. */

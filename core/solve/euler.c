@@ -124,11 +124,21 @@ static weft_status heun_take(weft_solver *s, int i, int k, float *x)
     return WEFT_OK;
 }
 
+static unsigned heun_keeps(const weft_solver *s, int i, int k)
+{
+    (void)s;
+    (void)i;
+    return k ? 1u << 1 | 1u << 3 : 0;
+}
+
 const weft_solver_ops weft_euler_ops = {
     .name = "euler", .ask = euler_ask, .take = euler_take};
 const weft_solver_ops weft_euler_a_ops = {.name = "euler_ancestral",
                                           .draws = one_draw,
                                           .ask = euler_ask,
                                           .take = euler_a_take};
-const weft_solver_ops weft_heun_ops = {
-    .name = "heun", .stages = heun_stages, .ask = heun_ask, .take = heun_take};
+const weft_solver_ops weft_heun_ops = {.name = "heun",
+                                       .stages = heun_stages,
+                                       .ask = heun_ask,
+                                       .take = heun_take,
+                                       .keeps = heun_keeps};

@@ -44,8 +44,6 @@ static inline void weft_ask_at(const weft_solver *s, int i, const float *x,
     q->answer[0] = answer;
 }
 
-/* Buffer k of a bound solver. */
-float *weft_solver_work(const weft_solver *s, int k);
 size_t weft_solver_floats(const weft_solver *s);
 
 /* x = c.x x + c.m m */

@@ -90,6 +90,17 @@ static weft_status take(weft_solver *s, int i, int k, float *x)
     return WEFT_OK;
 }
 
+static unsigned keeps(const weft_solver *s, int i, int k)
+{
+    (void)k;
+    return weft_solver_keeps(of(s)->inner, i, 0);
+}
+
+static void resume(weft_solver *s, int i)
+{
+    weft_solver_resume(((reflect *)s)->inner, i);
+}
+
 /* ---- making -------------------------------------------------------------- */
 
 static weft_status bind(weft_solver *s)
@@ -111,6 +122,8 @@ static const weft_solver_ops reflect_ops = {.stages = stages,
                                             .ask = ask,
                                             .take = take,
                                             .bind = bind,
+                                            .keeps = keeps,
+                                            .resume = resume,
                                             .destroy = destroy};
 
 static weft_status check_inverses(const weft_reflect_opts *o,

@@ -176,6 +176,26 @@ weft_status weft_solver_start(weft_solver *s, float *x)
     return s->ops->start ? s->ops->start(s, x) : WEFT_OK;
 }
 
+unsigned weft_solver_keeps(const weft_solver *s, int i, int k)
+{
+    return s->ops->keeps && i < s->steps ? s->ops->keeps(s, i, k) : 0;
+}
+
+/* The start is a draw; those of a step may be made in any of its stages. */
+void weft_solver_drawn(const weft_solver *s, int i, int k, uint32_t *least,
+                       uint32_t *most)
+{
+    *least = 1;
+    for (int j = 0; j < i; j++) *least += (uint32_t)weft_solver_draws(s, j);
+    *most = *least + (k > 0 ? (uint32_t)weft_solver_draws(s, i) : 0);
+}
+
+void weft_solver_resume(weft_solver *s, int i)
+{
+    s->history = i;
+    if (s->ops->resume) s->ops->resume(s, i);
+}
+
 void weft_solver_add_noise(weft_solver *s, double amount, float *z, float *x)
 {
     const size_t n = weft_solver_floats(s);

@@ -78,7 +78,11 @@ typedef struct weft_solver_ops {
     /* For solvers made of solvers; NULL: nothing more to do. */
     weft_status (*bind)(weft_solver *s);
     weft_status (*start)(weft_solver *s, float *x); /* x: the start */
-    void (*destroy)(weft_solver *s);                /* instead of freeing it */
+    /* Which of its buffers stage k of step i and what follows still read: bit b
+     * is buffer b. NULL: none. */
+    unsigned (*keeps)(const weft_solver *s, int i, int k);
+    void (*resume)(weft_solver *s, int i); /* for solvers made of solvers */
+    void (*destroy)(weft_solver *s);       /* instead of freeing it */
 } weft_solver_ops;
 
 typedef struct weft_solver_opts {
@@ -148,6 +152,19 @@ weft_status weft_solver_can_invert(const weft_solver *s, int from);
 /* Fill x with the start: the next draw (draw 0 of fresh streams) times
  * init_sigma; forget history. */
 weft_status weft_solver_start(weft_solver *s, float *x);
+
+/* What a sample consists of before stage k of step i, but for x, log-densities
+ * and the position of its noise: bit b says buffer b (of weft_solver_work). */
+unsigned weft_solver_keeps(const weft_solver *s, int i, int k);
+/* Buffer b of a bound solver, [rows][n][columns][channels]. */
+float *weft_solver_work(const weft_solver *s, int b);
+/* How many draws the noise of a sample has behind it before stage k of step i:
+ * at least, and at most. */
+void weft_solver_drawn(const weft_solver *s, int i, int k, uint32_t *least,
+                       uint32_t *most);
+/* Go on with step i, instead of a start, where x, the buffers that it keeps,
+ * log_density and noise have been put back. */
+void weft_solver_resume(weft_solver *s, int i);
 
 /* One stage: what to ask, and what follows from the answers. Taking the last
  * one gives WEFT_ENAN, naming step, sample and row, where x is no longer

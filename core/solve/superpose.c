@@ -310,6 +310,16 @@ static weft_status take(weft_solver *s, int i, int k, float *x)
     return p->inner->ops->take(p->inner, i, k, x);
 }
 
+static unsigned keeps(const weft_solver *s, int i, int k)
+{
+    return weft_solver_keeps(((const superpose *)s)->inner, i, k);
+}
+
+static void resume(weft_solver *s, int i)
+{
+    weft_solver_resume(of(s)->inner, i);
+}
+
 /* ---- beginning ----------------------------------------------------------- */
 
 static weft_status bind(weft_solver *s)
@@ -377,6 +387,8 @@ static const weft_solver_ops superpose_ops = {.stages = stages,
                                               .ask = ask,
                                               .take = take,
                                               .bind = bind,
+                                              .keeps = keeps,
+                                              .resume = resume,
                                               .start = start,
                                               .destroy = destroy};
 

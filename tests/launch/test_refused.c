@@ -327,8 +327,6 @@ static const bad bad_later[] = {
      "6: parallel.norm needs parallel.exchange: async"},
     {GOOD "parallel: {exchange: async, norm: never}\n",
      "6: unknown norm \"never\"; known are stale, corrected, fresh, local"},
-    {GOOD "run: {checkpoint: 0}\n", "6: run.checkpoint" LATER},
-    {GOOD "run: {state: x}\n", "6: run.state" LATER},
 };
 
 static void check_bad(const bad *cases, int n)

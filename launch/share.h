@@ -1,0 +1,39 @@
+/*
+ * share.h - which images a group of ranks makes, and in which batches.
+ *
+ * First those that a checkpoint has in flight, the furthest ahead first, so
+ * that no batch has to overtake another; then the others, in order. Images of
+ * one batch enter at one stage. *Local*: the same on every rank of the group.
+ */
+#ifndef WEFT_LAUNCH_SHARE_H
+#define WEFT_LAUNCH_SHARE_H
+
+#include "launch/checkpoint.h"
+#include "partition/plan.h"
+
+typedef struct weft_share {
+    int *image; /* [n], of the list of seeds */
+    int n;
+    const weft_saved **saved; /* [nsaved]: where the first of them are */
+    int nsaved;
+    int *first; /* [nbatches + 1], of image */
+    int nbatches;
+    int *
+        begin; /* [nbegun]: the stage at which these batches enter; others: 0 */
+    int nbegun;
+} weft_share;
+
+/* All that is left to be made is dealt evenly to the plan's groups; this is the
+ * part of group `group`. `from`: what was kept, or NULL; borrowed as long as
+ * the share. */
+weft_status weft_share_make(const weft_plan *p, const weft_checkpoint *from,
+                            int group, weft_share *w);
+void weft_share_release(weft_share *w);
+
+/* The stage at which batch b enters. */
+static inline int weft_share_begin(const weft_share *w, int b)
+{
+    return b < w->nbegun ? w->begin[b] : 0;
+}
+
+#endif

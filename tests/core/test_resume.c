@@ -1,0 +1,201 @@
+/* A sample that is put down before any stage and taken up by another solver,
+ * whose memory holds nothing but what is kept, ends as if nothing had been. */
+#include "core/solve/reflect.h"
+#include "core/solve/superpose.h"
+#include "tests/core/solver_run.h"
+
+enum { NETS = 4, N = 2, STEPS = 5, FLOATS = N * 4 * 5 * 3 };
+
+typedef enum way { PLAIN, W2SD, RESAMPLING, OR, AND, AVERAGE } way;
+
+typedef struct made_of {
+    const char *what;
+    weft_solver_kind kind;
+    double eta;
+    way way;
+    weft_rng_kind rng;
+} made_of;
+
+static const made_of all[] = {
+    {"ddim", WEFT_DDIM, 0, PLAIN, WEFT_RNG_COUNTER},
+    {"ddim eta", WEFT_DDIM, .5, PLAIN, WEFT_RNG_TORCH_CPU},
+    {"euler", WEFT_EULER, 0, PLAIN, WEFT_RNG_COUNTER},
+    {"euler_a", WEFT_EULER_A, 0, PLAIN, WEFT_RNG_COUNTER},
+    {"euler_a torch", WEFT_EULER_A, 0, PLAIN, WEFT_RNG_TORCH_CPU},
+    {"heun", WEFT_HEUN, 0, PLAIN, WEFT_RNG_COUNTER},
+    {"dpmpp_2m", WEFT_DPMPP_2M, 0, PLAIN, WEFT_RNG_TORCH_CPU},
+    {"w2sd", WEFT_DDIM, 0, W2SD, WEFT_RNG_COUNTER},
+    {"resampling", WEFT_DDIM, 0, RESAMPLING, WEFT_RNG_COUNTER},
+    {"resampling eta", WEFT_DDIM, 1, RESAMPLING, WEFT_RNG_TORCH_CPU},
+    {"or", WEFT_EULER_A, 0, OR, WEFT_RNG_COUNTER},
+    {"and", WEFT_DDIM, 1, AND, WEFT_RNG_TORCH_CPU},
+    {"average heun", WEFT_HEUN, 0, AVERAGE, WEFT_RNG_COUNTER},
+    {"average dpmpp_2m", WEFT_DPMPP_2M, 0, AVERAGE, WEFT_RNG_COUNTER},
+};
+
+typedef struct rig {
+    const made_of *of;
+    weft_solver *s;
+    weft_noise noise[N];
+    toy net[NETS];
+    weft_denoiser *ask[NETS];
+    float x[FLOATS], *buffer;
+} rig;
+
+static float rule(const toy *t, double x, int k, double time)
+{
+    return (float)(.3 * x + .1 * sin(time / 100 + k + t->which));
+}
+
+static void wrap(rig *r)
+{
+    const weft_reflect_opts reflect = {.name = "reflect",
+                                       .lambda = 3,
+                                       .rounds = 2,
+                                       .resample = r->of->way == RESAMPLING};
+    const weft_superpose_opts superpose = {
+        .name = "superpose",
+        .kind = r->of->way == OR    ? WEFT_SUPERPOSE_OR
+                : r->of->way == AND ? WEFT_SUPERPOSE_AND
+                                    : WEFT_SUPERPOSE_AVERAGE,
+        .models = 2,
+        .temperature = 1};
+
+    if (r->of->way == W2SD || r->of->way == RESAMPLING)
+        assert_int_equal(weft_reflect_create(&reflect, r->s, &r->s), WEFT_OK);
+    else if (r->of->way != PLAIN)
+        assert_int_equal(weft_superpose_create(&superpose, r->s, &r->s),
+                         WEFT_OK);
+}
+
+/* Memory that nobody wrote is not a number. */
+static void rig_open(rig *r, const made_of *of, const weft_noise_schedule *c)
+{
+    const weft_solver_opts o = {
+        .kind = of->kind, .steps = STEPS, .eta = of->eta};
+    const weft_field f = {3, 4, 5, 0, 4, 0, 5};
+    const weft_batch b = {4, N, 5, 3};
+    size_t floats;
+
+    memset(r, 0, sizeof *r);
+    r->of = of;
+    assert_int_equal(weft_solver_create(&o, c, &r->s), WEFT_OK);
+    wrap(r);
+    floats = weft_solver_buffer_floats(r->s, &b);
+    r->buffer = malloc(floats * sizeof(float));
+    for (size_t i = 0; i < floats; i++) r->buffer[i] = NAN;
+    for (int k = 0; k < N; k++)
+        weft_noise_init(&r->noise[k], of->rng, (uint64_t)(SEED + k));
+    assert_int_equal(weft_solver_bind(r->s, &b, &f, r->noise, r->buffer),
+                     WEFT_OK);
+    for (int k = 0; k < NETS; k++) {
+        r->net[k] = (toy){.base = {.ops = &toy_ops, .batch = b},
+                          .field = f,
+                          .rule = rule,
+                          .solver = r->s,
+                          .which = k};
+        r->ask[k] = &r->net[k].base;
+    }
+}
+
+static void rig_close(rig *r)
+{
+    weft_solver_destroy(r->s);
+    free(r->buffer);
+}
+
+static void stage(rig *r, int i, int k)
+{
+    weft_question q;
+
+    weft_solver_ask(r->s, i, k, r->x, &q);
+    assert_int_equal(weft_question_put(&q, r->ask), WEFT_OK);
+    assert_int_equal(weft_solver_take(r->s, i, k, r->x), WEFT_OK);
+}
+
+/* Stages from number `from` on until before number `to` of all; where that is.
+ */
+static void walk(rig *r, int from, int to, int *step, int *next)
+{
+    int n = 0;
+
+    for (*step = 0; *step < STEPS; ++*step)
+        for (*next = 0; *next < weft_solver_stages(r->s, *step); ++*next) {
+            if (n == to) return;
+            if (n++ >= from) stage(r, *step, *next);
+        }
+    *next = 0;
+}
+
+/* What a checkpoint holds, and no more. */
+static void hand_over(const rig *from, rig *to, int step, int next)
+{
+    const unsigned keeps = weft_solver_keeps(from->s, step, next);
+    uint32_t least, most;
+
+    memcpy(to->x, from->x, sizeof to->x);
+    for (int b = 0; b < from->s->buffers; b++)
+        if (keeps & 1u << b)
+            memcpy(weft_solver_work(to->s, b), weft_solver_work(from->s, b),
+                   sizeof to->x);
+    weft_solver_drawn(from->s, step, next, &least, &most);
+    assert_in_range(from->noise[0].draw, least, most);
+    for (int k = 0; k < N; k++)
+        weft_noise_skip(&to->noise[k], &to->s->field, (int)from->noise[k].draw);
+    weft_solver_resume(to->s, step);
+    if (from->s->models)
+        memcpy(to->s->log_density, from->s->log_density,
+               (size_t)(N * from->s->models) * sizeof(double));
+}
+
+static void check_stage(const made_of *of, const weft_noise_schedule *c, int at,
+                        const rig *whole)
+{
+    int step, next;
+    rig a, b;
+
+    rig_open(&a, of, c);
+    rig_open(&b, of, c);
+    assert_int_equal(weft_solver_start(a.s, a.x), WEFT_OK);
+    walk(&a, 0, at, &step, &next);
+    hand_over(&a, &b, step, next);
+    walk(&b, at, INT32_MAX, &step, &next);
+    if (memcmp(b.x, whole->x, sizeof b.x) != 0)
+        fail_msg("%s differs when taken up before stage %d", of->what, at);
+    if (b.s->models)
+        assert_memory_equal(b.s->log_density, whole->s->log_density,
+                            (size_t)(N * b.s->models) * sizeof(double));
+    rig_close(&a);
+    rig_close(&b);
+}
+
+static void any_stage_can_be_resumed(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        weft_noise_schedule c = read_schedule(
+            all[i].kind, "{\"beta_start\": 0.0001, \"beta_end\": 0.02,"
+                         "\"clip_sample\": false}");
+        int step, next, stages = 0;
+        rig whole;
+
+        rig_open(&whole, &all[i], &c);
+        assert_int_equal(weft_solver_start(whole.s, whole.x), WEFT_OK);
+        walk(&whole, 0, INT32_MAX, &step, &next);
+        for (int k = 0; k < STEPS; k++)
+            stages += weft_solver_stages(whole.s, k);
+        for (int at = 0; at <= stages; at++)
+            check_stage(&all[i], &c, at, &whole);
+        rig_close(&whole);
+        weft_noise_schedule_release(&c);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(any_stage_can_be_resumed),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
