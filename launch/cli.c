@@ -16,8 +16,9 @@ static const char help[] =
     "  weft plan    CONFIG [KEY=VALUE ...] [--ranks N] [--json]\n"
     "                                         show who would do what\n"
     "  weft bench   CONFIG [KEY=VALUE ...]    time it, as JSON lines\n"
-    "  weft inspect PATH                      a model folder, safetensors or\n"
-    "                                         PNG in words\n"
+    "  weft inspect PATH                      a model folder, safetensors, "
+    "PNG\n"
+    "                                         or checkpoint in words\n"
     "  weft COMMAND --help                    more about a command\n"
     "  weft --version\n"
     "\n"
@@ -25,7 +26,8 @@ static const char help[] =
     "  sample.steps=20    sample.seeds=0-7    sample.nodes=[999,500,1]\n"
     "docs/config.md has every key.\n"
     "\n"
-    "exit codes: 0 done, 1 failed, 2 usage, config or input not right\n";
+    "exit codes: 0 done, 1 failed, 2 usage, config or input not right,\n"
+    "75 stopped by SIGUSR1 with work left: the same command goes on\n";
 
 static const char help_sample[] =
     "usage: weft sample CONFIG [KEY=VALUE ...]\n"
@@ -34,6 +36,11 @@ static const char help_sample[] =
     "mpirun or srun, the ranks share each image by rows; the bytes of the\n"
     "image do not depend on how many they are. CONFIG may also be a PNG that\n"
     "weft made: it is made again, as STEM-again.png.\n"
+    "\n"
+    "On SIGUSR1 the ranks finish their step, keep what is in flight in .weft\n"
+    "beside the images (or run.state) and end with exit code 75; the same\n"
+    "command goes on from there, on any number of ranks. run.checkpoint=10\n"
+    "keeps it every 10 steps as well, run.checkpoint=60s every 60 seconds.\n"
     "\n"
     "Relative paths in CONFIG are relative to it, those of KEY=VALUE to the\n"
     "working directory.\n"
@@ -80,7 +87,7 @@ static const char help_inspect[] =
     "usage: weft inspect PATH\n"
     "\n"
     "Say in words what PATH is: a folder with a model or with several, a\n"
-    ".safetensors file, or a PNG.\n"
+    ".safetensors file, a PNG, or a checkpoint in .weft.\n"
     "\n"
     "  weft inspect models/demo\n"
     "  weft inspect configs/demo-7.png\n";

@@ -150,7 +150,9 @@ static weft_status keep(weft_endure *e, weft_sampler *s)
                                        .images = e->job->setup.plan.images};
 
     WEFT_TRY(weft_sampler_settle(s));
-    return weft_sampler_keep(s, e->path, &head);
+    WEFT_TRY(weft_sampler_keep(s, e->path, &head));
+    e->kept_at = weft_clock(); /* however long that took */
+    return WEFT_OK;
 }
 
 weft_status weft_endure_pause(weft_endure *e, weft_sampler *s, int turn,

@@ -18,12 +18,12 @@ failures = []
 
 TOYS = """
 models:
-  one: { kind: analytic, shape: [3, 96, 64], mixture: [
+  one: { kind: analytic, shape: [3, 128, 96], mixture: [
     { weight: 1, mean: -0.6, std: 0.4 }, { weight: 1, mean: 0.5, std: 0.3 } ] }
-  two: { kind: analytic, shape: [3, 96, 64], mixture: [
+  two: { kind: analytic, shape: [3, 128, 96], mixture: [
     { weight: 1, mean: [0.5, 0, -0.5], std: 0.3 } ] }
 schedule: { timestep_spacing: trailing }
-sample: { width: 64, height: 96, model: one }
+sample: { width: 96, height: 128, model: one }
 parallel: { grain: 8 }
 run: { threads: 1 }
 """
@@ -119,25 +119,173 @@ def stops(case, args, ranks, signals=(signal.SIGUSR1,), wait=0.15, least=1):
     compare(case, folder, want)
 
 
+def stopped_once(case, ranks, args, folder, wait=0.4):
+    """A run that was stopped in the middle; its standard error."""
+    shutil.rmtree(folder, ignore_errors=True)
+    run = start(ranks, args, folder)
+    time.sleep(wait)
+    run.send_signal(signal.SIGUSR1)
+    _, said = run.communicate()
+    if run.returncode != AGAIN:
+        fail(case, f"exit {run.returncode}: {said}")
+    return said
+
+
+def finish(case, ranks, args, folder, code=0, words=""):
+    run = subprocess.run(command(ranks, args, folder), text=True, check=False,
+                         stderr=subprocess.PIPE)
+    if run.returncode != code or words not in run.stderr:
+        fail(case, f"exit {run.returncode}, not {code} and \"{words}\": "
+             f"{run.stderr}")
+
+
+def one_rank_hears(case):
+    """The signal reaches the last rank alone, which tells the others."""
+    args = TOY + ["sample.steps=900", "sample.seeds=0-5", "run.batch=1"]
+    want = whole(case, args)
+    folder = f"{case}-out"
+    shutil.rmtree(folder, ignore_errors=True)
+    run = start(3, args, folder)
+    time.sleep(0.1)
+    for entry in pathlib.Path("/proc").glob("[0-9]*"):
+        try:
+            here = os.readlink(entry / "cwd") == os.getcwd()
+            env = (entry / "environ").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if here and (b"OMPI_COMM_WORLD_RANK=2" in env or b"PMI_RANK=2" in env):
+            os.kill(int(entry.name), signal.SIGUSR1)
+    _, said = run.communicate()
+    if run.returncode != AGAIN:
+        fail(case, f"exit {run.returncode}: {said}")
+    finish(case, 2, args, folder)
+    compare(case, folder, want)
+
+
+def killed(case):
+    """At any moment, with a checkpoint every 2 steps."""
+    args = NET + ["sample.steps=20", "run.checkpoint=2", "sample.seeds=0-2",
+                  "run.batch=1"]
+    want = whole(case, args)
+    folder = f"{case}-out"
+    shutil.rmtree(folder, ignore_errors=True)
+    for n in (2, 1):
+        run = start(n, args, folder)
+        while run.poll() is None and not list(
+                pathlib.Path(folder, ".weft").glob("*.checkpoint.0")):
+            time.sleep(0.005)
+        time.sleep(0.1)
+        run.kill()
+        run.communicate()
+        time.sleep(0.3)  # mpirun's own children end after it
+    if count(folder, "summary"):
+        fail(case, "it was not killed in time")
+    finish(case, 3, args, folder, words="goes on from")
+    if count(folder, "resume") < 2:
+        fail(case, "it did not go on")
+    compare(case, folder, want)
+
+
+def roles(case):
+    """Several batches in flight, at stages of their own, on roles."""
+    args = [CONFIGS + "w2sd.yaml", "sample.width=64", "sample.height=64",
+            "run.threads=1", "sample.steps=12", "sample.seeds=0-3",
+            "run.batch=1"]
+    want = whole(case, args)
+    folder = f"{case}-out"
+    stopped_once(case, 3, args + ["parallel.roles={strong: 2, weak: 1}",
+                                  "parallel.flights=3"], folder, wait=1)
+    finish(case, 2, args, folder)
+    compare(case, folder, want)
+
+
+def displaced(case):
+    """Repeatable from a checkpoint on, and possible on any ranks."""
+    args = NET + ["sample.steps=25", "parallel.exchange=async",
+                  "parallel.warmup=2", "run.checkpoint=10"]
+    folder = f"{case}-out"
+    stopped_once(case, 2, args, folder, wait=0.5)
+    ends = []
+    for n in (2, 2, 1, 3):
+        copy = f"{case}-{len(ends)}"
+        shutil.rmtree(copy, ignore_errors=True)
+        shutil.copytree(folder, copy)
+        finish(case, n, args, copy)
+        ends.append(files(copy).get("7.safetensors"))
+        shown = events(copy)[-1]["max_age"]
+        if shown != (n > 1):
+            fail(case, f"{n} ranks: age {shown}")
+    if ends[0] != ends[1] or None in ends:
+        fail(case, "it does not repeat")
+    if ends[0] == ends[2]:
+        fail(case, "nothing was displaced")
+
+
+def refused(case):
+    """What is of other images, damaged, or at work."""
+    args = NET + ["sample.steps=25", "run.state=" + case]
+    folder = f"{case}-out"
+    shutil.rmtree(case, ignore_errors=True)
+    stopped_once(case, 2, args, folder)
+    kept = pathlib.Path(case, "7.png.checkpoint.0")
+    finish(case, 1, args + ["sample.guidance=3"], folder, 2,
+           "sample.guidance was 2.0 and is 3.0")
+    finish(case, 3, args + ["sample.steps=26"], folder, 2,
+           "sample.steps was 25 and is 26")
+    if count(folder, "start") != 1:
+        fail(case, "a run that was refused reported")
+    said = subprocess.run([WEFT, "inspect", str(kept)], text=True, check=False,
+                          capture_output=True).stdout
+    if "1 image in flight" not in said or "of 32 x 16" not in said:
+        fail(case, said)
+    data = kept.read_bytes()
+    kept.write_bytes(data[:-5])
+    finish(case, 2, args, folder, 2, "remove it to begin anew")
+    kept.write_bytes(data[:-5] + b"hello")
+    finish(case, 1, args, folder, 2, "a damaged checkpoint")
+    kept.write_bytes(data)
+    run = start(1, args, folder)
+    finish(case, 2, args, folder, 2, "another weft is at work there: process")
+    run.send_signal(signal.SIGUSR1)
+    run.communicate()
+    if run.returncode != AGAIN:
+        fail(case, f"exit {run.returncode} beside another one")
+    if sorted(p.name for p in pathlib.Path(case).iterdir()) != [
+            "7.png.checkpoint", "7.png.checkpoint.0"]:
+        fail(case, f"{sorted(pathlib.Path(case).iterdir())}")
+    finish(case, 2, args, folder)
+    if os.path.exists(case):
+        fail(case, "the state stays behind")
+
+
+def toys(*args):
+    return TOY + ["sample.steps=600", "sample.seeds=0-3", "run.batch=1", *args]
+
+
 def main(cases):
     pathlib.Path("toys.yaml").write_text(TOYS)
-    steps = "sample.steps=600"
     table = {
-        "ddim": lambda c: stops(c, TOY + [steps, "sample.seeds=0-3",
-                                          "run.batch=1"], [1, 3, 2, 1]),
+        "ddim": lambda c: stops(c, toys(), [1, 3, 2, 1]),
         "euler_a": lambda c: stops(
-            c, TOY + [steps, "sample.solver=euler_ancestral"], [2, 1, 3]),
+            c, toys("sample.solver=euler_ancestral", "run.checkpoint=0.2s"),
+            [2, 1, 3]),
         "torch": lambda c: stops(
-            c, TOY + [steps, "sample.solver=euler_ancestral",
-                      "sample.rng=torch-cpu"], [3, 2, 1]),
+            c, toys("sample.solver=euler_ancestral", "sample.rng=torch-cpu"),
+            [3, 2, 1]),
         "dpmpp_2m": lambda c: stops(
-            c, TOY + [steps, "sample.solver=dpmpp_2m"], [1, 2]),
-        "heun": lambda c: stops(c, TOY + [steps, "sample.solver=heun"], [2, 3]),
-        "or": lambda c: stops(
-            c, TOY + [steps, "sample.method=superdiff_or"], [2, 5, 1]),
+            c, toys("sample.solver=dpmpp_2m", "run.checkpoint=100"), [1, 2]),
+        "heun": lambda c: stops(c, toys("sample.solver=heun"), [2, 3]),
+        "or": lambda c: stops(c, toys("sample.method=superdiff_or"),
+                              [2, 5, 1]),
+        "groups": lambda c: stops(c, toys("parallel.patches=1"), [4, 2, 3]),
         "net": lambda c: stops(
-            c, NET + ["sample.steps=12", "sample.seeds=0-4"], [1, 2, 5, 1],
+            c, NET + ["sample.steps=12", "sample.seeds=0-4"], [2, 5, 1],
             wait=0.6),
+        "hears": one_rank_hears,
+        "killed": killed,
+        "roles": roles,
+        "displaced": displaced,
+        "refused": refused,
     }
     for case in cases or table:
         began = time.time()

@@ -33,6 +33,20 @@ def tensor(dtype, shape, begin, end):
     return {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
 
 
+def checkpoint(items, tensors, **texts):
+    """Two by two numbers an image; the fuzz target puts the hash in."""
+    entries, data = {"check": tensor("U64", [1], 0, 8)}, b"\x5a" * 8
+    for name in tensors:
+        entries[name] = tensor("F32", [2, 2, 1], len(data), len(data) + 16)
+        data += b"\0" * 16
+    entries["__metadata__"] = {
+        "format": "weft checkpoint 1", "identity": '{"sample":{"steps":4}}',
+        "weights": "", "done": "", "items": compact(items), **texts}
+    header = compact(entries).encode()
+    header += b" " * (-len(header) % 8)
+    return struct.pack("<Q", len(header)) + header + data
+
+
 def main():
     kinds = (ROOT / "tests/golden/safetensors/kinds.safetensors").read_bytes()
     put("manifest", "lines", '0{"id": "a-1", "label": 3, "seed": 7}\n'
@@ -83,6 +97,18 @@ def main():
         "beta_schedule": "squaredcos_cap_v2", "num_train_timesteps": 50,
         "algorithm_type": "dpmsolver++", "timestep_spacing": "trailing",
         "prediction_type": "sample", "steps_offset": 0}))
+
+    between = {"image": 3, "step": 1, "stage": 1, "draws": 1}
+    put("checkpoint", "between", checkpoint(
+        [between], ["image.3.x", "image.3.buffer.1", "image.3.buffer.3"],
+        done="0-2,7"))
+    put("checkpoint", "two", checkpoint(
+        [{**between, "stage": 0}, {**between, "image": 9, "step": 4, "stage": 0}],
+        ["image.3.x", "image.9.x"]))
+    put("checkpoint", "none", checkpoint([], [], done="0-99"))
+    put("checkpoint", "far", checkpoint(
+        [{**between, "step": 2**31 - 2}], ["image.3.x"],
+        identity="[" * 40 + "]" * 40, done="5-99999999"))
 
     for path in sorted(ROOT.glob("tests/golden/png/*.png")):
         put("png", path.stem, path.read_bytes())
