@@ -45,6 +45,7 @@
 #include <stdint.h>
 
 #include "core/cut.h"
+#include "core/pool.h"
 #include "core/status.h"
 #include "core/trace.h"
 #include "core/wire.h"
@@ -162,6 +163,7 @@ struct weft_exchange {
     const weft_transport *via; /* core/mail.h */
     const char *name;  /* of the lane, for messages; borrowed, may be NULL */
     weft_trace *trace; /* borrowed; NULL: none */
+    weft_pool *pool;   /* borrowed; who codes messages; NULL: the caller */
     weft_cut cut;
     weft_schedule sched;
     int t;      /* evaluation now under way; -1 before the first */

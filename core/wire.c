@@ -158,25 +158,31 @@ static size_t run_length(size_t width, size_t at)
     return width - at < WEFT_WIRE_RUN ? width - at : WEFT_WIRE_RUN;
 }
 
-static void encode_residual(size_t rows, size_t width, const float *in,
+static void encode_residual(const weft_wire_rows *r, const float *in,
                             float *held, void *wire)
 {
+    const size_t width = r->width;
     float *scale = wire;
-    int8_t *q = (int8_t *)(scale + rows * runs_of(width));
+    int8_t *q = (int8_t *)(scale + r->rows * runs_of(width)) + r->from * width;
 
-    for (size_t y = 0; y < rows; y++, in += width, held += width, q += width)
+    scale += r->from * runs_of(width);
+    for (size_t y = r->from; y < r->to;
+         y++, in += width, held += width, q += width)
         for (size_t at = 0; at < width; at += WEFT_WIRE_RUN)
             *scale++ =
                 encode_run(run_length(width, at), in + at, held + at, q + at);
 }
 
-static void decode_residual(size_t rows, size_t width, const void *wire,
+static void decode_residual(const weft_wire_rows *r, const void *wire,
                             float *out)
 {
+    const size_t width = r->width;
     const float *scale = wire;
-    const int8_t *q = (const int8_t *)(scale + rows * runs_of(width));
+    const int8_t *q =
+        (const int8_t *)(scale + r->rows * runs_of(width)) + r->from * width;
 
-    for (size_t y = 0; y < rows; y++, out += width, q += width)
+    scale += r->from * runs_of(width);
+    for (size_t y = r->from; y < r->to; y++, out += width, q += width)
         for (size_t at = 0; at < width; at += WEFT_WIRE_RUN)
             add_run(run_length(width, at), *scale++, q + at, out + at);
 }
@@ -193,37 +199,38 @@ size_t weft_wire_bytes(weft_wire w, bool full, size_t rows, size_t width)
     return n * sizeof(float);
 }
 
-void weft_wire_encode(weft_wire w, bool full, size_t rows, size_t width,
-                      const float *in, float *held, void *wire)
+void weft_wire_encode_rows(const weft_wire_rows *r, const float *in,
+                           float *held, void *wire)
 {
     const uint64_t old = weft_processor_flush_denormals();
-    const size_t n = rows * width;
+    const size_t at = r->from * r->width, n = r->to * r->width - at;
+    const bool residual = weft_wire_is_residual(r->wire);
 
-    if (w == WEFT_WIRE_F16)
-        encode_half(n, in, wire);
-    else if (w == WEFT_WIRE_BF16)
-        encode_bfloat(n, in, wire);
-    else if (weft_wire_is_residual(w) && !full)
-        encode_residual(rows, width, in, held, wire);
+    if (r->wire == WEFT_WIRE_F16)
+        encode_half(n, in + at, (uint16_t *)wire + at);
+    else if (r->wire == WEFT_WIRE_BF16)
+        encode_bfloat(n, in + at, (uint16_t *)wire + at);
+    else if (residual && !r->full)
+        encode_residual(r, in + at, held + at, wire);
     else
-        memcpy(wire, in, n * sizeof *in);
-    if (weft_wire_is_residual(w) && full) memcpy(held, in, n * sizeof *in);
+        memcpy((float *)wire + at, in + at, n * sizeof *in);
+    if (residual && r->full) memcpy(held + at, in + at, n * sizeof *in);
     weft_processor_restore_denormals(old);
 }
 
-void weft_wire_decode(weft_wire w, bool full, size_t rows, size_t width,
-                      const void *wire, float *out)
+void weft_wire_decode_rows(const weft_wire_rows *r, const void *wire,
+                           float *out)
 {
     const uint64_t old = weft_processor_flush_denormals();
-    const size_t n = rows * width;
+    const size_t at = r->from * r->width, n = r->to * r->width - at;
 
-    if (w == WEFT_WIRE_F16)
-        decode_half(n, wire, out);
-    else if (w == WEFT_WIRE_BF16)
-        decode_bfloat(n, wire, out);
-    else if (weft_wire_is_residual(w) && !full)
-        decode_residual(rows, width, wire, out);
+    if (r->wire == WEFT_WIRE_F16)
+        decode_half(n, (const uint16_t *)wire + at, out + at);
+    else if (r->wire == WEFT_WIRE_BF16)
+        decode_bfloat(n, (const uint16_t *)wire + at, out + at);
+    else if (weft_wire_is_residual(r->wire) && !r->full)
+        decode_residual(r, wire, out + at);
     else
-        memcpy(out, wire, n * sizeof *out);
+        memcpy(out + at, (const float *)wire + at, n * sizeof *out);
     weft_processor_restore_denormals(old);
 }

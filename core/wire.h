@@ -55,14 +55,41 @@ static inline bool weft_wire_is_residual(weft_wire w)
  * is a full one and matters for residuals only. */
 size_t weft_wire_bytes(weft_wire w, bool full, size_t rows, size_t width);
 
-/* [rows][width] floats to `wire`. `held` [rows][width]: what the receivers
- * hold, updated; used by residuals only. */
-void weft_wire_encode(weft_wire w, bool full, size_t rows, size_t width,
-                      const float *in, float *held, void *wire);
+/* A message, and some of its rows, which may be coded apart from the others:
+ * from .. to. */
+typedef struct weft_wire_rows {
+    weft_wire wire;
+    bool full;
+    size_t rows, width;
+    size_t from, to;
+} weft_wire_rows;
 
-/* `wire` to [rows][width] floats. Residuals: `out` holds what the message
+/* Floats [rows][width] to `wire`. `held` [rows][width]: what the receivers
+ * hold, updated; used by residuals only. */
+void weft_wire_encode_rows(const weft_wire_rows *r, const float *in,
+                           float *held, void *wire);
+
+/* `wire` to floats [rows][width]. Residuals: `out` holds what the message
  * before it gave. */
-void weft_wire_decode(weft_wire w, bool full, size_t rows, size_t width,
-                      const void *wire, float *out);
+void weft_wire_decode_rows(const weft_wire_rows *r, const void *wire,
+                           float *out);
+
+/* The same of all rows. */
+static inline void weft_wire_encode(weft_wire w, bool full, size_t rows,
+                                    size_t width, const float *in, float *held,
+                                    void *wire)
+{
+    const weft_wire_rows all = {w, full, rows, width, 0, rows};
+
+    weft_wire_encode_rows(&all, in, held, wire);
+}
+
+static inline void weft_wire_decode(weft_wire w, bool full, size_t rows,
+                                    size_t width, const void *wire, float *out)
+{
+    const weft_wire_rows all = {w, full, rows, width, 0, rows};
+
+    weft_wire_decode_rows(&all, wire, out);
+}
 
 #endif

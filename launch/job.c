@@ -330,6 +330,7 @@ static weft_status open_lanes(weft_job *j, int i)
                  j->setup.plan.role[planned->role].name, k);
         net->lane[k]->name = net->name[k];
         net->lane[k]->trace = j->trace;
+        net->lane[k]->pool = j->pool;
         if (net->seconds) /* only `weft bench` times */
             WEFT_TRY(weft_exchange_measure(net->lane[k], link));
         WEFT_TRY(

@@ -99,7 +99,7 @@ weft_traffic weft_woven_run(const weft_graph *g, const weft_device *dev,
     must(weft_layout_make(g, dev, WOVEN_SAMPLES, &x->cut, &l));
     must(weft_pool_create(threads, NULL, &pool));
     must(weft_pool_reserve(pool, l.scratch));
-    run.pool = pool;
+    run.pool = x->pool = pool;
     run.block = room(l.bytes);
     run.weights = weights = make_weights(g, dev, &l);
     must(weft_graph_declare(g, WOVEN_SAMPLES, x));
@@ -111,6 +111,7 @@ weft_traffic weft_woven_run(const weft_graph *g, const weft_device *dev,
     memcpy(out, weft_run_value(&run, g->output),
            weft_rect_pixels(&r) * WOVEN_SAMPLES * WOVEN_CHANNELS * sizeof *out);
     must(weft_exchange_restart(x));
+    x->pool = NULL;
     weft_pool_destroy(pool);
     weft_layout_release(&l);
     free(run.block);

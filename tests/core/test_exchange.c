@@ -183,6 +183,84 @@ static void alone_the_edges_are_zero(void **state)
     weft_exchange_release(&x);
 }
 
+/* ---- many threads code a message ----------------------------------------- */
+
+enum { TALL = 61, WIDE = 1537, CODED = 5 }; /* pieces are uneven */
+
+typedef struct coders {
+    int threads;      /* 0: no pool */
+    uint64_t seen[2]; /* a hash of all that each patch sees */
+} coders;
+
+static float made_up(int i)
+{
+    return (float)((unsigned)i * 2654435761u >> 16) / 65536.0f - .5f;
+}
+
+static void code(void *arg, int patch, weft_exchange *x)
+{
+    const weft_slot_spec spec = {.reach = WEFT_REACH_ALL,
+                                 .class = WEFT_KV,
+                                 .cell = {TALL, 1, 1},
+                                 .n = 1,
+                                 .pixel_bytes = WIDE * sizeof(float),
+                                 .layer = "kv"};
+    coders *c = arg;
+    void *whole = calloc(2 * TALL * WIDE, sizeof(float)), *mine;
+    weft_view v;
+    int slot;
+
+    if (c->threads)
+        WEFT_MUST(weft_pool_create(c->threads, NULL, &x->pool) == WEFT_OK);
+    WEFT_MUST(weft_exchange_declare(x, &spec, &slot) == WEFT_OK);
+    weft_exchange_bind(x, slot, whole);
+    WEFT_MUST(weft_exchange_settle(x) == WEFT_OK);
+    for (int t = 0; t < CODED; t++) {
+        WEFT_MUST(weft_exchange_next(x) == WEFT_OK);
+        WEFT_MUST(weft_exchange_open(x, slot, &mine) == WEFT_OK);
+        for (int i = 0; i < TALL * WIDE; i++)
+            ((float *)mine)[i] = made_up(i + 7 * t + 1000 * patch);
+        WEFT_MUST(weft_exchange_put(x, slot) == WEFT_OK);
+        WEFT_MUST(weft_exchange_get(x, slot, &v) == WEFT_OK);
+        for (size_t i = 0; i < TALL * WIDE * sizeof(float); i++)
+            c->seen[patch] =
+                (c->seen[patch] ^ (unsigned char)v.part[!patch][i]) *
+                0x100000001b3u;
+        WEFT_MUST(weft_exchange_done(x, slot) == WEFT_OK);
+    }
+    WEFT_MUST(weft_exchange_restart(x) == WEFT_OK);
+    weft_pool_destroy(x->pool);
+    x->pool = NULL;
+    free(whole);
+}
+
+static coders code_with(int threads, weft_schedule sched)
+{
+    static const int first[] = {0, 1, 2};
+    static weft_team team;
+    coders c = {.threads = threads};
+
+    weft_team_init(&team, &(weft_cut){.n = 2, .first = first}, sched);
+    weft_team_run(&team, code, &c);
+    weft_team_release(&team);
+    return c;
+}
+
+static void many_threads_code_the_same(void **state)
+{
+    (void)state;
+    for (int w = WEFT_WIRE_F16; w < WEFT_WIRES; w++)
+        for (int lag = 0; lag <= 2; lag++) {
+            const weft_schedule sched = {
+                .warmup = lag, .lag = lag, .wire = (weft_wire)w};
+            const coders one = code_with(0, sched), four = code_with(4, sched);
+
+            assert_true(one.seen[0] == four.seen[0]);
+            assert_true(one.seen[1] == four.seen[1]);
+            assert_true(one.seen[0] != one.seen[1]);
+        }
+}
+
 static void what_cannot_work_is_refused(void **state)
 {
     const int first[] = {0, 1, 4};
@@ -221,6 +299,7 @@ int main(void)
             patches_side_by_side_are_seen_as_old_as_they_should_be),
         cmocka_unit_test(two_lanes_on_one_exchange_are_found_out),
         cmocka_unit_test(alone_the_edges_are_zero),
+        cmocka_unit_test(many_threads_code_the_same),
         cmocka_unit_test(what_cannot_work_is_refused),
     };
 
