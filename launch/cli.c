@@ -13,12 +13,16 @@ static const char help[] =
     "\n"
     "  weft sample  CONFIG [KEY=VALUE ...]    make images (under mpirun or\n"
     "                                         srun, or alone)\n"
+    "  weft dataset CONFIG [KEY=VALUE ...] [--retry-failed]\n"
+    "                                         make a data set in shards, or "
+    "go\n"
+    "                                         on with one\n"
     "  weft plan    CONFIG [KEY=VALUE ...] [--ranks N] [--json]\n"
     "                                         show who would do what\n"
     "  weft bench   CONFIG [KEY=VALUE ...]    time it, as JSON lines\n"
-    "  weft inspect PATH                      a model folder, safetensors, "
-    "PNG\n"
-    "                                         or checkpoint in words\n"
+    "  weft inspect PATH [--verify]           a model folder, safetensors, "
+    "PNG,\n"
+    "                                         checkpoint or data set in words\n"
     "  weft COMMAND --help                    more about a command\n"
     "  weft --version\n"
     "\n"
@@ -84,13 +88,34 @@ static const char help_bench[] =
     "bench.runs=20\n";
 
 static const char help_inspect[] =
-    "usage: weft inspect PATH\n"
+    "usage: weft inspect PATH [--verify]\n"
     "\n"
     "Say in words what PATH is: a folder with a model or with several, a\n"
-    ".safetensors file, a PNG, or a checkpoint in .weft.\n"
+    ".safetensors file, a PNG, a checkpoint in .weft, or the folder of a data\n"
+    "set. Of a data set it says what is done, left and failed, and writes\n"
+    "index.html into the folder: a contact sheet for a browser.\n"
+    "\n"
+    "  --verify        hash every shard; exit 1 and the names if some are not\n"
+    "                  as they were written\n"
     "\n"
     "  weft inspect models/demo\n"
     "  weft inspect configs/demo-7.png\n";
+
+static const char help_dataset[] =
+    "usage: weft dataset CONFIG [KEY=VALUE ...] [--retry-failed]\n"
+    "\n"
+    "Make the items of dataset.manifest, or of the rule in dataset.items, in\n"
+    "shards under output.dir: 000123.tar beside its mark 000123.json. Ranks\n"
+    "take shards from a queue and never wait for each other. The same command\n"
+    "goes on with what is left, on any number of ranks; the bytes of an item\n"
+    "depend on the item and the models alone.\n"
+    "\n"
+    "  --retry-failed  make items again that were not a number or black\n"
+    "\n"
+    "exit 75: stopped by SIGUSR1 with work left; start it again\n"
+    "\n"
+    "  weft dataset configs/dataset.yaml output.dir=out\n"
+    "  mpirun -n 8 weft dataset configs/dataset.yaml dataset.shard_size=500\n";
 
 static const char version[] = "weft " WEFT_VERSION "\n";
 
@@ -105,6 +130,7 @@ typedef struct command {
 static const command commands[] = {
     {"sample", WEFT_COMMAND_SAMPLE, help_sample, "CONFIG", true},
     {"plan", WEFT_COMMAND_PLAN, help_plan, "CONFIG", true},
+    {"dataset", WEFT_COMMAND_DATASET, help_dataset, "CONFIG", true},
     {"bench", WEFT_COMMAND_BENCH, help_bench, "CONFIG", true},
     {"inspect", WEFT_COMMAND_INSPECT, help_inspect, "PATH", false},
 };
@@ -130,9 +156,6 @@ static weft_status find_command(const char *word, const command **found)
         *found = &commands[i];
         return WEFT_OK;
     }
-    if (strcmp(word, "dataset") == 0)
-        return weft_fail(WEFT_EINPUT,
-                         "dataset is not supported by this version");
     return unknown("command", word, known, COMMANDS);
 }
 
@@ -152,18 +175,38 @@ static weft_status read_ranks(const char *value, weft_cli *cli)
     return WEFT_OK;
 }
 
+/* Of a list that ends with NULL, or is full. */
+static int options_of(const char *const known[4])
+{
+    int n = 0;
+
+    while (n < 4 && known[n]) n++;
+    return n;
+}
+
 /* The option at argv[*i]; *i moves over its value where that is a word of its
  * own. argv ends with NULL. */
 static weft_status read_option(const command *c, char *const *argv, int *i,
                                weft_cli *cli)
 {
-    static const char *const known[] = {"--help", "--ranks", "--json",
-                                        "--cluster"};
+    static const char *const known[][4] = {
+        [WEFT_COMMAND_PLAN] = {"--help", "--ranks", "--json", "--cluster"},
+        [WEFT_COMMAND_DATASET] = {"--help", "--retry-failed"},
+        [WEFT_COMMAND_INSPECT] = {"--help", "--verify"},
+        [WEFT_COMMAND_SAMPLE] = {"--help"},
+        [WEFT_COMMAND_BENCH] = {"--help"},
+    };
     const bool plan = c->command == WEFT_COMMAND_PLAN;
     const char *word = argv[*i];
 
     if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
         cli->show = c->help;
+    } else if (c->command == WEFT_COMMAND_DATASET &&
+               strcmp(word, "--retry-failed") == 0) {
+        cli->retry = true;
+    } else if (c->command == WEFT_COMMAND_INSPECT &&
+               strcmp(word, "--verify") == 0) {
+        cli->verify = true;
     } else if (plan && strcmp(word, "--json") == 0) {
         cli->json = true;
     } else if (plan && strncmp(word, "--ranks=", 8) == 0) {
@@ -181,7 +224,8 @@ static weft_status read_option(const command *c, char *const *argv, int *i,
     } else {
         char what[48];
         snprintf(what, sizeof what, "option of weft %s", c->name);
-        return unknown(what, word, known, plan ? 4 : 1);
+        return unknown(what, word, known[c->command],
+                       options_of(known[c->command]));
     }
     return WEFT_OK;
 }

@@ -4,7 +4,8 @@
  *     weft sample CONFIG [KEY=VALUE ...]
  *     weft plan   CONFIG [KEY=VALUE ...] [--ranks N] [--json]
  *     weft bench  CONFIG [KEY=VALUE ...]
- *     weft inspect PATH
+ *     weft dataset CONFIG [KEY=VALUE ...] [--retry-failed]
+ *     weft inspect PATH [--verify]
  *
  * Options and KEY=VALUE may stand anywhere after the command; the first plain
  * word is CONFIG or PATH. Everything is borrowed from argv. *Local*.
@@ -23,6 +24,7 @@ typedef enum weft_command {
     WEFT_COMMAND_SAMPLE,
     WEFT_COMMAND_PLAN,
     WEFT_COMMAND_BENCH,
+    WEFT_COMMAND_DATASET,
     WEFT_COMMAND_INSPECT,
 } weft_command;
 
@@ -36,6 +38,8 @@ typedef struct weft_cli {
     int ranks;           /* plan; 1 unless given */
     const char *cluster; /* plan; NULL: none */
     bool json;           /* plan */
+    bool retry;          /* dataset: --retry-failed */
+    bool verify;         /* inspect: --verify */
     double started;      /* weft_clock() at main's first statement */
 } weft_cli;
 

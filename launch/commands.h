@@ -13,6 +13,7 @@
 /* *Collective* over all ranks that the launcher started. */
 int weft_command_sample(const weft_cli *cli);
 int weft_command_bench(const weft_cli *cli);
+int weft_command_dataset(const weft_cli *cli);
 
 /* *Local*: needs no MPI job. */
 int weft_command_plan(const weft_cli *cli);

@@ -142,6 +142,9 @@ typedef struct weft_config {
         bool has_label, has_null_label;
         uint64_t *seed; /* expanded from seed or seeds */
         int nseeds;
+        int images;      /* of the run: nseeds, unless a data set says more */
+        int *each_label; /* [nseeds], of a data set's items; NULL: `label` for
+                            all. Borrowed */
         weft_rng_kind rng;
         double *nodes, *sigmas; /* descending; NULL: the schedule's */
         int nnodes; /* of whichever is given; then steps == nnodes */
@@ -227,6 +230,11 @@ weft_status weft_config_identity(const weft_config *c, uint64_t seed,
  * owned. */
 weft_status weft_config_parameters(const weft_config *c, uint64_t seed,
                                    char **text);
+
+/* What `sample:` says of the image of one seed, as members of a JSON object
+ * without its braces, in the order of an identity. *members is owned. */
+weft_status weft_config_sample(const weft_config *c, uint64_t seed,
+                               char **members);
 
 /* What numbers about a run are of: `"version": ..., "config": ..., "method":
  * ..., `, members for the beginning of a JSON object. *members is owned. */

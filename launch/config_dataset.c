@@ -95,3 +95,31 @@ weft_status weft_config_take_dataset(const weft_tree *root,
     if (manifest == NULL) return WEFT_OK;
     return weft_config_output_path(manifest, false, &d->manifest);
 }
+
+/* ---- as a run ------------------------------------------------------------ */
+
+bool weft_config_is_dataset(const weft_config *c)
+{
+    return c->output.dir && (c->dataset.manifest || c->dataset.nseeds) &&
+           !c->output.image && !c->output.latents;
+}
+
+static void forget(char **text)
+{
+    free(*text);
+    *text = NULL;
+}
+
+void weft_config_for_dataset(weft_config *c, int ranks)
+{
+    enum { MANY = 1 << 14 };
+
+    c->sample.images = MANY * ranks;
+    forget(&c->output.image);
+    forget(&c->output.latents);
+    forget(&c->output.trace);
+    c->output.pictures = c->dataset.images;
+    c->output.states = c->dataset.latents;
+    if (c->parallel.roles == WEFT_ROLES_SHARED && !c->parallel.patches.lines)
+        c->parallel.patches = (weft_shape){1, 1};
+}

@@ -12,4 +12,11 @@ weft_status weft_config_take_dataset(const weft_tree *root,
                                      const weft_raw_dataset *raw,
                                      weft_config *c);
 
+/* What is planned on `ranks` ranks for a data set: images without end, each on
+ * ranks of its own unless the config says otherwise, and no files of single
+ * images. */
+void weft_config_for_dataset(weft_config *c, int ranks);
+/* Is this the config of one? */
+bool weft_config_is_dataset(const weft_config *c);
+
 #endif

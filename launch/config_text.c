@@ -268,8 +268,8 @@ static void write_sample(FILE *f, const weft_config *c, uint64_t seed)
     static const char *const rng[] = {
         [WEFT_RNG_COUNTER] = "counter", [WEFT_RNG_TORCH_CPU] = "torch-cpu"};
 
-    fprintf(f, ",\"sample\":{\"method\":\"%s\",\"model\":",
-            weft_method_name[c->sample.method]);
+    fprintf(f,
+            "\"method\":\"%s\",\"model\":", weft_method_name[c->sample.method]);
     write_string(f, c->sample.model);
     fprintf(f, ",\"solver\":\"%s\",\"steps\":%d,\"guidance\":",
             weft_solver_name[c->sample.solver], c->sample.steps);
@@ -286,7 +286,6 @@ static void write_sample(FILE *f, const weft_config *c, uint64_t seed)
     weft_config_write_method(f, c);
     write_numbers(f, "nodes", c->sample.nodes, c->sample.nnodes);
     write_numbers(f, "sigmas", c->sample.sigmas, c->sample.nnodes);
-    putc('}', f);
 }
 
 /* What a displaced run shows depends on who holds which rows; in step, or
@@ -353,10 +352,22 @@ weft_status weft_config_identity(const weft_config *c, uint64_t seed,
         write_folder(w.f, c->vae_portable);
     }
     write_schedule(w.f, c);
+    fputs(",\"sample\":{", w.f);
     write_sample(w.f, c, seed);
+    putc('}', w.f);
     write_parallel(w.f, c);
     fprintf(w.f, ",\"run\":{\"kernels\":\"%s\"}}", c->run.kernels);
     return end(&w, json);
+}
+
+weft_status weft_config_sample(const weft_config *c, uint64_t seed,
+                               char **members)
+{
+    writer w;
+
+    WEFT_TRY(begin(&w));
+    write_sample(w.f, c, seed);
+    return end(&w, members);
 }
 
 weft_status weft_config_about(const weft_config *c, char **members)

@@ -26,6 +26,7 @@ static weft_status make_state(weft_flight *f)
     const size_t more = weft_solver_buffer_floats(f->solver, &b);
 
     f->solver->total = &j->total;
+    f->solver->lenient = j->lenient;
     f->field = (weft_field){.c = p->channels,
                             .h = p->rows,
                             .w = p->columns,
@@ -177,7 +178,8 @@ weft_status weft_flight_create(weft_job *j, int slot, weft_flight *f)
     f->job = j;
     f->slot = slot;
     f->image = calloc((size_t)j->setup.plan.batch, sizeof *f->image);
-    if (!f->image) return weft_fail(WEFT_ENOMEM, "out of memory");
+    f->label = calloc(2 * (size_t)j->setup.plan.batch, sizeof *f->label);
+    if (!f->image || !f->label) return weft_fail(WEFT_ENOMEM, "out of memory");
     if (weft_span_units(j->state))
         WEFT_TRY(weft_method_solver(&j->setup.method, &j->setup.schedule,
                                     &f->solver));
@@ -197,6 +199,7 @@ void weft_flight_release(weft_flight *f)
     weft_solver_destroy(f->solver);
     free(f->image);
     free(f->noise);
+    free(f->label);
     free(f->state);
     memset(f, 0, sizeof *f);
 }
@@ -218,6 +221,35 @@ static void take_images(weft_flight *f, const int *image, int n)
         f->image[i] = image[i < n ? i : n - 1];
 }
 
+/* What leaf i tells its net of sample k: unconditional ones come last. */
+static float label_of(const weft_flight *f, int i, int k)
+{
+    const weft_setup *s = &f->job->setup;
+    const weft_config *c = &f->job->config;
+    const weft_leaf *leaf = &s->method.leaf[i];
+    const weft_labels *told = &s->models.label[leaf->model];
+
+    if (leaf->condition == WEFT_UNCOND || k >= s->plan.batch)
+        return told->uncond;
+    if (c->model[s->method.model[leaf->model]].label >= 0) return told->cond;
+    return (float)c->sample.each_label[f->image[k]];
+}
+
+/* A data set's images have labels of their own. */
+static void set_labels(weft_flight *f)
+{
+    const weft_setup *s = &f->job->setup;
+
+    if (!f->job->config.sample.each_label) return;
+    for (int i = 0; i < s->method.nleaves; i++) {
+        if (!f->model[i] || !s->models.label[s->method.leaf[i].model].any)
+            continue;
+        for (int k = 0; k < s->plan.net[s->net_of[i]].n; k++)
+            f->label[k] = label_of(f, i, k);
+        weft_model_set_labels(f->model[i], f->label);
+    }
+}
+
 static void begin_noise(weft_flight *f)
 {
     const weft_config *c = &f->job->config;
@@ -230,6 +262,7 @@ static void begin_noise(weft_flight *f)
 weft_status weft_flight_enter(weft_flight *f, const int *image, int n)
 {
     take_images(f, image, n);
+    set_labels(f);
     WEFT_TRY(weft_flight_restart(f));
     if (!f->solver) return WEFT_OK;
     begin_noise(f);
@@ -297,6 +330,7 @@ weft_status weft_flight_resume(weft_flight *f, const int *image,
                                const weft_saved *const *from, int n)
 {
     take_images(f, image, n);
+    set_labels(f);
     WEFT_TRY(resume_lanes(f, from[0]->at));
     if (!f->solver) return WEFT_OK;
     begin_noise(f);

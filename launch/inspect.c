@@ -7,6 +7,7 @@
 
 #include "core/io/png.h"
 #include "launch/commands.h"
+#include "launch/inspect_dataset.h"
 #include "launch/inspect_model.h"
 #include "launch/standard.h"
 
@@ -91,14 +92,23 @@ weft_status weft_inspect(const char *path, FILE *out)
     if (stat(path, &s) != 0)
         return weft_fail(WEFT_EINPUT, "%s: there is no such file or folder",
                          path);
+    if (S_ISDIR(s.st_mode) && weft_is_dataset(path))
+        return weft_inspect_dataset(path, false, out);
     if (S_ISDIR(s.st_mode)) return weft_inspect_folder(path, out);
     if (S_ISREG(s.st_mode)) return inspect_file(path, out);
     return weft_fail(WEFT_EINPUT, "%s: neither a file nor a folder", path);
 }
 
+static weft_status verify(const char *path)
+{
+    if (weft_is_dataset(path)) return weft_inspect_dataset(path, true, stdout);
+    return weft_fail(WEFT_EINPUT, "%s: --verify is for data sets", path);
+}
+
 int weft_command_inspect(const weft_cli *cli)
 {
-    weft_status s = weft_inspect(cli->path, stdout);
+    weft_status s =
+        cli->verify ? verify(cli->path) : weft_inspect(cli->path, stdout);
 
     if (s == WEFT_OK) s = weft_standard_flush();
     if (s != WEFT_OK) fprintf(stderr, "weft: %s\n", weft_fail_text());

@@ -2,7 +2,7 @@
  * inspect.h - a file or folder in words, on one screen.
  *
  * Knows a model component (a folder with config.json), a folder of such
- * components, .safetensors and its index, and PNG. *Local*.
+ * components, .safetensors and its index, PNG, and data sets. *Local*.
  */
 #ifndef WEFT_LAUNCH_INSPECT_H
 #define WEFT_LAUNCH_INSPECT_H

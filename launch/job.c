@@ -12,35 +12,6 @@
 
 /* ---- plan ---------------------------------------------------------------- */
 
-static uint64_t hash_text(uint64_t h, const char *text)
-{
-    for (; *text; text++) h = (h ^ (unsigned char)*text) * 1099511628211u;
-    return h * 31;
-}
-
-/* Rank 0's file for all, but everybody's own arguments, which must agree. */
-static weft_status read_config(weft_job *j, const char *path,
-                               const char *const *overrides, int n)
-{
-    uint64_t h = hash_text(14695981039346656037u, path);
-    char *text = NULL;
-    size_t bytes = 0;
-    weft_status st = WEFT_OK;
-
-    for (int i = 0; i < n; i++) h = hash_text(h, overrides[i]);
-    WEFT_TRY(weft_comm_same(j->world, h, "config and arguments"));
-    if (weft_comm_rank(j->world) == 0)
-        st = weft_config_read(path, &text, &bytes);
-    st = weft_comm_agree(j->world, st);
-    if (st == WEFT_OK) st = weft_comm_share(j->world, &text, &bytes);
-    if (st == WEFT_OK)
-        st = weft_comm_agree(
-            j->world,
-            weft_config_parse(path, text, bytes, overrides, n, &j->config));
-    free(text);
-    return st;
-}
-
 /* Do the ranks of this node compete for one set of processors? */
 static weft_status find_processors(weft_job *j)
 {
@@ -212,17 +183,15 @@ static weft_status find_group(weft_job *j)
     return weft_comm_split(j->group, rank % plan->across, &j->column);
 }
 
-weft_status weft_job_plan(weft_comm *world, const char *path,
-                          const char *const *overrides, int noverrides,
-                          weft_job *j)
+weft_status weft_job_plan_config(weft_comm *world, weft_config *c, weft_job *j)
 {
     const weft_plan *plan = &j->setup.plan;
     weft_status st;
 
     memset(j, 0, sizeof *j);
     j->world = world;
-    weft_watch_at("planning", 0, 0);
-    WEFT_TRY(read_config(j, path, overrides, noverrides));
+    j->config = *c;
+    memset(c, 0, sizeof *c);
     weft_watch_deadline(j->config.run.deadline);
     WEFT_TRY(weft_comm_node(world, &j->node));
     WEFT_TRY(weft_comm_agree(world, find_processors(j)));
@@ -235,6 +204,28 @@ weft_status weft_job_plan(weft_comm *world, const char *path,
     return weft_comm_agree(world, st);
 }
 
+weft_status weft_job_plan(weft_comm *world, const char *path,
+                          const char *const *overrides, int noverrides,
+                          weft_job *j)
+{
+    weft_config c = {0};
+    char *text;
+    size_t bytes = 0;
+    weft_status st;
+
+    memset(j, 0, sizeof *j);
+    weft_watch_at("planning", 0, 0);
+    st = weft_job_read(world, path, overrides, noverrides, &text, &bytes);
+    if (st == WEFT_OK)
+        st = weft_comm_agree(
+            world,
+            weft_config_parse(path, text, bytes, overrides, noverrides, &c));
+    free(text);
+    if (st == WEFT_OK) return weft_job_plan_config(world, &c, j);
+    weft_config_release(&c);
+    return st;
+}
+
 /* ---- connect ------------------------------------------------------------- */
 
 static void poll_all(void *arg)
@@ -245,6 +236,7 @@ static void poll_all(void *arg)
         for (int k = 0; k < j->net[i].lanes; k++)
             weft_exchange_poll(j->net[i].lane[k]);
     weft_crossroads_poll(j->crossroads);
+    if (j->poll) j->poll(j->poll_arg);
 }
 
 static weft_status move_messages(weft_job *j)
@@ -527,7 +519,8 @@ weft_run weft_job_run(const weft_job *j, int i)
                       .layout = &net->layout,
                       .block = j->block,
                       .weights = weft_window_base(packed),
-                      .seconds = net->seconds};
+                      .seconds = net->seconds,
+                      .lenient = j->lenient};
 }
 
 /* ---- the end ------------------------------------------------------------- */

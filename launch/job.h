@@ -67,6 +67,9 @@ typedef struct weft_job {
     weft_trace *trace;    /* output.trace; or NULL */
     double zero;          /* one moment, on this rank's clock */
     weft_pool *pool;
+    void (*poll)(void *); /* whoever else has messages to move; or NULL */
+    void *poll_arg;
+    bool lenient; /* a sample that is not a number is no failure of the run */
     weft_background *background; /* NULL: messages are polled */
     char *block;                 /* activations of whichever net is at work */
     size_t block_bytes;
@@ -77,6 +80,12 @@ typedef struct weft_job {
 weft_status weft_job_plan(weft_comm *world, const char *path,
                           const char *const *overrides, int noverrides,
                           weft_job *j);
+/* The same in two parts. `read` gives the config's text to all ranks; *text is
+ * owned. `plan_config` takes over *c, whatever happens. */
+weft_status weft_job_read(const weft_comm *world, const char *path,
+                          const char *const *overrides, int noverrides,
+                          char **text, size_t *bytes);
+weft_status weft_job_plan_config(weft_comm *world, weft_config *c, weft_job *j);
 /* Collective over the job: threads, memory, lanes. */
 weft_status weft_job_connect(weft_job *j, bool timed);
 /* Collective over the job: the packed weights of file `i`, shared by those

@@ -47,6 +47,8 @@ int main(int argc, char **argv)
     switch (cli.command) {
     case WEFT_COMMAND_SAMPLE:
         return weft_command_sample(&cli);
+    case WEFT_COMMAND_DATASET:
+        return weft_command_dataset(&cli);
     case WEFT_COMMAND_PLAN:
         return weft_command_plan(&cli);
     case WEFT_COMMAND_BENCH:

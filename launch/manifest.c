@@ -193,11 +193,14 @@ static weft_status grow(reading *r)
     uint64_t *offset =
         realloc(r->m->offset, ((size_t)room + 1) * sizeof *offset);
     uint64_t *check;
+    int(*count)[WEFT_KINDS];
 
     if (offset) r->m->offset = offset;
     check = realloc(r->m->check, (size_t)room * sizeof *check);
     if (check) r->m->check = check;
-    if (!offset || !check) return no_memory();
+    count = realloc(r->m->count, (size_t)room * sizeof *count);
+    if (count) r->m->count = count;
+    if (!offset || !check || !count) return no_memory();
     r->room = room;
     return WEFT_OK;
 }
@@ -217,7 +220,8 @@ static weft_status take_kind(reading *r, weft_item *item)
                           "may differ in id, label and seed without end",
                           WEFT_KINDS));
         k = &m->kind[m->kinds];
-        *k = (weft_kind){.keys = strdup(r->keys), .most = -1};
+        *k = (weft_kind){
+            .keys = strdup(r->keys), .most = -1, .line = r->l.number};
         if (!k->keys) return no_memory();
         item->kind = m->kinds++;
     }
@@ -240,9 +244,11 @@ static weft_status take_item(reading *r, const char *s, size_t bytes)
     if (m->items % m->shard_size == 0) {
         if (m->shards == r->room) WEFT_TRY(grow(r));
         m->offset[m->shards] = r->l.begins;
+        memset(m->count[m->shards], 0, sizeof *m->count);
         m->check[m->shards++] = 0;
     }
     m->items++;
+    m->count[m->shards - 1][item.kind]++;
     m->check[m->shards - 1] = fold(m->check[m->shards - 1], s, bytes);
     m->offset[m->shards] = r->l.next;
     return WEFT_OK;
@@ -348,6 +354,7 @@ void weft_manifest_free(weft_manifest *m)
     free(m->name);
     free(m->offset);
     free(m->check);
+    free(m->count);
     free(m);
 }
 
@@ -357,6 +364,7 @@ void weft_manifest_free(weft_manifest *m)
 typedef struct packed {
     int64_t items;
     int32_t shards, kinds, labels;
+    weft_kind kind[WEFT_KINDS]; /* without keys */
     weft_range all;
     char sha256[WEFT_HASH_TEXT];
 } packed;
@@ -387,7 +395,9 @@ weft_status weft_manifest_pack(const weft_manifest *m, char **data,
     char *at;
 
     memcpy(p.sha256, m->sha256, sizeof p.sha256);
-    *bytes = sizeof p + kinds_bytes(m) + (n ? (2 * n + 1) * 8 : 0);
+    memcpy(p.kind, m->kind, sizeof p.kind);
+    *bytes = sizeof p + kinds_bytes(m) +
+             (n ? (2 * n + 1) * 8 + n * sizeof *m->count : 0);
     at = *data = malloc(*bytes);
     if (!at) return no_memory();
     at = mempcpy(at, &p, sizeof p);
@@ -395,7 +405,8 @@ weft_status weft_manifest_pack(const weft_manifest *m, char **data,
         at = mempcpy(at, m->kind[i].keys, strlen(m->kind[i].keys) + 1);
     if (!n) return WEFT_OK;
     at = mempcpy(at, m->offset, (n + 1) * sizeof *m->offset);
-    memcpy(at, m->check, n * sizeof *m->check);
+    at = mempcpy(at, m->check, n * sizeof *m->check);
+    memcpy(at, m->count, n * sizeof *m->count);
     return WEFT_OK;
 }
 
@@ -406,9 +417,12 @@ static weft_status unpack_file(weft_manifest *m, const char *at)
 
     m->offset = malloc((n + 1) * sizeof *m->offset);
     m->check = malloc(n * sizeof *m->check);
-    if (!m->offset || !m->check) return no_memory();
+    m->count = malloc(n * sizeof *m->count);
+    if (!m->offset || !m->check || !m->count) return no_memory();
     memcpy(m->offset, at, (n + 1) * sizeof *m->offset);
-    memcpy(m->check, at + (n + 1) * sizeof *m->offset, n * sizeof *m->check);
+    at += (n + 1) * sizeof *m->offset;
+    memcpy(m->check, at, n * sizeof *m->check);
+    memcpy(m->count, at + n * sizeof *m->check, n * sizeof *m->count);
     return open_file(m->spec, m, &bytes);
 }
 
@@ -424,6 +438,7 @@ static weft_status unpack(weft_manifest *m, const char *data)
     m->all = p.all;
     memcpy(m->sha256, p.sha256, sizeof p.sha256);
     for (int i = 0; i < p.kinds; i++, at += strlen(at) + 1) {
+        m->kind[i] = p.kind[i];
         m->kind[i].keys = strdup(at);
         if (!m->kind[i].keys) return no_memory();
         m->kinds++;

@@ -43,7 +43,7 @@ typedef struct weft_item {
 typedef struct weft_kind {
     char *keys; /* "sample.steps=50\n..." by key; "" for none; owned */
     int most;
-    long long most_line, bare_line;
+    long long line, most_line, bare_line; /* line: the first of all */
 } weft_kind;
 
 typedef struct weft_manifest {
@@ -57,10 +57,12 @@ typedef struct weft_manifest {
     char sha256[WEFT_HASH_TEXT]; /* of the file, or of the rule's words */
     /* a file: */
     int fd;
-    bool table;       /* CSV */
-    char *header;     /* of a table; owned */
-    uint64_t *offset; /* [shards + 1] */
-    uint64_t *check;  /* [shards], of its lines */
+    bool table;               /* CSV */
+    char *header;             /* of a table; owned */
+    uint64_t *offset;         /* [shards + 1] */
+    uint64_t *check;          /* [shards], of its lines */
+    int (*count)[WEFT_KINDS]; /* [shards], its items of each kind; all ranks
+                                 have it */
     /* a rule: */
     bool labels;    /* they have some */
     weft_range all; /* where the rule says all labels */

@@ -118,6 +118,25 @@ void weft_models_close(weft_models *s)
     s->vae = -1;
 }
 
+weft_status weft_models_classes(const weft_config *c, int *classes)
+{
+    weft_method method;
+    weft_models models;
+    weft_status st;
+
+    *classes = 0;
+    WEFT_TRY(weft_method_models(c, &method));
+    st = weft_models_open(&method, &models);
+    for (int i = 0; i < models.nfiles && st == WEFT_OK; i++) {
+        const int labels = models.file[i].info.labels - 1;
+
+        if (i != models.vae && labels > 0 && (!*classes || labels < *classes))
+            *classes = labels;
+    }
+    weft_models_close(&models);
+    return st;
+}
+
 int weft_models_stride(const weft_models *s)
 {
     int all = 1;

@@ -36,6 +36,10 @@ weft_status weft_models_open(const weft_method *m, weft_models *s);
 weft_status weft_models_label(const weft_method *m, weft_models *s);
 void weft_models_close(weft_models *s);
 
+/* Labels that a data set may go through: all that every model has but the last,
+ * which guidance takes for none; 0: they take none. Opens the models. */
+weft_status weft_models_classes(const weft_config *c, int *classes);
+
 /* Of all nets that sample: a multiple of every total stride. */
 int weft_models_stride(const weft_models *s);
 /* Of files and of analytic models. */

@@ -4,6 +4,7 @@
  */
 #include "launch/sample.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,22 +15,24 @@
 #include "mpi/stream.h"
 #include "mpi/watch.h"
 
-/* One image on its way out. */
+/* Rows of one image on their way to the writer. */
 typedef struct outgoing {
     weft_sampler *s;
     const weft_job_role *role; /* whose ranks have it, by its cut */
-    int image;                 /* of the list of seeds */
     const float *rows;         /* mine: [rows][n][columns][c] */
     int n, columns, c, sample; /* of `rows`; which of the n */
-    int w;                     /* columns of the image */
-    weft_png *png;             /* writer */
-    unsigned char most;        /* brightest byte so far */
-    weft_st_writer *file;
-    int height;
-    float *plane; /* one piece, [c][rows][w] */
+    bool finite;               /* what was handed out so far */
 } outgoing;
 
-static bool is_writer(const outgoing *o) { return o->role->cut.me == 0; }
+/* The files of one image; on the rank that writes. */
+typedef struct files {
+    weft_sampler *s;
+    int image; /* of the list of seeds */
+    weft_png *png;
+    unsigned char most; /* brightest byte so far */
+    weft_st_writer *latents;
+    float *plane; /* one piece, [c][rows][columns] */
+} files;
 
 /* ---- pictures ------------------------------------------------------------ */
 
@@ -48,54 +51,69 @@ static const float *row_at(const outgoing *o, int y)
                          (size_t)o->columns * (size_t)o->c;
 }
 
+static bool all_finite(const float *x, size_t n)
+{
+    bool bad = false;
+
+    for (size_t i = 0; i < n; i++) bad |= !(fabsf(x[i]) <= FLT_MAX);
+    return !bad;
+}
+
 static void give_pixels(void *arg, int row, int rows, void *out, size_t stride)
 {
-    const outgoing *o = arg;
+    outgoing *o = arg;
     const size_t line = (size_t)o->columns * (size_t)o->c;
     unsigned char *to = out;
 
-    for (int y = row; y < row + rows; y++, to += stride)
+    for (int y = row; y < row + rows; y++, to += stride) {
         for (size_t i = 0; i < line; i++) to[i] = pixel(row_at(o, y)[i]);
+        o->finite &= all_finite(row_at(o, y), line);
+    }
 }
 
 static weft_status take_pixels(void *arg, int row, int rows, const void *data)
 {
-    outgoing *o = arg;
+    files *f = arg;
+    const weft_setup *s = &f->s->job->setup;
     const unsigned char *p = data;
-    const size_t bytes = (size_t)rows * (size_t)o->w * (size_t)o->c;
+    const size_t bytes =
+        (size_t)rows * (size_t)s->plan.width * (size_t)s->picture_channels;
 
     (void)row;
     for (size_t i = 0; i < bytes; i++)
-        if (p[i] > o->most) o->most = p[i];
-    return weft_png_rows(o->png, data, rows);
+        if (p[i] > f->most) f->most = p[i];
+    return weft_png_rows(f->png, data, rows);
 }
 
 /* ---- latents ------------------------------------------------------------- */
 
 static void give_latents(void *arg, int row, int rows, void *out, size_t stride)
 {
-    const outgoing *o = arg;
+    outgoing *o = arg;
+    const size_t line = (size_t)o->columns * (size_t)o->c;
     char *to = out;
 
-    for (int y = row; y < row + rows; y++, to += stride)
-        memcpy(to, row_at(o, y),
-               (size_t)o->columns * (size_t)o->c * sizeof(float));
+    for (int y = row; y < row + rows; y++, to += stride) {
+        memcpy(to, row_at(o, y), line * sizeof(float));
+        o->finite &= all_finite(row_at(o, y), line);
+    }
 }
 
 /* [rows][w][c] to [c][rows][w], each plane at its place in the file. */
 static weft_status take_latents(void *arg, int row, int rows, const void *data)
 {
-    outgoing *o = arg;
+    files *f = arg;
+    const weft_plan *p = &f->s->job->setup.plan;
+    const size_t columns = (size_t)p->columns, c = (size_t)p->channels;
+    const size_t pixels = (size_t)rows * columns;
     const float *from = data;
-    const size_t pixels = (size_t)rows * (size_t)o->w;
 
-    for (int k = 0; k < o->c; k++) {
-        const size_t at = ((size_t)k * (size_t)o->height + (size_t)row) *
-                          (size_t)o->w * sizeof(float);
+    for (size_t k = 0; k < c; k++) {
+        const size_t at = (k * (size_t)p->rows + (size_t)row) * columns;
 
-        for (size_t i = 0; i < pixels; i++)
-            o->plane[i] = from[i * (size_t)o->c + (size_t)k];
-        WEFT_TRY(weft_st_put(o->file, 0, at, o->plane, pixels * sizeof(float)));
+        for (size_t i = 0; i < pixels; i++) f->plane[i] = from[i * c + k];
+        WEFT_TRY(weft_st_put(f->latents, 0, at * sizeof(float), f->plane,
+                             pixels * sizeof(float)));
     }
     return WEFT_OK;
 }
@@ -103,7 +121,7 @@ static weft_status take_latents(void *arg, int row, int rows, const void *data)
 /* ---- the stream ---------------------------------------------------------- */
 
 static weft_status stream(outgoing *o, weft_cell cell, size_t pixel_bytes,
-                          weft_give_rows *give, weft_take_rows *take)
+                          weft_give_rows *give, weft_take_rows *take, void *arg)
 {
     weft_stream s = {.patches = o->role->ranks,
                      .cut = &o->role->cut,
@@ -113,7 +131,7 @@ static weft_status stream(outgoing *o, weft_cell cell, size_t pixel_bytes,
                      .give = give,
                      .give_arg = o,
                      .take = take,
-                     .take_arg = o,
+                     .take_arg = arg,
                      .traffic = &o->s->tally.output};
     weft_status st;
 
@@ -122,95 +140,6 @@ static weft_status stream(outgoing *o, weft_cell cell, size_t pixel_bytes,
         return weft_fail(WEFT_ENOMEM, "out of memory for rows to write");
     st = weft_stream_run(&s);
     free(s.buffer);
-    return st;
-}
-
-static weft_status open_png(outgoing *o)
-{
-    const weft_job *j = o->s->job;
-    const weft_config *c = &j->config;
-    const int image = o->image;
-    char *path = NULL, *parameters = NULL, *identity = NULL;
-    weft_status st = weft_config_fill(c, c->output.image, image, &path);
-
-    if (st == WEFT_OK)
-        st = weft_config_parameters(c, c->sample.seed[image], &parameters);
-    if (st == WEFT_OK)
-        st = weft_config_identity(c, c->sample.seed[image], &identity);
-    if (st == WEFT_OK) {
-        const weft_text text[] = {{"parameters", parameters},
-                                  {"weft", identity}};
-
-        st = weft_png_create(path, j->setup.plan.width, j->setup.plan.height,
-                             j->setup.picture_channels, text, 2, &o->png);
-    }
-    free(path);
-    free(parameters);
-    free(identity);
-    return st;
-}
-
-/* A picture without any light is a failure that nobody should find later. */
-static weft_status close_png(outgoing *o, weft_status st)
-{
-    if (st == WEFT_OK && o->most == 0)
-        st = weft_fail(
-            WEFT_ENAN,
-            "the image of seed %llu is all black and was not "
-            "written",
-            (unsigned long long)o->s->job->config.sample.seed[o->image]);
-    if (st == WEFT_OK) return weft_png_finish(o->png);
-    weft_png_abandon(o->png);
-    return st;
-}
-
-static weft_status write_picture(outgoing *o)
-{
-    const weft_plan *p = &o->s->job->setup.plan;
-    weft_status st = WEFT_OK;
-
-    if (is_writer(o)) WEFT_TRY(open_png(o));
-    st = stream(o, weft_plan_picture_cell(p), p->picture_pixel_bytes,
-                give_pixels, take_pixels);
-    return is_writer(o) ? close_png(o, st) : st;
-}
-
-static weft_status open_latents(outgoing *o)
-{
-    const weft_job *j = o->s->job;
-    const weft_plan *p = &j->setup.plan;
-    const weft_st_entry entry = {
-        .name = "latents",
-        .dtype = "F32",
-        .ndim = 4,
-        .shape = {1, p->channels, p->rows, p->columns}};
-    char *path;
-    weft_status st;
-
-    WEFT_TRY(weft_config_fill(&j->config, j->config.output.latents, o->image,
-                              &path));
-    st = weft_st_create(path, &entry, 1, NULL, &o->file);
-    free(path);
-    if (st != WEFT_OK) return st;
-    o->plane = malloc((size_t)WEFT_STREAM_PIECE * (size_t)p->columns *
-                      sizeof *o->plane);
-    if (o->plane) return WEFT_OK;
-    weft_st_abandon(o->file);
-    return weft_fail(WEFT_ENOMEM, "out of memory for rows to write");
-}
-
-static weft_status write_latents(outgoing *o)
-{
-    const weft_plan *p = &o->s->job->setup.plan;
-    weft_status st;
-
-    if (is_writer(o)) WEFT_TRY(open_latents(o));
-    st = stream(o, weft_plan_latent_cell(p), p->latent_pixel_bytes,
-                give_latents, take_latents);
-    if (!is_writer(o)) return st;
-    free(o->plane);
-    if (st == WEFT_OK) return weft_st_finish(o->file);
-    weft_st_abandon(o->file);
     return st;
 }
 
@@ -288,33 +217,146 @@ weft_status weft_sampler_decode(weft_sampler *s, const weft_flight *f, int slot,
     return WEFT_OK;
 }
 
-weft_status weft_sampler_write(weft_sampler *s, const weft_flight *f, int slot)
+/* ---- handing over -------------------------------------------------------- */
+
+bool weft_sampler_gets_picture(const weft_job *j)
+{
+    return j->role[j->setup.plan.vae >= 0 ? j->setup.plan.vae : 0].cut.me == 0;
+}
+
+bool weft_sampler_gets_latents(const weft_job *j)
+{
+    return j->role[0].cut.me == 0;
+}
+
+weft_status weft_sampler_give(weft_sampler *s, const weft_flight *f, int slot,
+                              const weft_sink *sink, bool *finite)
 {
     const weft_plan *p = &s->job->setup.plan;
     outgoing o = {.s = s,
                   .role = &s->job->role[0],
-                  .image = f->image[slot],
                   .rows = weft_sampler_lead(s, f->x),
                   .n = p->batch,
                   .columns = columns_of(s->job),
-                  .w = p->columns,
                   .c = p->channels,
                   .sample = slot,
-                  .height = p->rows};
+                  .finite = true};
 
     weft_watch_at("writing an image", 0, 0);
-    if (p->latent_pixel_bytes && o.role->cut.me >= 0)
-        WEFT_TRY(write_latents(&o));
-    if (!p->picture_pixel_bytes) return WEFT_OK;
-    if (p->vae >= 0) {
+    if (sink->latents && o.role->cut.me >= 0)
+        WEFT_TRY(stream(&o, weft_plan_latent_cell(p), p->latent_pixel_bytes,
+                        give_latents, sink->latents, sink->arg));
+    if (sink->picture && p->vae >= 0) {
         weft_watch_at("decoding", 0, 0);
         WEFT_TRY(weft_sampler_decode(s, f, slot, &o.rows));
         o.role = &s->job->role[p->vae];
         o.n = 1;
         o.sample = 0;
-        o.w = p->width;
         o.columns *= p->row_scale;
         o.c = s->job->setup.picture_channels;
     }
-    return o.role->cut.me >= 0 ? write_picture(&o) : WEFT_OK;
+    if (sink->picture && o.role->cut.me >= 0)
+        WEFT_TRY(stream(&o, weft_plan_picture_cell(p), p->picture_pixel_bytes,
+                        give_pixels, sink->picture, sink->arg));
+    if (finite) *finite = o.finite;
+    return WEFT_OK;
+}
+
+/* ---- files --------------------------------------------------------------- */
+
+static weft_status open_png(files *f)
+{
+    const weft_job *j = f->s->job;
+    const weft_config *c = &j->config;
+    char *path = NULL, *parameters = NULL, *identity = NULL;
+    weft_status st = weft_config_fill(c, c->output.image, f->image, &path);
+
+    if (st == WEFT_OK)
+        st = weft_config_parameters(c, c->sample.seed[f->image], &parameters);
+    if (st == WEFT_OK)
+        st = weft_config_identity(c, c->sample.seed[f->image], &identity);
+    if (st == WEFT_OK) {
+        const weft_text text[] = {{"parameters", parameters},
+                                  {"weft", identity}};
+
+        st = weft_png_create(path, j->setup.plan.width, j->setup.plan.height,
+                             j->setup.picture_channels, text, 2, &f->png);
+    }
+    free(path);
+    free(parameters);
+    free(identity);
+    return st;
+}
+
+/* A picture without any light is a failure that nobody should find later. */
+static weft_status close_png(files *f, weft_status st)
+{
+    weft_png *png = f->png;
+
+    if (!png) return st;
+    f->png = NULL;
+    if (st == WEFT_OK && f->most == 0)
+        st = weft_fail(
+            WEFT_ENAN,
+            "the image of seed %llu is all black and was not "
+            "written",
+            (unsigned long long)f->s->job->config.sample.seed[f->image]);
+    if (st == WEFT_OK) return weft_png_finish(png);
+    weft_png_abandon(png);
+    return st;
+}
+
+static weft_status open_latents(files *f)
+{
+    const weft_job *j = f->s->job;
+    const weft_plan *p = &j->setup.plan;
+    const weft_st_entry entry = {
+        .name = "latents",
+        .dtype = "F32",
+        .ndim = 4,
+        .shape = {1, p->channels, p->rows, p->columns}};
+    char *path;
+    weft_status st;
+
+    f->plane = malloc((size_t)WEFT_STREAM_PIECE * (size_t)p->columns *
+                      sizeof *f->plane);
+    if (!f->plane)
+        return weft_fail(WEFT_ENOMEM, "out of memory for rows to write");
+    WEFT_TRY(weft_config_fill(&j->config, j->config.output.latents, f->image,
+                              &path));
+    st = weft_st_create(path, &entry, 1, NULL, &f->latents);
+    free(path);
+    return st;
+}
+
+static weft_status close_latents(files *f, weft_status st)
+{
+    weft_st_writer *latents = f->latents;
+
+    free(f->plane);
+    f->plane = NULL;
+    if (!latents) return st;
+    f->latents = NULL;
+    if (st == WEFT_OK) return weft_st_finish(latents);
+    weft_st_abandon(latents);
+    return st;
+}
+
+weft_status weft_sampler_write(weft_sampler *s, const weft_flight *f, int slot)
+{
+    const weft_plan *p = &s->job->setup.plan;
+    files to = {.s = s, .image = f->image[slot]};
+    const weft_sink sink = {
+        .picture = p->picture_pixel_bytes ? take_pixels : NULL,
+        .latents = p->latent_pixel_bytes ? take_latents : NULL,
+        .arg = &to};
+    weft_status st = WEFT_OK;
+
+    if (sink.latents && weft_sampler_gets_latents(s->job))
+        st = open_latents(&to);
+    if (st == WEFT_OK && sink.picture && weft_sampler_gets_picture(s->job))
+        st = open_png(&to);
+    if (st == WEFT_OK) st = weft_sampler_give(s, f, slot, &sink, NULL);
+    st = close_latents(&to, st);
+    return close_png(&to, st);
 }

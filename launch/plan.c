@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "launch/commands.h"
+#include "launch/config_dataset.h"
 #include "launch/plan_cluster.h"
 #include "launch/setup.h"
 #include "launch/standard.h"
@@ -90,6 +91,20 @@ static weft_status take_cluster(const weft_cli *cli, weft_config *c)
                                : weft_fail(WEFT_ENOMEM, "out of memory");
 }
 
+/* Any label stands for those of a data set's items. */
+static weft_status take_dataset(const weft_cli *cli, weft_config *c)
+{
+    int classes;
+
+    if (!weft_config_is_dataset(c)) return WEFT_OK;
+    weft_config_for_dataset(c, cli->ranks);
+    WEFT_TRY(weft_models_classes(c, &classes));
+    if (!classes || c->sample.has_label) return WEFT_OK;
+    c->sample.label = 0;
+    c->sample.has_label = true;
+    return WEFT_OK;
+}
+
 static weft_status show(const weft_cli *cli, const weft_config *c)
 {
     weft_machine machine;
@@ -116,6 +131,7 @@ int weft_command_plan(const weft_cli *cli)
 
     if (st == WEFT_OK) {
         st = take_cluster(cli, &c);
+        if (st == WEFT_OK) st = take_dataset(cli, &c);
         if (st == WEFT_OK) st = show(cli, &c);
         weft_config_release(&c);
     }

@@ -123,6 +123,12 @@ static weft_status leave(walk *w, const weft_turn *t)
     return v->arrive ? v->arrive(v->arg, f, w->began[t->slot]) : WEFT_OK;
 }
 
+static void note_step(walk *w, const weft_flight *f)
+{
+    w->done++;
+    w->s->tally.steps += (uint64_t)f->n;
+}
+
 static weft_status take_turn(walk *w, const weft_turn *t)
 {
     const weft_stage *stage = &w->s->job->setup.plan.stage[t->stage];
@@ -132,7 +138,7 @@ static weft_status take_turn(walk *w, const weft_turn *t)
     if (!w->s->flying[t->slot])
         WEFT_TRY(enter(w, t));
     else if (stage->index == 0)
-        w->done++;
+        note_step(w, f);
     WEFT_TRY(weft_flight_finish(f));
     if (w->v->progress) weft_progress_step(w->v->progress, w->done);
     weft_watch_at("step", stage->step + 1, w->s->job->setup.plan.steps);

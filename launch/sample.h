@@ -7,12 +7,14 @@
 #include "launch/flight.h"
 #include "launch/progress.h"
 #include "launch/share.h"
+#include "mpi/stream.h"
 
 /* What a run measures as it goes; rank by rank. */
 typedef struct weft_tally {
     double first_eval;       /* clock at the start of the first evaluation; 0 */
     double sampling, decode; /* seconds */
     uint64_t evaluations;    /* network passes of real images */
+    uint64_t steps;          /* of real images */
     weft_traffic output;
 } weft_tally;
 
@@ -66,6 +68,24 @@ int weft_sampler_next(const weft_sampler *s, int flight);
  * NULL where my rank does not decode. The decoder must be loaded. */
 weft_status weft_sampler_decode(weft_sampler *s, const weft_flight *f, int slot,
                                 const float **picture);
+
+/* Where an image goes: rows in order, on the rank that writes. NULL: such rows
+ * are not wanted. A failure is that rank's own, once all rows have come. */
+typedef struct weft_sink {
+    weft_take_rows *picture; /* [rows][width][channels] bytes */
+    weft_take_rows *latents; /* [rows][columns][channels] floats */
+    void *arg;
+} weft_sink;
+
+/* Local. Whether this rank gets the rows of pictures, and those of latents. */
+bool weft_sampler_gets_picture(const weft_job *j);
+bool weft_sampler_gets_latents(const weft_job *j);
+
+/* Collective over the group: decode image `slot` of the batch and hand it over.
+ * *finite: whether my rows of it are numbers, picture and latents; may be NULL.
+ */
+weft_status weft_sampler_give(weft_sampler *s, const weft_flight *f, int slot,
+                              const weft_sink *sink, bool *finite);
 
 /* Collective over the group: decode and write image `slot` of the batch. */
 weft_status weft_sampler_write(weft_sampler *s, const weft_flight *f, int slot);

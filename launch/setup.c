@@ -187,7 +187,7 @@ static void set_run(weft_setup *s, int threads)
     weft_plan *p = &s->plan;
 
     p->threads = threads;
-    p->images = c->sample.nseeds;
+    p->images = c->sample.images;
     p->steps = s->solver->steps;
     p->kernels = c->run.kernels;
     p->dev = s->dev;

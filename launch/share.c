@@ -18,7 +18,7 @@ static int by_progress(const void *a, const void *b)
 
 /* All images that are left: those in flight, then the others. Fills in `done`,
  * [images], as it goes. */
-static void list_all(const weft_plan *p, const weft_checkpoint *from,
+static void list_all(int images, const weft_checkpoint *from,
                      unsigned char *done, weft_share *w)
 {
     for (int i = 0; from && i < from->n; i++) {
@@ -32,7 +32,7 @@ static void list_all(const weft_plan *p, const weft_checkpoint *from,
         qsort(w->saved, (size_t)w->nsaved, sizeof *w->saved, by_progress);
     for (w->n = 0; w->n < w->nsaved; w->n++)
         w->image[w->n] = w->saved[w->n]->image;
-    for (int i = 0; i < p->images; i++)
+    for (int i = 0; i < images; i++)
         if (!done[i]) w->image[w->n++] = i;
 }
 
@@ -73,21 +73,18 @@ static void make_batches(weft_share *w, int batch)
     w->first[w->nbatches] = w->n;
 }
 
-static weft_status make(const weft_plan *p, const weft_checkpoint *from,
-                        int group, unsigned char *done, weft_share *w)
+static weft_status make(int n, const weft_checkpoint *from, unsigned char *done,
+                        weft_share *w)
 {
-    const size_t images = (size_t)p->images, saved = from ? (size_t)from->n : 0;
+    const size_t images = (size_t)n, saved = from ? (size_t)from->n : 0;
 
-    w->image = malloc(images * sizeof *w->image);
+    w->image = malloc((images + 1) * sizeof *w->image);
     w->saved = calloc(saved + 1, sizeof *w->saved);
     w->first = malloc((images + 1) * sizeof *w->first);
     w->begin = calloc(saved + 1, sizeof *w->begin);
-    if (!done || !w->image || !w->saved || !w->first || !w->begin)
-        return weft_fail(WEFT_ENOMEM, "out of memory for %d images", p->images);
-    if (from) WEFT_TRY(weft_checkpoint_done(from, p->images, done));
-    list_all(p, from, done, w);
-    keep_part(w, p->grid.groups, group);
-    make_batches(w, p->batch);
+    if (!w->image || !w->saved || !w->first || !w->begin)
+        return weft_fail(WEFT_ENOMEM, "out of memory for %d images", n);
+    list_all(n, from, done, w);
     return WEFT_OK;
 }
 
@@ -95,13 +92,37 @@ weft_status weft_share_make(const weft_plan *p, const weft_checkpoint *from,
                             int group, weft_share *w)
 {
     unsigned char *done = calloc((size_t)p->images, 1);
-    weft_status st;
+    weft_status st = done ? WEFT_OK : weft_fail(WEFT_ENOMEM, "out of memory");
 
     memset(w, 0, sizeof *w);
-    st = make(p, from, group, done, w);
+    if (st == WEFT_OK && from) st = weft_checkpoint_done(from, p->images, done);
+    if (st == WEFT_OK) st = make(p->images, from, done, w);
     free(done);
-    if (st != WEFT_OK) weft_share_release(w);
-    return st;
+    if (st != WEFT_OK) {
+        weft_share_release(w);
+        return st;
+    }
+    keep_part(w, p->grid.groups, group);
+    make_batches(w, p->batch);
+    return WEFT_OK;
+}
+
+weft_status weft_share_left(int images, int batch, const weft_checkpoint *from,
+                            const unsigned char *done, weft_share *w)
+{
+    unsigned char *copy = malloc((size_t)images + 1);
+    weft_status st = copy ? WEFT_OK : weft_fail(WEFT_ENOMEM, "out of memory");
+
+    memset(w, 0, sizeof *w);
+    if (copy) memcpy(copy, done, (size_t)images);
+    if (st == WEFT_OK) st = make(images, from, copy, w);
+    free(copy);
+    if (st != WEFT_OK) {
+        weft_share_release(w);
+        return st;
+    }
+    make_batches(w, batch);
+    return WEFT_OK;
 }
 
 void weft_share_release(weft_share *w)

@@ -28,6 +28,10 @@ typedef struct weft_share {
  * the share. */
 weft_status weft_share_make(const weft_plan *p, const weft_checkpoint *from,
                             int group, weft_share *w);
+/* The same for a group that makes all of `images` images but those that are
+ * done: [images]. */
+weft_status weft_share_left(int images, int batch, const weft_checkpoint *from,
+                            const unsigned char *done, weft_share *w);
 void weft_share_release(weft_share *w);
 
 /* The stage at which batch b enters. */

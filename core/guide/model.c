@@ -46,7 +46,7 @@ static weft_status work(weft_denoiser *d)
     WEFT_TRY(weft_graph_eval(m->graph, &m->run));
     memcpy(m->out, weft_run_value(&m->run, m->graph->output), m->out_bytes);
     d->evaluations += (uint64_t)d->batch.n;
-    if (!all_finite(m->out, m->out_bytes / sizeof *m->out))
+    if (!m->run.lenient && !all_finite(m->out, m->out_bytes / sizeof *m->out))
         return weft_fail(WEFT_ENAN,
                          "the net's prediction at time %g is not a number",
                          m->in.time);

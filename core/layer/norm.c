@@ -281,7 +281,7 @@ static weft_status make_terms(const weft_graph *g, const weft_node *d,
             const size_t i = (size_t)s * (size_t)groups + (size_t)k;
             const normal m = {mean[i], var[i]};
 
-            if (!isfinite(m.mean) || !isfinite(m.var))
+            if (!run->lenient && (!isfinite(m.mean) || !isfinite(m.var)))
                 return weft_fail(WEFT_ENAN,
                                  "what %s is given is not a number any more",
                                  d->name);

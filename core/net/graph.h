@@ -261,6 +261,8 @@ struct weft_run {
     int slot;            /* of the node under way: its first */
     double *seconds;     /* [nnodes] time per layer is added up, or NULL */
     int node;            /* under way, for messages */
+    bool lenient;        /* what is not a number is passed on, so that other
+                            samples of the batch come out right */
 };
 
 /* Row 0 of a value (of the image, if it is `whole`). */

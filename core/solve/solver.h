@@ -118,6 +118,8 @@ struct weft_solver {
     int sums;                /* of one sample, in one total, at most */
     int models;              /* whose log-density it carries; or 0 */
     double *log_density;     /* [n][models], owned */
+    bool lenient; /* goes on with what is not a number, so that other samples of
+                     the batch come out right */
 };
 
 /* Plan time; *s is owned, the schedule must outlive it. Does not allocate

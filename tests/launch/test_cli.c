@@ -98,8 +98,7 @@ static void test_wrong(void **state)
         {"weft sampel c", "unknown command \"sampel\", did you mean "
                           "\"sample\"?"},
         {"weft frobnicate", "unknown command \"frobnicate\"; known are sample, "
-                            "plan, bench, inspect"},
-        {"weft dataset c", "dataset is not supported by this version"},
+                            "plan, dataset, bench, inspect"},
         {"weft --hlep", "unknown option \"--hlep\", did you mean \"--help\"?"},
         {"weft sample", "weft sample needs a CONFIG; see weft sample --help"},
         {"weft inspect", "weft inspect needs a PATH; see weft inspect --help"},

@@ -1,0 +1,406 @@
+#include "launch/crew.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/clock.h"
+#include "launch/signals.h"
+#include "mpi/watch.h"
+
+enum { ABOUT = 160 };
+
+static weft_job *job(const weft_crew *c) { return &c->stock->kind[0].job; }
+
+static bool alone(const weft_crew *c)
+{
+    return weft_comm_size(job(c)->group) == 1;
+}
+
+/* ---- who is who ---------------------------------------------------------- */
+
+weft_status weft_crew_clerk(const weft_stock *s, const weft_config_dataset *d,
+                            bool *clerk)
+{
+    for (int k = 0; k < s->kinds; k++) {
+        const weft_job *j = &s->kind[k].job;
+        const bool picture = weft_sampler_gets_picture(j);
+        const bool latents = weft_sampler_gets_latents(j);
+        const bool mine = d->images ? picture : latents;
+
+        if ((d->images && d->latents && picture != latents) ||
+            (k > 0 && mine != *clerk))
+            return weft_fail(WEFT_EINPUT,
+                             "pictures and latents of an item would be written "
+                             "by different ranks: parallel.roles must leave "
+                             "the vae to the first role's ranks");
+        *clerk = mine;
+    }
+    return WEFT_OK;
+}
+
+/* A signal to this process, once. */
+static weft_reason wanted(void *arg)
+{
+    weft_crew *c = arg;
+
+    if (c->asked || !weft_signals_pending()) return WEFT_NO_REASON;
+    c->asked = true;
+    return WEFT_STOP;
+}
+
+static weft_status make_lists(weft_crew *c)
+{
+    const size_t n = (size_t)c->manifest->shard_size;
+
+    c->item = calloc(n, sizeof *c->item);
+    c->wanted = calloc(n, sizeof *c->wanted);
+    c->vote = calloc(n + 1, sizeof *c->vote);
+    return c->item && c->wanted && c->vote
+               ? WEFT_OK
+               : weft_fail(WEFT_ENOMEM, "out of memory for a shard's items");
+}
+
+weft_status weft_crew_init(weft_crew *c)
+{
+    const weft_job *j = job(c);
+
+    WEFT_TRY(weft_comm_agree(j->world, make_lists(c)));
+    return weft_summons_open(j->world, j->group, wanted, c, &c->summons);
+}
+
+void weft_crew_release(weft_crew *c)
+{
+    weft_summons_close(c->summons);
+    weft_shard_free(c->shard);
+    c->shard = NULL;
+    free(c->item);
+    free(c->wanted);
+    free(c->vote);
+}
+
+/* ---- the board ----------------------------------------------------------- */
+
+/* Shards that the encoder has put on the shelf. */
+static weft_status note_done(weft_crew *c)
+{
+    int entry;
+
+    for (;;) {
+        WEFT_TRY(weft_encoder_next_done(c->encoder, &entry));
+        if (entry < 0) return WEFT_OK;
+        WEFT_TRY(weft_claim_done(c->claim, entry));
+    }
+}
+
+weft_status weft_crew_tell(weft_crew *c, bool left)
+{
+    double fact[WEFT_FACTS] = {[WEFT_FACT_LEFT] = left};
+
+    if (c->encoder) {
+        const weft_encoder_tally t = weft_encoder_look(c->encoder);
+
+        WEFT_TRY(note_done(c));
+        fact[WEFT_FACT_ITEMS] = (double)t.items;
+        fact[WEFT_FACT_FAILED] = (double)t.failed;
+        fact[WEFT_FACT_WAITED] = t.waited;
+    }
+    for (int k = 0; k < c->stock->kinds; k++) {
+        const weft_tally *t = &c->stock->kind[k].sampler.tally;
+
+        fact[WEFT_FACT_BUSY] += t->sampling + t->decode;
+        fact[WEFT_FACT_STEPS] += (double)t->steps;
+    }
+    WEFT_TRY(weft_claim_tell(c->claim, fact));
+    return c->watch ? c->watch(c->watch_arg) : WEFT_OK;
+}
+
+/* ---- items --------------------------------------------------------------- */
+
+static weft_status take_picture(void *arg, int row, int rows, const void *data)
+{
+    const weft_crew *c = arg;
+    const weft_form *f = &c->kind->form;
+    const size_t line = (size_t)f->width * (size_t)f->channels;
+
+    memcpy(c->work->pixels + (size_t)row * line, data, (size_t)rows * line);
+    return WEFT_OK;
+}
+
+/* [rows][columns][channels] to [channels][rows][columns]. */
+static weft_status take_latents(void *arg, int row, int rows, const void *data)
+{
+    const weft_crew *c = arg;
+    const weft_form *f = &c->kind->form;
+    const size_t columns = (size_t)f->columns, ch = (size_t)f->latent_channels;
+    const float *from = data;
+
+    for (size_t k = 0; k < ch; k++)
+        for (size_t i = 0; i < (size_t)rows * columns; i++)
+            c->work
+                ->latents[(k * (size_t)f->rows + (size_t)row) * columns + i] =
+                from[i * ch + k];
+    return WEFT_OK;
+}
+
+/* What one rank found bad, all of its group have to know. */
+static weft_status agree_finite(const weft_crew *c, bool *finite)
+{
+    double bad = !*finite;
+
+    if (alone(c)) return WEFT_OK;
+    WEFT_TRY(weft_comm_max(job(c)->group, &bad, 1));
+    *finite = bad == 0;
+    return WEFT_OK;
+}
+
+static weft_status give_item(weft_crew *c, const weft_flight *f, int slot)
+{
+    const weft_config_dataset *d = c->manifest->spec;
+    const weft_sink sink = {.picture = d->images ? take_picture : NULL,
+                            .latents = d->latents ? take_latents : NULL,
+                            .arg = c};
+    bool finite;
+
+    if (c->encoder) WEFT_TRY(weft_encoder_room(c->encoder, &c->work));
+    WEFT_TRY(weft_sampler_give(&c->kind->sampler, f, slot, &sink, &finite));
+    WEFT_TRY(agree_finite(c, &finite));
+    if (!c->encoder) return WEFT_OK;
+    c->work->shard = c->shard;
+    c->work->form = &c->kind->form;
+    c->work->item = f->image[slot];
+    c->work->finite = finite;
+    return weft_encoder_item(c->encoder, c->work);
+}
+
+static weft_status arrive(void *arg, const weft_flight *f, double began)
+{
+    weft_crew *c = arg;
+
+    (void)began;
+    for (int i = 0; i < f->n; i++) WEFT_TRY(give_item(c, f, i));
+    return weft_crew_tell(c, false);
+}
+
+/* ---- in flight ----------------------------------------------------------- */
+
+/* What an identity is to a checkpoint's images. */
+static void about(const weft_crew *c, int k, char text[ABOUT])
+{
+    snprintf(text, ABOUT, "{\"dataset\":\"%s\",\"shard\":%d,\"kind\":%d}",
+             c->about, c->number, k);
+}
+
+static void flight_path(const weft_crew *c, char path[WEFT_SHELF_PATH])
+{
+    weft_shelf_path(c->shelf, c->number, WEFT_SHELF_FLIGHT, path);
+}
+
+/* All that is in flight, so that whoever goes on begins there. */
+static weft_status keep(weft_crew *c)
+{
+    char path[WEFT_SHELF_PATH], text[ABOUT];
+    const weft_checkpoint_head head = {.identity = text,
+                                       .weights = c->about,
+                                       .done = c->kind->done,
+                                       .images = c->n};
+
+    about(c, (int)(c->kind - c->stock->kind), text);
+    flight_path(c, path);
+    WEFT_TRY(weft_sampler_settle(&c->kind->sampler));
+    return weft_sampler_keep(&c->kind->sampler, path, &head);
+}
+
+/* A weft_pause. Turns are counted on from shard to shard. */
+static weft_status pause_turn(void *arg, int turn, int steps, bool *stop)
+{
+    weft_crew *c = arg;
+    weft_reason why;
+
+    (void)steps;
+    if (turn == INT_MAX) return WEFT_OK;
+    WEFT_TRY(weft_summons_heed(c->summons, c->turns++, &why));
+    if (why != WEFT_STOP) return WEFT_OK;
+    *stop = c->stopped = true;
+    return keep(c);
+}
+
+static weft_status open_flight(const weft_crew *c, int k, const char *path,
+                               weft_checkpoint *from)
+{
+    const weft_good *g = &c->stock->kind[k];
+    const weft_checkpoint_fit fit = {.solver = g->job.setup.solver,
+                                     .rows = g->job.setup.plan.rows,
+                                     .columns = g->job.setup.plan.columns,
+                                     .channels = g->job.setup.plan.channels,
+                                     .images = c->n};
+    char text[ABOUT];
+    weft_status st;
+
+    about(c, k, text);
+    WEFT_TRY(weft_checkpoint_open(path, from));
+    st = strcmp(from->identity, text) == 0
+             ? weft_checkpoint_fits(from, &fit)
+             : weft_fail(WEFT_EINPUT, "of another kind");
+    if (st != WEFT_OK) weft_checkpoint_close(from);
+    return st;
+}
+
+/* What was in flight when a job was stopped; of no use to all of the group if
+ * one of them cannot read it. */
+static weft_status find_flight(const weft_crew *c, int k, weft_checkpoint *from,
+                               bool *found)
+{
+    char path[WEFT_SHELF_PATH];
+    double bad;
+
+    flight_path(c, path);
+    bad = access(path, F_OK) != 0 || open_flight(c, k, path, from) != WEFT_OK;
+    *found = !bad;
+    if (!alone(c)) WEFT_TRY(weft_comm_max(job(c)->group, &bad, 1));
+    if (*found && bad > 0) weft_checkpoint_close(from);
+    *found = bad == 0;
+    return WEFT_OK;
+}
+
+static weft_status voyage(weft_crew *c, const weft_checkpoint *from)
+{
+    weft_good *g = c->kind;
+    weft_share share;
+    weft_status st;
+
+    WEFT_TRY(
+        weft_share_left(c->n, g->job.setup.plan.batch, from, g->done, &share));
+    const weft_voyage v = {
+        .share = &share, .arrive = arrive, .pause = pause_turn, .arg = c};
+
+    st = weft_sampler_run(&g->sampler, &v);
+    weft_share_release(&share);
+    return st;
+}
+
+static weft_status make_kind(weft_crew *c, int k)
+{
+    weft_good *g = &c->stock->kind[k];
+    weft_checkpoint from;
+    char path[WEFT_SHELF_PATH];
+    weft_status st;
+    bool found;
+
+    weft_stock_take(c->stock, k, c->item, c->n, c->wanted);
+    if (!g->left) return WEFT_OK;
+    c->kind = g;
+    WEFT_TRY(find_flight(c, k, &from, &found));
+    st = voyage(c, found ? &from : NULL);
+    if (!found) return st;
+    flight_path(c, path);
+    if (c->encoder && !c->stopped) unlink(path);
+    weft_checkpoint_close(&from);
+    return st;
+}
+
+/* ---- shards -------------------------------------------------------------- */
+
+/* What the clerk knows, for the whole group. */
+static weft_status share(weft_crew *c, double *v, int n)
+{
+    if (alone(c)) return WEFT_OK;
+    for (int i = 0; i < n && !c->encoder; i++) v[i] = 0;
+    return weft_comm_sum(job(c)->group, v, n);
+}
+
+/* The next entry of the queue; `entries` behind its end. */
+static weft_status claim(weft_crew *c, int *entry)
+{
+    double found = 0;
+
+    if (c->encoder) {
+        WEFT_TRY(weft_claim_next(c->claim, entry));
+        found = *entry;
+    }
+    WEFT_TRY(share(c, &found, 1));
+    *entry = (int)found;
+    return WEFT_OK;
+}
+
+/* Items that failed before are tried again; the others are there. */
+static weft_status open_spool(weft_crew *c, weft_shard *s)
+{
+    char path[WEFT_SHELF_PATH];
+
+    weft_shelf_path(c->shelf, c->number, WEFT_SHELF_SPOOL, path);
+    WEFT_TRY(weft_spool_open(path, c->about, c->n, &s->spool));
+    if (c->state[c->number] == WEFT_SHARD_FAILED && !s->spool.found)
+        return weft_commit_reload(c->shelf, c->number, s->item, s->n,
+                                  &s->spool);
+    return WEFT_OK;
+}
+
+static weft_status open_shard(weft_crew *c, int entry)
+{
+    weft_shard *s = calloc(1, sizeof *s);
+
+    if (!s) return weft_fail(WEFT_ENOMEM, "out of memory");
+    *s = (weft_shard){.number = c->number,
+                      .n = c->n,
+                      .entry = entry,
+                      .rank = weft_comm_rank(job(c)->world),
+                      .began = weft_clock(),
+                      .spool = {.fd = -1}};
+    c->shard = s;
+    s->item = calloc((size_t)c->n, sizeof *s->item);
+    if (!s->item) return weft_fail(WEFT_ENOMEM, "out of memory");
+    memcpy(s->item, c->item, (size_t)c->n * sizeof *s->item);
+    WEFT_TRY(open_spool(c, s));
+    for (int i = 0; i < c->n; i++) c->vote[i] = !s->spool.item[i].there;
+    return WEFT_OK;
+}
+
+static weft_status find_items(weft_crew *c)
+{
+    c->n = weft_manifest_count(c->manifest, c->number);
+    WEFT_TRY(weft_manifest_shard(c->manifest, c->number, c->item));
+    for (int i = 0; i < c->n; i++)
+        if (c->item[i].label < 0) c->item[i].label = c->label;
+    return WEFT_OK;
+}
+
+static weft_status make_shard(weft_crew *c, int entry)
+{
+    c->number = c->queue[entry];
+    WEFT_TRY(find_items(c));
+    if (c->encoder) WEFT_TRY(open_shard(c, entry));
+    WEFT_TRY(share(c, c->vote, c->n));
+    for (int i = 0; i < c->n; i++) c->wanted[i] = c->vote[i] != 0;
+    for (int k = 0; k < c->stock->kinds && !c->stopped; k++)
+        WEFT_TRY(make_kind(c, k));
+    if (!c->encoder || c->stopped) return WEFT_OK;
+    weft_shard *s = c->shard;
+
+    c->shard = NULL;
+    return weft_encoder_shard(c->encoder, s);
+}
+
+weft_status weft_crew_rest(weft_crew *c)
+{
+    weft_reason why;
+
+    return weft_summons_heed(c->summons, INT_MAX, &why);
+}
+
+weft_status weft_crew_run(weft_crew *c)
+{
+    int entry;
+
+    for (;;) {
+        WEFT_TRY(weft_crew_tell(c, false));
+        WEFT_TRY(claim(c, &entry));
+        if (entry >= c->entries || c->stopped) break;
+        WEFT_TRY(make_shard(c, entry));
+        if (c->stopped) break;
+    }
+    weft_watch_at("finishing", 0, 0);
+    WEFT_TRY(weft_crew_rest(c));
+    return c->encoder ? weft_encoder_drain(c->encoder) : WEFT_OK;
+}

@@ -1,0 +1,72 @@
+/*
+ * crew.h - the ranks of a group, making shard after shard.
+ *
+ * One of them, the *clerk*, claims a shard from the queue, keeps its spool and
+ * has an encoder; the others learn from it what is to be made. In a group of
+ * one, which is the usual case, nothing is sent. Groups never wait for each
+ * other.
+ */
+#ifndef WEFT_LAUNCH_CREW_H
+#define WEFT_LAUNCH_CREW_H
+
+#include "launch/shelf.h"
+#include "launch/stock.h"
+#include "mpi/claim.h"
+#include "mpi/summons.h"
+
+/* What every rank tells rank 0. */
+typedef enum weft_fact {
+    WEFT_FACT_ITEMS,  /* spooled */
+    WEFT_FACT_FAILED, /* of them without an image */
+    WEFT_FACT_STEPS,
+    WEFT_FACT_BUSY,   /* seconds sampling and decoding */
+    WEFT_FACT_WAITED, /* for the encoder */
+    WEFT_FACT_LEFT,   /* it has nothing more to do */
+    WEFT_FACTS,
+} weft_fact;
+
+typedef struct weft_crew {
+    weft_stock *stock;
+    const weft_manifest *manifest;
+    const weft_shelf *shelf;
+    char about[WEFT_HASH_TEXT]; /* of the card: what spools are of */
+    const int *queue;           /* shards, in the order of the claims */
+    const unsigned char *state; /* [shards], weft_shard_state */
+    int entries;
+    weft_claim *claim;
+    weft_summons *summons;
+    weft_encoder *encoder; /* the clerk's; else NULL */
+    int label;             /* of items without one */
+    bool asked, stopped;   /* for the end; all of my group were */
+    int turns;             /* of my group, all shards together */
+    /* under way: */
+    int number, n;     /* of the shard; its items */
+    weft_shard *shard; /* the clerk's */
+    weft_item *item;   /* [shard_size], owned */
+    bool *wanted;      /* [shard_size], owned */
+    double *vote;      /* [shard_size + 1], owned */
+    weft_good *kind;
+    weft_finished *work;
+    /* Whoever looks at the whole, now and then; rank 0 has one. */
+    weft_status (*watch)(void *arg);
+    void *watch_arg;
+} weft_crew;
+
+/* Local: whether my rank writes what my group makes. WEFT_EINPUT where pictures
+ * and latents would be written by different ranks. */
+weft_status weft_crew_clerk(const weft_stock *s, const weft_config_dataset *d,
+                            bool *clerk);
+/* Collective over the job, after the rest is filled in. */
+weft_status weft_crew_init(weft_crew *c);
+/* Collective over the job. */
+void weft_crew_release(weft_crew *c);
+
+/* Collective over the group: until the queue is empty or the job is to stop. A
+ * failure is this rank's own: its peers may be waiting. */
+weft_status weft_crew_run(weft_crew *c);
+/* Local, behind the last turn: what others ask for is passed on. */
+weft_status weft_crew_rest(weft_crew *c);
+/* Local: tell rank 0 how far I am, and watch if I do. */
+weft_status weft_crew_tell(weft_crew *c, bool left);
+
+#endif

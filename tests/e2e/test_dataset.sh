@@ -1,0 +1,189 @@
+#!/bin/sh
+# Data sets: the same shards for any ranks, batches and claims, each picture as
+# `weft sample` draws it; going on, and what is refused; damage; failures.
+. "$WEFT_SOURCE_DIR/tests/e2e/lib.sh"
+
+# Pictures of 8x8 pixels by formula: what is tested is around them.
+cat >toy.yaml <<'EOF'
+models:
+  toy:
+    kind: analytic
+    shape: [3, 8, 8]
+    mixture: [ { weight: .5, mean: -.5, std: .3 }, { weight: .5, mean: .5, std: .3 } ]
+sample: { steps: 4, width: 8, height: 8 }
+run: { threads: 1 }
+EOF
+i=0
+while [ $i -lt 23 ]; do
+    steps=
+    [ $((i % 3)) = 1 ] && steps=', "steps": 6, "solver": "euler"'
+    echo "{\"id\": \"item-$i\", \"seed\": $((i * 7))$steps}"
+    i=$((i + 1))
+done >items.jsonl
+
+dataset() { # RANKS DIR ARGUMENT...
+    n=$1 dir=$2
+    shift 2
+    ranks "$n" "$WEFT" dataset toy.yaml dataset.manifest=items.jsonl \
+        dataset.shard_size=5 output.dir="$dir" "$@"
+}
+
+# no CODE TEXT DIR ARGUMENT...: a single rank is refused, for that reason
+no() {
+    want=$1 text=$2 dir=$3
+    shift 3
+    refused "$want" "$text" "$WEFT" dataset toy.yaml \
+        dataset.manifest=items.jsonl dataset.shard_size=5 output.dir="$dir" "$@"
+}
+
+sums() { (cd "$1" && sha256sum 0*.tar); }
+
+same_shards() { # DIR LIKE
+    sums "$1" >is.txt
+    sums "$2" >like.txt
+    cmp is.txt like.txt || fail "shards of $1 and $2 differ"
+    cmp "$1/index.jsonl" "$2/index.jsonl" || fail "index of $1 and $2 differ"
+    cmp "$1/table.csv" "$2/table.csv" || fail "table of $1 and $2 differ"
+}
+
+# ---- the same shards, whoever makes them ------------------------------------
+dataset 1 one run.batch=1
+[ "$(sums one | wc -l)" = 5 ] || fail "not 5 shards"
+[ "$(wc -l <one/index.jsonl)" = 23 ] || fail "not 23 items"
+for n in 1 2 3 5; do
+    dataset $n "by$n" run.batch=4 2>by$n.txt
+    same_shards "by$n" one
+done
+# by a rank that makes one and leaves the rest to others, in slices
+for slice in 1/2 0/2; do dataset 1 slices dataset.slice=$slice; done
+same_shards slices one
+# with one image split over two ranks each
+dataset 4 split parallel.patches=2
+same_shards split one
+
+# ---- members ----------------------------------------------------------------
+tar tf one/000000.tar >names.txt
+LC_ALL=C sort names.txt | cmp - names.txt || fail "members are not sorted"
+[ "$(wc -l <names.txt)" = 10 ] || fail "not two members an item"
+tar xf one/000001.tar item-6.png item-7.png item-7.json
+"$WEFT" sample toy.yaml sample.seed=42 output.image=s42.png
+same_file s42.png item-6.png
+"$WEFT" sample toy.yaml sample.seed=49 sample.steps=6 sample.solver=euler \
+    output.image=s49.png output.latents=s49.safetensors
+same_file s49.png item-7.png
+grep -q '"id":"item-7",.*"steps":6,.*"seed":49,' item-7.json || fail "item-7.json"
+dataset 2 folder dataset.format=folder dataset.latents=true
+same_file folder/000001/item-7.png s49.png
+same_file folder/000001/item-7.latent.safetensors s49.safetensors
+
+# ---- going on ---------------------------------------------------------------
+rm one/000003.json one/000004.json one/000004.tar one/index.jsonl
+dataset 2 one 2>again.txt
+same_shards one by1
+grep -q ' 8 items made, 0 of 5 shards left' again.txt || fail "made others again"
+printf 'X' | dd of=one/000002.tar bs=1 seek=600 conv=notrunc 2>/dev/null
+refused 1 "000002.tar: its contents have changed" "$WEFT" inspect one --verify
+dataset 2 one dataset.verify=true 2>again.txt
+grep -q 'shard 000002 is made again' again.txt || fail "damage is not found"
+same_shards one by1
+"$WEFT" inspect one --verify >inspect.txt
+grep -q '5 of 5 shards done' inspect.txt || fail "inspect: not done"
+head -c 100 one/000001.tar >short && mv short one/000001.tar
+echo '{' >one/000000.json
+dataset 2 one 2>again.txt
+same_shards one by1
+[ -s one/index.html ] || fail "no contact sheet"
+
+# ---- what is refused --------------------------------------------------------
+no 2 'one: config.sample.steps was 4 when this data set was begun and is 5' \
+    one sample.steps=5
+no 2 'one: shard_size was 5' one dataset.shard_size=6
+sed 's/"seed": 21}/"seed": 22}/' items.jsonl >other.jsonl
+no 2 'one: manifest was' one dataset.manifest=other.jsonl
+sed -n 4p items.jsonl | cat items.jsonl - >other.jsonl
+no 2 'other.jsonl:24: id item-3 stands on line 4 too' x \
+    dataset.manifest=other.jsonl
+echo '{"id": "a", "seed": 1, "stepz": 3}' >other.jsonl
+no 2 'other.jsonl:1: ' x dataset.manifest=other.jsonl
+grep -q 'unknown key "stepz"' out.txt || fail "does not say what is unknown"
+no 2 'nothing would be written' x dataset.images=false
+refused 2 'output.dir is missing' "$WEFT" dataset toy.yaml
+refused 2 'dataset.manifest or dataset.items is missing' \
+    "$WEFT" dataset toy.yaml output.dir=x
+[ ! -e x ] || fail "what was refused left a folder"
+flock one/.lock sleep 5 &
+sleep 1
+no 2 'another weft dataset works on it' one
+wait
+: >file
+no 2 'file: is not a folder' file/x
+
+# ---- what fails is recorded, and tried again --------------------------------
+cat >bad.jsonl <<'EOF'
+{"id": "a", "seed": 1}
+{"id": "b", "seed": 2, "eta": 1}
+{"id": "c", "seed": 3}
+EOF
+bad() {
+    "$WEFT" dataset black.yaml dataset.manifest=bad.jsonl output.dir=bad "$@"
+}
+sed 's/mean: .5, std/mean: -90, std/; s/mean: -.5/mean: -80/' toy.yaml >black.yaml
+bad 2>bad.txt
+grep -q '2 items made' bad.txt || fail "b was made, or others were not"
+grep -q '"failed": 1.*"b": "black"' bad/000000.json || fail "no status of b"
+grep -q '"id":"b","shard":"000000.tar","status":"black"' bad/index.jsonl ||
+    fail "no status in the index"
+cp bad/000000.tar before.tar
+bad 2>bad.txt
+grep -q 'retry-failed tries them again' bad.txt || fail "no hint"
+bad --retry-failed 2>bad.txt
+grep -q '1 shards have items that failed' bad.txt || fail "not failed again"
+same_file bad/000000.tar before.tar
+"$WEFT" inspect bad >inspect.txt
+grep -q 'failed: b, black' inspect.txt || fail "inspect does not name b"
+
+# Beside an item that is not a number others of its batch come out right: a
+# model in which one class is broken, against one in which none is.
+for folder in whole broken; do
+    mkdir $folder
+    cp -r "$WEFT_SOURCE_DIR/models/demo/strong" $folder/strong
+    chmod -R u+w $folder
+    sed 's,path: ../models/demo/strong,path: strong,
+        s,path: ../models,path: '"$WEFT_SOURCE_DIR/models"',' \
+        "$configs/dataset.yaml" >$folder/dataset.yaml
+done
+"$PYTHON" - broken/strong/diffusion_pytorch_model.safetensors 5 <<'EOF'
+import json, struct, sys
+with open(sys.argv[1], "r+b") as f:
+    (n,) = struct.unpack("<Q", f.read(8))
+    tensor = json.loads(f.read(n))["class_embedding.weight"]
+    begin, end = tensor["data_offsets"]
+    row = (end - begin) // tensor["shape"][0]
+    f.seek(8 + n + begin + int(sys.argv[2]) * row)
+    f.write(b"\xff" * row)
+EOF
+demo() { # DIR RANKS ARGUMENT...
+    dir=$1 n=$2
+    shift 2
+    ranks "$n" "$WEFT" dataset "$dir/dataset.yaml" sample.steps=3 run.batch=4 \
+        sample.width=64 sample.height=64 dataset.items.labels=4-6 \
+        dataset.items.seeds=0-1 output.dir="$dir/out" run.threads=1 "$@"
+}
+demo whole 1 dataset.format=folder
+demo broken 1 dataset.format=folder 2>nan.txt
+grep -q '"failed": 2.*"0005-0000000001": "nan"' broken/out/000000.json ||
+    fail "what is not a number is not noticed"
+for item in 0004-0000000000 0004-0000000001 0006-0000000001; do
+    same_file broken/out/000000/$item.png whole/out/000000/$item.png
+done
+[ ! -e broken/out/000000/0005-0000000000.png ] || fail "not a number is written"
+rm -r broken/out
+demo broken 2 parallel.patches=2 dataset.format=folder 2>nan.txt
+grep -q '"failed": 2' broken/out/000000.json || fail "patches do not agree"
+# once the model is mended the failed items are made, and the others are kept
+mv whole/strong/*.safetensors broken/strong/
+refused 2 'models.strong was' "$WEFT" dataset broken/dataset.yaml sample.steps=3 \
+    sample.width=64 sample.height=64 dataset.items.labels=4-6 \
+    dataset.items.seeds=0-1 output.dir=broken/out dataset.format=folder
+
+finish
