@@ -110,14 +110,17 @@ submit() {
         fail "not submitted: $name"
 }
 
-# await ID SECONDS: until the job has left the queue; its exit code in $code
+# await ID SECONDS: until the job, or all of its array, has left the queue; the
+# largest of its exit codes in $code
 await() {
     for _ in $(seq $(($2 * 5))); do
         [ -n "$(squeue -h -j "$1" 2>/dev/null)" ] || break
         sleep 0.2
     done
+    scontrol show job "$1" >job.txt
     # shellcheck disable=SC2034 # for the tests
-    code=$(scontrol show job "$1" | sed -n 's/.*ExitCode=\([0-9]*\):.*/\1/p')
-    scontrol show job "$1" | grep -qE "JobState=(COMPLETED|FAILED|CANCELLED)" ||
-        fail "job $1 has not ended: $(scontrol show job "$1")"
+    code=$(sed -n 's/.*ExitCode=\([0-9]*\):.*/\1/p' job.txt | sort -n | tail -n 1)
+    grep -oE "JobState=[A-Z]+" job.txt |
+        grep -qvE "COMPLETED|FAILED|CANCELLED" && fail "not ended: $(cat job.txt)"
+    return 0
 }
