@@ -179,6 +179,13 @@ refused_roles 'models.weak is missing' 1 cfg-split sample.method=w2sd
 refused_roles 'superposes two models or more' 1 cfg-split sample.method=superdiff_or
 refused_roles 'inverse' 1 w2sd sample.solver=euler_ancestral
 
+# Ranks that were not all asked the same.
+for other in zsampling "w2sd sample.seed=1"; do
+    refused 2 'do not have the same config and arguments' "$MPIEXEC" \
+        -n 2 "$WEFT" sample "$configs/w2sd.yaml" : \
+        -n 1 "$WEFT" sample "$configs/${other%% *}.yaml" ${other#"${other%% *}"}
+done
+
 # Models that do not speak of the same thing.
 cp -r "$WEFT_SOURCE_DIR/models/demo/weak" other
 chmod -R u+w other
