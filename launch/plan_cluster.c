@@ -23,31 +23,32 @@ weft_status weft_plan_cluster_cost(const weft_setup *s, const weft_cluster *c,
 
 /* One way to divide the ranks; seconds of all images. */
 typedef struct layout {
-    int patches;
+    weft_shape patches;
     double sync, async;
     weft_wire wire;
 } layout;
 
 static void judge(const weft_plan *p, const weft_plan_cost *cost, layout *l)
 {
-    const double batches = weft_plan_batches(p, 0);
+    /* No group has more images than the last. */
+    const double batches = weft_plan_batches(p, p->grid.groups - 1);
 
-    l->patches = weft_plan_group(p);
+    l->patches = (weft_shape){p->grid.patches, p->across};
     l->wire = weft_plan_cost_wire(cost);
     l->sync = batches * cost->images;
     l->async = batches * cost->async[l->wire];
 }
 
 /* The same run with other patches; false where it cannot be. */
-static bool try_layout(const weft_setup *s, const weft_cluster *c, int patches,
-                       layout *l)
+static bool try_layout(const weft_setup *s, const weft_cluster *c,
+                       weft_shape patches, layout *l)
 {
     weft_config config = *s->config;
     weft_plan_cost cost;
     weft_setup other;
     bool can;
 
-    config.parallel.patches = (weft_shape){patches, 1};
+    config.parallel.patches = patches;
     config.parallel.weights = NULL;
     if (weft_setup_make(&config, s->plan.ranks, s->plan.threads, NULL,
                         &s->machine, &other) != WEFT_OK)
@@ -63,16 +64,28 @@ static double quicker(const layout *l)
     return l->async < l->sync ? l->async : l->sync;
 }
 
+static bool is_same(weft_shape a, weft_shape b)
+{
+    return a.lines == b.lines && a.across == b.across;
+}
+
+/* Fewer columns first: what comes later must be worth it. */
 static layout best_layout(const weft_setup *s, const weft_cluster *c,
                           const layout *planned)
 {
+    const int ranks = s->plan.ranks;
     layout best = *planned, l;
 
-    for (int k = 1; k <= s->plan.ranks; k++)
-        if (s->plan.ranks % k == 0 && k != planned->patches &&
-            try_layout(s, c, k, &l) &&
-            quicker(&l) < quicker(&best) * (1 - WEFT_COST_WORTH))
-            best = l;
+    for (int across = 1; across <= ranks; across++)
+        for (int lines = 1; lines * across <= ranks; lines++) {
+            const weft_shape to_try = {lines, across};
+
+            if (ranks % (lines * across) == 0 &&
+                !is_same(to_try, planned->patches) &&
+                try_layout(s, c, to_try, &l) &&
+                quicker(&l) < quicker(&best) * (1 - WEFT_COST_WORTH))
+                best = l;
+        }
     return best;
 }
 
@@ -125,19 +138,23 @@ static void print_memory(const weft_cluster *c, const weft_plan_cost *cost,
     fprintf(to, "\n");
 }
 
+static void print_patches(weft_shape s, FILE *to)
+{
+    fprintf(to, s.across > 1 ? "%dx%d" : "%d", s.lines, s.across);
+}
+
 static void advise_layout(const layout *planned, const layout *best, FILE *to)
 {
-    if (best->patches == planned->patches)
-        fprintf(to,
-                "advice     parallel.patches: %d, no other division of the "
-                "ranks is quicker by %.0f %%\n",
-                planned->patches, 100 * WEFT_COST_WORTH);
-    else
-        fprintf(to,
-                "advice     parallel.patches: %d takes %.2f s for all images, "
-                "%d as planned %.2f s\n",
-                best->patches, quicker(best), planned->patches,
-                quicker(planned));
+    fprintf(to, "advice     parallel.patches: ");
+    print_patches(best->patches, to);
+    if (is_same(best->patches, planned->patches)) {
+        fprintf(to, ", no other division of the ranks is quicker by %.0f %%\n",
+                100 * WEFT_COST_WORTH);
+        return;
+    }
+    fprintf(to, " takes %.2f s for all images, ", quicker(best));
+    print_patches(planned->patches, to);
+    fprintf(to, " as planned %.2f s\n", quicker(planned));
 }
 
 static void advise_exchange(const weft_plan_cost *cost, const layout *l,

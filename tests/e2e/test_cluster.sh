@@ -30,6 +30,15 @@ for c in one, two:
 assert one["compute_s"] == one["in_step_s"] == one["displaced_s"]["f32"], one
 END
 
+# Three images of four blocks of rows on eight ranks: four of them share an image
+# in rows, eight only where columns are cut, too.
+sed 's/^nodes: 1/nodes: 8/' here1.yaml >eight.yaml
+"$WEFT" plan "$configs/demo.yaml" sample.width=512 sample.height=64 \
+    sample.steps=2 sample.seeds=0-2 run.threads=1 run.batch=1 --ranks 8 \
+    --cluster eight.yaml >plan8.txt || fail "eight: exit $?"
+grep -q "^advice .*: 4x2 takes .* 4 as planned" plan8.txt ||
+    fail "no columns: $(grep ^advice plan8.txt)"
+
 refused 2 "3 ranks, but the cluster has room for 2" \
     "$WEFT" plan "$configs/demo.yaml" --ranks 3 --cluster here2.yaml
 refused 2 "here.yaml" "$WEFT" plan "$configs/demo.yaml" --cluster here.yaml
