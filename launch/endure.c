@@ -150,6 +150,8 @@ static weft_status keep(weft_endure *e, weft_sampler *s)
                                        .images = e->job->setup.plan.images};
 
     WEFT_TRY(weft_sampler_settle(s));
+    /* Who writes pictures may be another than who says that they are there. */
+    WEFT_TRY(weft_comm_barrier(e->job->group));
     WEFT_TRY(weft_sampler_keep(s, e->path, &head));
     e->kept_at = weft_clock(); /* however long that took */
     return WEFT_OK;

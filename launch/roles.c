@@ -205,7 +205,10 @@ static weft_status list_stage(weft_setup *s, int step, int k, weft_stage *to)
 {
     weft_question q;
 
-    *to = (weft_stage){.step = step, .index = k};
+    *to = (weft_stage){.step = step,
+                       .index = k,
+                       .planes = 1 + __builtin_popcount(weft_solver_keeps(
+                                         s->solver, step, k))};
     weft_solver_who(s->solver, step, k, &q);
     for (int i = 0; i < q.n; i++) {
         const weft_asked *a = &s->method.asked[q.who[i]];
@@ -238,7 +241,7 @@ static weft_status list_stages(weft_setup *s)
         for (int k = 0; k < weft_solver_stages(s->solver, i); k++)
             WEFT_TRY(list_stage(s, i, k, &s->stage[p->nstages++]));
     s->stage[p->nstages] =
-        (weft_stage){.step = s->solver->steps, .leaves = true};
+        (weft_stage){.step = s->solver->steps, .leaves = true, .planes = 1};
     if (s->decode >= 0 && s->config->output.image) {
         s->stage[p->nstages].lane[0] = s->decode;
         s->stage[p->nstages].n = 1;

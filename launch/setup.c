@@ -192,6 +192,7 @@ static void set_run(weft_setup *s, int threads)
     p->kernels = c->run.kernels;
     p->dev = s->dev;
     p->share = c->parallel.share;
+    p->keep_steps = c->run.keep_steps;
     p->sched = WEFT_IN_STEP;
     if (c->parallel.async)
         p->sched = (weft_schedule){.warmup = c->parallel.warmup,

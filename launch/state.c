@@ -281,8 +281,12 @@ static weft_status lock(weft_state *s)
     weft_status st;
 
     if (!path) return no_memory();
-    st = weft_file_make_folder(path);
-    if (st == WEFT_OK) st = weft_lock_take(path, patience, &s->lock);
+    /* Another run may remove the folder, empty, before the lock is in it. */
+    for (int i = 0; i < 10; i++) {
+        st = weft_file_make_folder(path);
+        if (st == WEFT_OK) st = weft_lock_take(path, patience, &s->lock);
+        if (st != WEFT_EINPUT || access(path, F_OK) == 0) break;
+    }
     free(path);
     if (st == WEFT_OK && s->lock.weak)
         fprintf(stderr,

@@ -153,7 +153,9 @@ static weft_summary fill(const weft_job *j, const weft_sampler *sampler,
         .ranks = ranks,
         .threads = j->topology.threads,
         .evaluations = (int64_t)sum[EVALUATIONS],
-        .seconds_first_eval = sampler->tally.first_eval - started,
+        .seconds_first_eval = sampler->tally.first_eval > 0
+                                  ? sampler->tally.first_eval - started
+                                  : 0, /* nothing was left to do */
         .seconds_sampling = most[SAMPLING],
         .seconds_decode = most[DECODE],
         .seconds_total = weft_clock() - started,

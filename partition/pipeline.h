@@ -38,6 +38,8 @@ typedef struct weft_stage {
     int lane[WEFT_STAGE_LANES]; /* evaluated, in this order where ranks are
                                    shared */
     bool leaves;                /* the batch is done: decode and write */
+    int planes; /* what a sample consists of before it, each of its latent's
+                   size: kept in checkpoints */
 } weft_stage;
 
 typedef struct weft_pipeline_spec {

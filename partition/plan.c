@@ -352,6 +352,8 @@ static weft_status make(weft_plan *p)
     add_stream(&p->output, p, 0, weft_plan_latent_cell(p),
                p->latent_pixel_bytes);
     WEFT_TRY(make_forecasts(p));
+    add_stream(&p->plane, p, 0, weft_plan_latent_cell(p),
+               (size_t)p->channels * sizeof(float));
     p->hash = hash_of(p);
     WEFT_MUST(weft_plan_is_valid(p));
     return WEFT_OK;
@@ -363,6 +365,7 @@ weft_status weft_plan_make(weft_plan *p)
 
     memset(&p->roles, 0, sizeof p->roles);
     memset(&p->output, 0, sizeof p->output);
+    memset(&p->plane, 0, sizeof p->plane);
     p->first_strip = NULL;
     p->line_speed = NULL;
     p->units = p->rows / p->unit;
@@ -514,5 +517,6 @@ weft_volume weft_plan_total(const weft_plan *p)
     for (int i = 0; i < p->nnets; i++)
         add_net(&v, &p->net[i], p->net[i].each_image ? images : batches);
     add_times(&v, &p->output, (uint64_t)images);
+    add_times(&v, &p->plane, weft_plan_planes(p));
     return v;
 }

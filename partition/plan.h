@@ -77,9 +77,10 @@ typedef struct weft_plan {
     int images, batch; /* in all; at once in a flight */
     int flights;       /* batches under way in a group */
     int steps, threads;
-    int row_scale;               /* rows of the picture per latent row */
-    size_t picture_pixel_bytes;  /* sent to the writer; 0: no picture */
-    size_t latent_pixel_bytes;   /* likewise; 0: latents are not written */
+    int row_scale;              /* rows of the picture per latent row */
+    size_t picture_pixel_bytes; /* sent to the writer; 0: no picture */
+    size_t latent_pixel_bytes;  /* likewise; 0: latents are not written */
+    int keep_steps; /* a checkpoint every so many steps of a group; 0: none */
     size_t state_bytes_per_row;  /* the solver's, per latent row of the whole
                                     width and sample */
     const char *kernels;         /* borrowed */
@@ -105,6 +106,7 @@ typedef struct weft_plan {
     weft_forecast sampling; /* the same as if decoding took no time: what a run
                                counts as sampling */
     weft_volume output;     /* of one image */
+    weft_volume plane;      /* of one plane of one image, to a checkpoint */
     uint64_t hash;
 } weft_plan;
 
@@ -166,7 +168,11 @@ weft_plan_memory weft_plan_memory_of(const weft_plan *p, int rank,
  * Ranks fill the nodes in order. */
 size_t weft_plan_node_memory(const weft_plan *p, int ranks_per_node);
 
-/* Payload of one group's images: what a run counts. */
+/* Planes of all images in flight that group 0 writes to checkpoints on its way,
+ * every keep_steps steps. */
+uint64_t weft_plan_planes(const weft_plan *p);
+
+/* Payload of one group's images: what a run counts that nobody stops. */
 weft_volume weft_plan_total(const weft_plan *p);
 
 /* The volume of one evaluation of a graph over a cut, in step. `full`: of an

@@ -117,6 +117,62 @@ int weft_plan_displaced(weft_schedule sched, int evaluations)
     return n;
 }
 
+/* ---- checkpoints --------------------------------------------------------- */
+
+/* Batches in flight that have begun, and the stage that comes next. */
+typedef struct sky {
+    struct {
+        bool flying;
+        int batch, next;
+    } slot[WEFT_FLIGHTS];
+    int steps, kept_after;
+} sky;
+
+static uint64_t planes_of(const weft_plan *p, const sky *s)
+{
+    const int images = weft_plan_first_image(p, 1);
+    uint64_t sum = 0;
+
+    for (int i = 0; i < p->flights; i++) {
+        const int left = images - s->slot[i].batch * p->batch;
+        const int n = left < p->batch ? left : p->batch;
+
+        if (s->slot[i].flying)
+            sum += (uint64_t)n * (uint64_t)p->stage[s->slot[i].next].planes;
+    }
+    return sum;
+}
+
+/* As a run takes its turns. */
+static void take_turn(const weft_plan *p, sky *s, const weft_turn *t)
+{
+    if (s->slot[t->slot].flying && p->stage[t->stage].index == 0) s->steps++;
+    s->slot[t->slot].flying = !p->stage[t->stage].leaves;
+    s->slot[t->slot].batch = t->batch;
+    s->slot[t->slot].next = t->stage + 1;
+}
+
+uint64_t weft_plan_planes(const weft_plan *p)
+{
+    const weft_pipeline_spec spec = weft_plan_pipeline(p, 0);
+    const int every = p->keep_steps;
+    weft_pipeline order;
+    sky s = {.steps = 0};
+    uint64_t sum = 0;
+    weft_turn t;
+
+    if (!every || weft_pipeline_make(&spec, &order) != WEFT_OK) return 0;
+    while (weft_pipeline_next(&order, &t)) {
+        if (s.steps / every > s.kept_after / every) {
+            sum += planes_of(p, &s);
+            s.kept_after = s.steps;
+        }
+        take_turn(p, &s, &t);
+    }
+    weft_pipeline_release(&order);
+    return sum;
+}
+
 weft_status weft_plan_graph_past(const weft_graph *g, int n,
                                  const weft_cut *cut, weft_schedule sched,
                                  size_t *bytes)

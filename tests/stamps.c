@@ -36,6 +36,7 @@ typedef struct rig {
     int slot[SLOTS];
     float *memory[SLOTS]; /* as an activation block would: used anew */
     int lane, image, t;   /* the one under way; t of this lane */
+    int behind;           /* evaluations that the schedule counts before t */
     int wrong;
 } rig;
 
@@ -106,13 +107,14 @@ static bool moves(int t) { return t % 5 == 3; }
 static int age_wanted(const rig *r, int k)
 {
     const weft_schedule *s = &r->x->sched;
+    const int now = r->t + r->behind;
 
     if (r->x->cut.n == 1 || kind[k].old == WEFT_OLD_REFUSED) return 0;
-    if (r->t < s->warmup || (s->drift > 0 && r->t > 2 && moves(r->t - 2)))
+    if (now < s->warmup || (s->drift > 0 && r->t > 2 && moves(r->t - 2)))
         return 0;
-    for (int t = s->warmup + s->refresh; s->refresh && t <= r->t + 1;
+    for (int t = s->warmup + s->refresh; s->refresh && t <= now + 1;
          t += s->refresh)
-        if (t == r->t + 1) return 0;
+        if (t == now + 1) return 0;
     return s->lag;
 }
 
@@ -266,6 +268,15 @@ static void evaluate(rig *r)
     scribble(r);
 }
 
+/* A lane that goes on has no past: it is in step for as long as its lag. */
+static void go_on(rig *r, int behind)
+{
+    const int most = r->x->sched.warmup - r->x->sched.lag;
+
+    r->behind = behind < most ? behind : most;
+    expect(r, weft_exchange_resume(r->x, behind) == WEFT_OK);
+}
+
 int weft_stamps_ask(weft_exchange *x, const weft_stamps *how)
 {
     rig r = {.x = x};
@@ -273,6 +284,7 @@ int weft_stamps_ask(weft_exchange *x, const weft_stamps *how)
     declare(&r);
     for (r.image = 0; r.image < how->images; r.image++) {
         expect(&r, weft_exchange_restart(x) == WEFT_OK);
+        if (how->behind && r.image == how->images - 1) go_on(&r, how->behind);
         for (int i = 0; i < how->evaluations; i++) {
             r.lane = how->shared ? i % 2 : 0;
             r.t = how->shared ? i / 2 : i;

@@ -16,7 +16,8 @@ enum { WEFT_STAMP_ROWS = 40, WEFT_STAMP_STRIPS = 3 };
 /* How an exchange is used. */
 typedef struct weft_stamps {
     int images, evaluations; /* of each image; a restart before each */
-    bool shared;             /* wrongly: two lanes take turns on one exchange */
+    int behind;  /* evaluations that the last image had before the first one */
+    bool shared; /* wrongly: two lanes take turns on one exchange */
 } weft_stamps;
 
 /* Declare slots of every kind on x and use them; returns how many answers were

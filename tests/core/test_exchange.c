@@ -80,6 +80,26 @@ static void displaced_everyone_is_seen_as_old_as_he_should_be(void **state)
             assert_int_equal(ask(n, sched[i], twice, WEFT_RIGHT), 0);
 }
 
+static void who_goes_on_is_in_step_as_long_as_the_lag(void **state)
+{
+    const weft_schedule sched[] = {
+        {.lag = 0},
+        {.warmup = 4, .lag = 1},
+        {.warmup = 5, .lag = 3},
+        {.warmup = 2, .lag = 2, .refresh = 3},
+        {.warmup = 4, .lag = 1, .drift = .5},
+        {.warmup = 4, .lag = 1, .wire = WEFT_WIRE_INT8},
+    };
+    weft_stamps how = twice;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof sched / sizeof *sched; i++)
+        for (int n = 1; n <= 5; n += 2)
+            for (how.behind = 1; how.behind < 20;
+                 how.behind = 5 * how.behind - 2)
+                assert_int_equal(ask(n, sched[i], how, WEFT_RIGHT), 0);
+}
+
 /* Halves hold the stamps; residuals are near enough to tell them apart. */
 static void coded_messages_say_the_same(void **state)
 {
@@ -292,6 +312,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(in_step_everyone_sees_every_stamp),
         cmocka_unit_test(displaced_everyone_is_seen_as_old_as_he_should_be),
+        cmocka_unit_test(who_goes_on_is_in_step_as_long_as_the_lag),
         cmocka_unit_test(coded_messages_say_the_same),
         cmocka_unit_test(whoever_does_wrong_is_found_out),
         cmocka_unit_test(who_has_no_two_sides_cannot_mix_them_up),

@@ -65,6 +65,7 @@ counts() {
 
 for n in 1 2 3 5; do
     counts "$n" sample.steps=3
+    counts "$n" sample.steps=5 sample.solver=dpmpp_2m run.checkpoint=2
     counts "$n" sample.steps=3 parallel.wire=int8 parallel.inexact=true
     [ "$n" = 1 ] || grep -q "the image depends on the number of ranks" out.txt ||
         fail "$n ranks: the run does not withdraw the promise"
