@@ -229,7 +229,7 @@ def refused(case):
     stopped_once(case, 2, args, folder)
     kept = pathlib.Path(case, "7.png.checkpoint.0")
     finish(case, 1, args + ["sample.guidance=3"], folder, 2,
-           "sample.guidance was 2.0 and is 3.0")
+           "sample.guidance was 2 and is 3")
     finish(case, 3, args + ["sample.steps=26"], folder, 2,
            "sample.steps was 25 and is 26")
     if count(folder, "start") != 1:
@@ -245,8 +245,10 @@ def refused(case):
     finish(case, 1, args, folder, 2, "a damaged checkpoint")
     kept.write_bytes(data)
     run = start(1, args, folder)
+    run.send_signal(signal.SIGSTOP)
     finish(case, 2, args, folder, 2, "another weft is at work there: process")
     run.send_signal(signal.SIGUSR1)
+    run.send_signal(signal.SIGCONT)
     run.communicate()
     if run.returncode != AGAIN:
         fail(case, f"exit {run.returncode} beside another one")
