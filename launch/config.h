@@ -15,7 +15,8 @@
  *
  * An override is KEY=VALUE with a dotted KEY and a VALUE in YAML, so
  * sample.nodes=[999,500,1] is a list. It replaces what the file says at KEY,
- * a whole mapping too. sample.seed replaces sample.seeds, and the reverse.
+ * a whole mapping too. sample.seed replaces sample.seeds, and the reverse;
+ * likewise dataset.manifest and dataset.items.
  *
  * Relative paths in a file are relative to the file, those of overrides to the
  * working directory; after loading every path is as it must be opened.

@@ -543,17 +543,28 @@ static weft_status check_key(const char *override, const char *key)
 /* What an override at a path makes void. */
 static void remove_rivals(weft_tree *root, const char *path)
 {
-    static const char *const rivals[][2] = {
-        {"seed", "seeds"},   {"seeds", "seed"},  {"nodes", "sigmas"},
-        {"sigmas", "nodes"}, {"nodes", "steps"}, {"sigmas", "steps"},
+    static const struct {
+        const char *path, *map, *key;
+    } rivals[] = {
+        {"sample.seed", "sample", "seeds"},
+        {"sample.seeds", "sample", "seed"},
+        {"sample.nodes", "sample", "sigmas"},
+        {"sample.sigmas", "sample", "nodes"},
+        {"sample.nodes", "sample", "steps"},
+        {"sample.sigmas", "sample", "steps"},
+        {"dataset.manifest", "dataset", "items"},
+        {"dataset.items", "dataset", "manifest"},
+        {"dataset.items.labels", "dataset", "manifest"},
+        {"dataset.items.seeds", "dataset", "manifest"},
     };
-    weft_tree *sample = weft_tree_get(root, "sample");
 
-    if (sample == NULL || strncmp(path, "sample.", 7) != 0) return;
-    if (sample->kind != WEFT_TREE_MAP) return;
-    for (int i = 0; i < COUNT(rivals); i++)
-        if (strcmp(path + 7, rivals[i][0]) == 0)
-            weft_tree_remove(sample, rivals[i][1]);
+    for (int i = 0; i < COUNT(rivals); i++) {
+        weft_tree *map = weft_tree_get(root, rivals[i].map);
+
+        if (strcmp(path, rivals[i].path) == 0 && map != NULL &&
+            map->kind == WEFT_TREE_MAP)
+            weft_tree_remove(map, rivals[i].key);
+    }
 }
 
 weft_status weft_config_override(weft_tree *root, const char *file,

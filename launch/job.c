@@ -567,7 +567,7 @@ void weft_job_release(weft_job *j)
     weft_total_mpi_destroy(&j->total);
     weft_crossroads_close(j->crossroads);
     for (int i = 0; i < WEFT_FILES; i++) {
-        weft_window_destroy(j->weights[i].packed);
+        if (!j->weights[i].borrowed) weft_window_destroy(j->weights[i].packed);
         weft_comm_free(j->weights[i].sharers);
     }
     for (int k = 0; k < WEFT_ROLES; k++) weft_comm_free(j->role[k].ranks);

@@ -45,6 +45,7 @@ typedef struct weft_job_weights {
                          double holds exactly; on all ranks, loaded or not */
     weft_comm *sharers;
     weft_window *packed;
+    bool borrowed; /* packed is another job's */
 } weft_job_weights;
 
 typedef struct weft_job {
@@ -91,6 +92,10 @@ weft_status weft_job_connect(weft_job *j, bool timed);
 /* Collective over the job: the packed weights of file `i`, shared by those
  * ranks of a node that have a role for it. A second call does nothing. */
 weft_status weft_job_load(weft_job *j, int i);
+/* Collective over the job, before anything is loaded: weights that another job
+ * of the same ranks has packed alike, and keeps longer than this one, are not
+ * packed again. */
+weft_status weft_job_borrow(weft_job *j, const weft_job *from);
 /* ... of everything that samples, after all ranks have found that they look at
  * the same weights, those of the autoencoder too. */
 weft_status weft_job_load_models(weft_job *j);

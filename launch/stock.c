@@ -174,6 +174,8 @@ weft_status weft_stock_open(weft_stock *s, void (*poll)(void *), void *arg)
         j->poll = poll;
         j->poll_arg = arg;
         WEFT_TRY(weft_job_connect(j, false));
+        for (int i = 0; i < k; i++)
+            WEFT_TRY(weft_job_borrow(j, &s->kind[i].job));
         WEFT_TRY(weft_sampler_create(j, &s->kind[k].sampler));
         if (j->setup.models.vae >= 0)
             WEFT_TRY(weft_job_load(j, j->setup.models.vae));

@@ -1,0 +1,41 @@
+/* job_borrow.c - jobs of one process that have packed weights in common. */
+#include <string.h>
+
+#include "launch/job.h"
+
+/* What is packed depends on the kernels, on the rows of a unit and, for some
+ * layers, on the columns. */
+static bool packs_alike(const weft_job *a, const weft_job *b)
+{
+    return a->setup.dev == b->setup.dev &&
+           a->setup.plan.unit == b->setup.plan.unit &&
+           a->setup.plan.columns == b->setup.plan.columns;
+}
+
+/* Which file of `from` is file i of j, has been packed, and for this rank too
+ * if it needs it; -1: none. */
+static int find(const weft_job *j, int i, const weft_job *from)
+{
+    for (int k = 0; k < from->setup.models.nfiles; k++)
+        if (from->weights[k].loaded &&
+            (from->weights[k].mine || !j->weights[i].mine) &&
+            strcmp(from->setup.models.path[k], j->setup.models.path[i]) == 0)
+            return k;
+    return -1;
+}
+
+weft_status weft_job_borrow(weft_job *j, const weft_job *from)
+{
+    double missing[WEFT_FILES] = {0};
+    const int n = j->setup.models.nfiles;
+
+    for (int i = 0; i < n; i++)
+        missing[i] = !packs_alike(j, from) || find(j, i, from) < 0;
+    WEFT_TRY(weft_comm_max(j->world, missing, n));
+    for (int i = 0; i < n; i++) {
+        if (missing[i] > 0 || j->weights[i].loaded) continue;
+        j->weights[i].packed = from->weights[find(j, i, from)].packed;
+        j->weights[i].loaded = j->weights[i].borrowed = true;
+    }
+    return WEFT_OK;
+}
