@@ -236,6 +236,27 @@ static void test_override_rivals(void **state)
     weft_config_release(&c);
 }
 
+/* A data set is of a file or of a rule, whichever was said last. */
+static void test_manifest_or_rule(void **state)
+{
+    const char *const file[] = {"dataset.manifest=x.csv"};
+    const char *const rule[] = {"dataset.items.seeds=3-5"};
+    weft_config c;
+
+    (void)state;
+    load_good(GOOD "dataset: {items: {seeds: 0-7}}\n", file, 1, &c);
+    assert_string_equal(c.dataset.manifest, "x.csv");
+    assert_int_equal(c.dataset.nseeds, 0);
+    weft_config_release(&c);
+    load_good(GOOD "dataset: {manifest: x.csv, slice: 2/3}\n", rule, 1, &c);
+    assert_null(c.dataset.manifest);
+    assert_int_equal(c.dataset.nseeds, 1);
+    assert_true(c.dataset.seed[0].first == 3 && c.dataset.seed[0].last == 5);
+    assert_int_equal(c.dataset.slice, 2);
+    assert_int_equal(c.dataset.slices, 3);
+    weft_config_release(&c);
+}
+
 static void test_bad_overrides(void **state)
 {
     static const struct {
@@ -358,6 +379,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_manifest_or_rule),
         cmocka_unit_test(test_everything),
         cmocka_unit_test(test_styles),
         cmocka_unit_test(test_alias),
