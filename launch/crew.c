@@ -324,7 +324,17 @@ static weft_status claim(weft_crew *c, int *entry)
     return WEFT_OK;
 }
 
-/* Items that failed before are tried again; the others are there. */
+/* Items that failed before are tried again; the others are there, if the shard
+ * is as it was written. */
+static weft_status reload(const weft_crew *c, weft_shard *s)
+{
+    weft_shard_state state;
+
+    WEFT_TRY(weft_shelf_look(c->shelf, c->number, true, &state, NULL));
+    if (state != WEFT_SHARD_FAILED) return WEFT_OK;
+    return weft_commit_reload(c->shelf, c->number, s->item, s->n, &s->spool);
+}
+
 static weft_status open_spool(weft_crew *c, weft_shard *s)
 {
     char path[WEFT_SHELF_PATH];
@@ -332,8 +342,7 @@ static weft_status open_spool(weft_crew *c, weft_shard *s)
     weft_shelf_path(c->shelf, c->number, WEFT_SHELF_SPOOL, path);
     WEFT_TRY(weft_spool_open(path, c->about, c->n, &s->spool));
     if (c->state[c->number] == WEFT_SHARD_FAILED && !s->spool.found)
-        return weft_commit_reload(c->shelf, c->number, s->item, s->n,
-                                  &s->spool);
+        return reload(c, s);
     return WEFT_OK;
 }
 
