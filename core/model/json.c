@@ -1,5 +1,6 @@
 #include "core/model/json.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -357,6 +358,62 @@ weft_status weft_json_strings(const weft_json *json, const char *key,
         WEFT_TRY(to_string(json, key, item(value, i), &out[i]));
     *n = count;
     return WEFT_OK;
+}
+
+/* ---- objects ------------------------------------------------------------- */
+
+static weft_status wrap(const weft_json *json, const char *key, json_t *value,
+                        weft_json **inner)
+{
+    const size_t room = strlen(json->name) + strlen(key) + 3;
+    weft_json *made = calloc(1, sizeof *made);
+
+    if (made) made->name = malloc(room);
+    if (made) made->read = json_object();
+    if (!made || !made->name || !made->read) {
+        weft_json_free(made);
+        return weft_fail(WEFT_ENOMEM, "%s: out of memory", json->name);
+    }
+    snprintf(made->name, room, "%s: %s", json->name, key);
+    made->root = json_incref(value);
+    *inner = made;
+    return WEFT_OK;
+}
+
+weft_status weft_json_object(const weft_json *json, const char *key,
+                             weft_json **inner)
+{
+    json_t *value = look(json, key);
+
+    *inner = NULL;
+    if (!json_is_object(value)) return WEFT_OK;
+    WEFT_TRY(find(json, key, &value));
+    return wrap(json, key, value, inner);
+}
+
+weft_status weft_json_each(const weft_json *json, weft_json_visit *each,
+                           void *arg)
+{
+    const char *key;
+    json_t *value;
+
+    json_object_foreach(json->root, key, value) WEFT_TRY(each(arg, key));
+    return WEFT_OK;
+}
+
+int weft_json_table(const weft_json *json, const char *key, size_t bytes,
+                    int min, int max, int fallback)
+{
+    char text[2048];
+    const json_t *value;
+    json_int_t n;
+
+    if (bytes >= sizeof text || memchr(key, 0, bytes)) return fallback;
+    memcpy(text, key, bytes);
+    text[bytes] = 0;
+    value = json_object_get(json->root, text);
+    n = json_integer_value(value);
+    return json_is_integer(value) && n >= min && n <= max ? (int)n : fallback;
 }
 
 /* ---- the rest ------------------------------------------------------------ */

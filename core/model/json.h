@@ -56,6 +56,21 @@ weft_status weft_json_doubles(const weft_json *json, const char *key,
 weft_status weft_json_strings(const weft_json *json, const char *key,
                               const char **out, int room, int *n);
 
+/* An object under a key, as JSON of its own whose errors name both; the
+ * caller's (weft_json_free). NULL where there is another value, or none. */
+weft_status weft_json_object(const weft_json *json, const char *key,
+                             weft_json **inner);
+/* Calls `each` for every key, in the order of the file, until it fails. None is
+ * remembered as read. */
+typedef weft_status weft_json_visit(void *arg, const char *key);
+weft_status weft_json_each(const weft_json *json, weft_json_visit *each,
+                           void *arg);
+/* For objects that are tables: the integer of min to max under the key of
+ * `bytes` bytes, fewer than 2048, or `fallback` where there is no such integer.
+ * Nothing is remembered. */
+int weft_json_table(const weft_json *json, const char *key, size_t bytes,
+                    int min, int max, int fallback);
+
 /* Fail unless every key was read, or is null (which asks for nothing), or
  * begins with "_", or is in `harmless` (NULL-terminated; may be NULL):
  * "FILE: option \"x\" is not supported". */

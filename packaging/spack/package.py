@@ -28,6 +28,7 @@ class Weft(CMakePackage):
     depends_on("libcyaml")
     depends_on("libyaml")
     depends_on("nettle")
+    depends_on("utf8proc")
     depends_on("cmocka", type="build", when="+tests")
     depends_on("python@3.9:", type="build", when="+tests")
 

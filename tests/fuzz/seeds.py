@@ -84,6 +84,19 @@ def main():
             put("model", path.stem, compact(json.loads(config)))
     for path in sorted(ROOT.glob("tests/golden/text_*.safetensors")):
         put("text", path.stem, compact(json.loads(metadata(path)["config"])))
+    tokens = ROOT / "tests/golden/tokens"
+    small = {c: i for i, c in enumerate([
+        "a", "b", "a</w>", "b</w>", "ab", "ab</w>", "abab</w>", "!",
+        "<|startoftext|>", "<|endoftext|>"])}
+    for style in ("old", "new"):
+        files = [compact(small), "#version: 0.2\na b\na b</w>\nab ab</w>",
+                 (tokens / f"{style}.config.json").read_text()
+                 .replace('"1212"', '"8"').replace('"1213"', '"9"'),
+                 "{}" if style == "new" else
+                 (tokens / "old.map.json").read_text(),
+                 "abab a! AB's <|endoftext|>\u00e9 \u0eba\u3000 1\n"]
+        put("tokens", style, "\n====\n".join(files))
+    put("tokens", "bare", compact(small) + "\n====\na b")
     put("model", "nested", '{"a":[[[{"b":null}]]],"c":1e308}')
 
     path = ROOT / "models/demo/scheduler/scheduler_config.json"

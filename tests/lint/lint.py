@@ -333,7 +333,8 @@ def rule_shell(tree):
 RECIPE = "packaging/spack/package.py"
 LIBRARY = re.compile(r"^\s*(?:pkg_check_modules\(\w+ REQUIRED IMPORTED_TARGET"
                      r" ([\w.-]+)|find_package\((PNG|MPI)\b)", re.M)
-SPACK = {"PNG": "libpng", "MPI": "mpi", "yaml-0.1": "libyaml"}
+SPACK = {"PNG": "libpng", "MPI": "mpi", "yaml-0.1": "libyaml",
+         "libutf8proc": "utf8proc"}
 
 
 def calls(tree, name):

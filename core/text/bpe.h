@@ -1,0 +1,44 @@
+/*
+ * bpe.h - byte-pair encoding, as CLIP has it.
+ *
+ * A word is a run of bytes. Each byte begins as a piece of its own, the last
+ * one of a word as another piece than elsewhere; then the two neighbours merge
+ * that come first in the file of merges, the leftmost of them where there are
+ * several, until none is in the file. What remains are tokens.
+ *
+ * Files spell a byte as one character (GPT-2's table: printable ones stand for
+ * themselves, the others follow U+0100), and end a word by "</w>".
+ */
+#ifndef WEFT_CORE_TEXT_BPE_H
+#define WEFT_CORE_TEXT_BPE_H
+
+#include <stddef.h>
+
+#include "core/model/json.h"
+
+enum { WEFT_MOST_TOKENS = 1 << 20 }; /* ids lie below */
+
+/* Ids, one behind the other; zero to begin with, weft_ids_release to end. */
+typedef struct weft_ids {
+    int *id;
+    size_t n, room;
+} weft_ids;
+
+weft_status weft_ids_add(weft_ids *ids, int id);
+void weft_ids_release(weft_ids *ids);
+
+typedef struct weft_bpe weft_bpe;
+
+/* `vocab`: the object of vocab.json, piece to id. `merges`: the text of a file
+ * of lines "PIECE PIECE", of which the first may be "#version...", whose name
+ * begins errors. WEFT_EINPUT: a line that is not so, or whose pieces or their
+ * sum are not in the vocabulary. */
+weft_status weft_bpe_create(const weft_json *vocab, const char *name,
+                            const char *merges, size_t bytes, weft_bpe **bpe);
+void weft_bpe_free(weft_bpe *bpe);
+
+/* The tokens of a word join `ids`; a byte without a piece is `unknown`. */
+weft_status weft_bpe_word(const weft_bpe *bpe, const char *word, size_t bytes,
+                          int unknown, weft_ids *ids);
+
+#endif

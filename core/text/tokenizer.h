@@ -1,0 +1,47 @@
+/*
+ * tokenizer.h - from text to token ids, as transformers' CLIPTokenizer.
+ *
+ * A folder as pipelines have it: vocab.json and merges.txt, with
+ * tokenizer_config.json and special_tokens_map.json where they are. Special
+ * tokens (begin, end, unknown, padding) that stand in a text are themselves;
+ * what lies between them is cleaned and cut into words (words.h), and words
+ * into tokens (bpe.h).
+ */
+#ifndef WEFT_CORE_TEXT_TOKENIZER_H
+#define WEFT_CORE_TEXT_TOKENIZER_H
+
+#include "core/text/bpe.h"
+
+typedef struct weft_tokenizer weft_tokenizer;
+
+typedef struct weft_tokenizer_info {
+    int begin, end, unknown, pad; /* ids */
+    int comma;                    /* of a comma by itself; -1: none */
+    int most;                     /* tokens of a text, begin and end included */
+} weft_tokenizer_info;
+
+/* Plan time. WEFT_EINPUT names the file and what is wrong with it; tokens that
+ * were added to a vocabulary, and other classes, are refused. */
+weft_status weft_tokenizer_open(const char *folder, weft_tokenizer **t);
+
+/* The files' texts; config and map may be NULL. Names begin errors. */
+typedef struct weft_tokenizer_files {
+    const weft_json *vocab, *config, *map;
+    const char *merges_name, *merges;
+    size_t merges_bytes;
+} weft_tokenizer_files;
+weft_status weft_tokenizer_create(const weft_tokenizer_files *f,
+                                  weft_tokenizer **t);
+void weft_tokenizer_free(weft_tokenizer *t);
+
+const weft_tokenizer_info *weft_tokenizer_tell(const weft_tokenizer *t);
+
+/* Longer texts are refused. */
+enum { WEFT_MOST_TEXT = 1 << 20 };
+
+/* The ids of a text join `ids`: all of them, without begin and end.
+ * WEFT_EINPUT: no valid UTF-8, or too long. */
+weft_status weft_tokenize(const weft_tokenizer *t, const char *text,
+                          size_t bytes, weft_ids *ids);
+
+#endif

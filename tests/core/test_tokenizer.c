@@ -1,0 +1,232 @@
+/* Token ids against transformers' CLIPTokenizer, and files that are refused. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "core/io/file.h"
+#include "core/text/tokenizer.h"
+
+#define GOLDEN WEFT_SOURCE_DIR "/tests/golden/tokens/"
+
+static void must(weft_status st)
+{
+    if (st != WEFT_OK) fail_msg("%s", weft_fail_text());
+}
+
+/* ---- goldens ------------------------------------------------------------- */
+
+enum { OLD, NEW, BARE, STYLES };
+static const char *const style_name[STYLES] = {"old", "new", "bare"};
+
+static weft_json *read(const char *name)
+{
+    weft_json *c;
+
+    must(weft_json_read(name, &c));
+    return c;
+}
+
+static weft_tokenizer *open_style(int style)
+{
+    weft_json *vocab = read(GOLDEN "vocab.json"), *config = NULL, *map = NULL;
+    weft_tokenizer_files f = {.vocab = vocab, .merges_name = "merges.txt"};
+    weft_tokenizer *t;
+    char *merges;
+
+    must(
+        weft_file_read(GOLDEN "merges.txt", 1 << 20, &merges, &f.merges_bytes));
+    if (style == OLD) config = read(GOLDEN "old.config.json");
+    if (style == OLD) map = read(GOLDEN "old.map.json");
+    if (style == NEW) config = read(GOLDEN "new.config.json");
+    f.config = config, f.map = map, f.merges = merges;
+    must(weft_tokenizer_create(&f, &t));
+    free(merges);
+    weft_json_free(vocab);
+    weft_json_free(config);
+    weft_json_free(map);
+    return t;
+}
+
+enum { MOST_IDS = 2048 };
+
+static void check_line(weft_tokenizer *const t[STYLES], const char *text,
+                       size_t bytes)
+{
+    weft_json *line;
+    const char *style, *words;
+    int want[MOST_IDS], n, s = 0;
+    weft_ids ids = {0};
+
+    must(weft_json_parse("lines.jsonl", text, bytes, &line));
+    must(weft_json_string(line, "style", NULL, &style));
+    must(weft_json_string(line, "text", NULL, &words));
+    must(weft_json_ints(line, "ids", 0, 1 << 20, want, MOST_IDS, &n));
+    while (strcmp(style_name[s], style)) s++;
+    must(weft_tokenize(t[s], words, strlen(words), &ids));
+    if (ids.n != (size_t)n ||
+        (n && memcmp(ids.id, want, (size_t)n * sizeof *want)))
+        fail_msg("%s: \"%s\": %zu tokens for %d", style, words, ids.n, n);
+    weft_ids_release(&ids);
+    weft_json_free(line);
+}
+
+static void equals_transformers(void **state)
+{
+    weft_tokenizer *t[STYLES];
+    char *text;
+    size_t bytes;
+    int lines = 0;
+
+    (void)state;
+    for (int s = 0; s < STYLES; s++) t[s] = open_style(s);
+    must(weft_file_read(GOLDEN "lines.jsonl", 1 << 20, &text, &bytes));
+    for (char *at = text, *end; (end = strchr(at, '\n')); at = end + 1) {
+        check_line(t, at, (size_t)(end - at));
+        lines++;
+    }
+    assert_true(lines >= 250);
+    free(text);
+    for (int s = 0; s < STYLES; s++) weft_tokenizer_free(t[s]);
+}
+
+static void tells_the_special_tokens(void **state)
+{
+    weft_tokenizer *t = open_style(OLD);
+    const weft_tokenizer_info *info = weft_tokenizer_tell(t);
+
+    (void)state;
+    assert_int_equal(info->end, info->begin + 1);
+    assert_int_equal(info->unknown, info->end);
+    assert_int_equal(info->pad, 0); /* "!": special_tokens_map.json wins */
+    assert_int_equal(info->most, 77);
+    weft_tokenizer_free(t);
+    t = open_style(BARE);
+    assert_int_equal(weft_tokenizer_tell(t)->pad, weft_tokenizer_tell(t)->end);
+    weft_tokenizer_free(t);
+}
+
+/* Zero bytes are characters like others; what is no UTF-8 is an error. */
+static void takes_utf8_alone(void **state)
+{
+    static const char *const bad[] = {"a\xff", "\xc3", "\xed\xa0\x80",
+                                      "\xf4\x90\x80\x80", "\xc0\x80"};
+    weft_tokenizer *t = open_style(OLD);
+    weft_ids ids = {0};
+
+    (void)state;
+    must(weft_tokenize(t, "a\0b", 3, &ids));
+    assert_true(ids.n >= 3);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_int_equal(weft_tokenize(t, bad[i], strlen(bad[i]), &ids),
+                         WEFT_EINPUT);
+        assert_non_null(strstr(weft_fail_text(), "UTF-8"));
+    }
+    weft_ids_release(&ids);
+    weft_tokenizer_free(t);
+}
+
+/* Merges take n log n: this would be a minute with n n. */
+static void takes_long_words(void **state)
+{
+    weft_tokenizer *t = open_style(OLD);
+    char *text = malloc(WEFT_MOST_TEXT + 1);
+    weft_ids ids = {0};
+
+    (void)state;
+    assert_non_null(text);
+    for (int i = 0; i <= WEFT_MOST_TEXT; i++) text[i] = "aeinrst"[i % 7];
+    must(weft_tokenize(t, text, WEFT_MOST_TEXT, &ids));
+    assert_true(ids.n > 1000);
+    assert_int_equal(weft_tokenize(t, text, WEFT_MOST_TEXT + 1, &ids),
+                     WEFT_EINPUT);
+    weft_ids_release(&ids);
+    weft_tokenizer_free(t);
+    free(text);
+}
+
+/* ---- files that are refused ---------------------------------------------- */
+
+static weft_status create(const char *vocab, const char *merges,
+                          const char *config)
+{
+    weft_json *v, *c = NULL;
+    weft_tokenizer *t;
+    weft_status st;
+
+    must(weft_json_parse("vocab.json", vocab, strlen(vocab), &v));
+    if (config)
+        must(weft_json_parse("config.json", config, strlen(config), &c));
+    st = weft_tokenizer_create(&(weft_tokenizer_files){v, c, NULL, "merges.txt",
+                                                       merges, strlen(merges)},
+                               &t);
+    if (st == WEFT_OK) weft_tokenizer_free(t);
+    weft_json_free(v);
+    weft_json_free(c);
+    return st;
+}
+
+#define SMALL                                                                  \
+    "{\"a\": 0, \"b</w>\": 1, \"ab</w>\": 2, \"<|startoftext|>\": 3, "         \
+    "\"<|endoftext|>\": 4}"
+
+static void refuses_bad_files(void **state)
+{
+    static const struct {
+        const char *vocab, *merges, *config, *word;
+    } bad[] = {
+        {"{}", "", NULL, "<|startoftext|>"},
+        {"{\"<|startoftext|>\": -1, \"<|endoftext|>\": 1}", "", NULL, "bos"},
+        {"{\"<|startoftext|>\": 1048576, \"<|endoftext|>\": 1}", "", NULL,
+         "bos"},
+        {SMALL, "#version: 0.2\na b</w>\na c\n", NULL, "merges.txt:3"},
+        {SMALL, "a b</w>\na b</w>\n", NULL, "merges.txt:2"},
+        {SMALL, "a  b</w>\n", NULL, "merges.txt:1"},
+        {SMALL, "a\n", NULL, "merges.txt:1"},
+        {SMALL, "", "{\"tokenizer_class\": \"T5Tokenizer\"}", "T5Tokenizer"},
+        {SMALL, "", "{\"model_max_length\": 2}", "model_max_length"},
+        {SMALL, "", "{\"bos_token\": \"\"}", "bos_token"},
+        {SMALL, "", "{\"pad_token\": \"<pad>\"}", "<pad>"},
+        {SMALL, "", "{\"eos_token\": {\"content\": \"a\", \"rstrip\": true}}",
+         "rstrip"},
+        {SMALL, "",
+         "{\"added_tokens_decoder\": {\"5\": {\"content\": \"<cat>\"}}}",
+         "added"},
+    };
+
+    (void)state;
+    must(create(SMALL, "#version: 0.2\r\na b</w>\r\n", NULL));
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        if (create(bad[i].vocab, bad[i].merges, bad[i].config) != WEFT_EINPUT ||
+            !strstr(weft_fail_text(), bad[i].word))
+            fail_msg("case %zu: %s", i, weft_fail_text());
+    }
+}
+
+static void names_the_file_that_is_missing(void **state)
+{
+    weft_tokenizer *t;
+
+    (void)state;
+    assert_int_equal(weft_tokenizer_open("/nowhere", &t), WEFT_EINPUT);
+    assert_non_null(strstr(weft_fail_text(), "/nowhere/vocab.json"));
+    must(weft_tokenizer_open(WEFT_SOURCE_DIR "/tests/golden/tokens", &t));
+    weft_tokenizer_free(t);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(equals_transformers),
+        cmocka_unit_test(tells_the_special_tokens),
+        cmocka_unit_test(takes_utf8_alone),
+        cmocka_unit_test(takes_long_words),
+        cmocka_unit_test(refuses_bad_files),
+        cmocka_unit_test(names_the_file_that_is_missing),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
