@@ -97,6 +97,8 @@ def main():
                  "abab a! AB's <|endoftext|>\u00e9 \u0eba\u3000 1\n"]
         put("tokens", style, "\n====\n".join(files))
     put("tokens", "bare", compact(small) + "\n====\na b")
+    put("prompt", "weights", "a (b:1.3) [[a]] \\( :-.5) ((a:2) BREAK b, a")
+    put("prompt", "long", "ab, a b a " * 9)
     put("model", "nested", '{"a":[[[{"b":null}]]],"c":1e308}')
 
     path = ROOT / "models/demo/scheduler/scheduler_config.json"
