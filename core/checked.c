@@ -385,7 +385,11 @@ void weft_checked_show(const weft_exchange *x, const weft_slot *s, bool all,
 
 void weft_checked_here(const weft_exchange *x, const weft_slot *s, int p)
 {
-    if (x->checks && s->part[p]) show_copy(&s->watched->part[p], s->part[p]);
+    const struct weft_watched *w = s->watched;
+
+    if (!x->checks || !s->part[p]) return;
+    show_copy(&w->part[p], s->part[p]);
+    if (w->then) show_copy(&w->then[p], s->then[p]);
 }
 
 /* Is what lies beside my rows wanted for another slot too? */
