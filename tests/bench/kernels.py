@@ -5,7 +5,7 @@ Every round runs weft and then torch (channels_last and contiguous, the better
 counts), so both meet the same machine. One thread: processor time, which does
 not count what others run in between. More: wall time. Figures are medians,
 GF/s by the direct count of multiply-adds times 2; `ratio` is torch's time over
-weft's.
+weft's. With --isa avx2 torch and its libraries are held to AVX2 too.
 """
 import argparse
 import os
@@ -31,6 +31,10 @@ attend 64 64 5 64;  attend 32 32 10 64;  attend 16 16 20 64
 attend 32 32 4 24;  attend 64 64 1 512;  attend 64 64 8 40
 norm 64 64 320 32;  norm 32 32 1280 32;  norm 128 128 48 8;  norm 256 256 128 32
 """
+
+
+AVX2 = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2",
+        "DNNL_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"}
 
 
 class Weft:
@@ -131,6 +135,8 @@ def main():
     p.add_argument("--only", default="", help="lines that contain this")
     o = p.parse_args()
     os.environ["OMP_NUM_THREADS"] = str(o.threads)
+    if o.isa == "avx2":
+        os.environ.update(AVX2)
     import torch
     torch.set_num_threads(o.threads)
     torch.set_grad_enabled(False)
