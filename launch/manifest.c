@@ -156,8 +156,9 @@ static weft_status read_header(lines *l)
     if (!l->m->table) return WEFT_OK;
     WEFT_TRY(next_full(l, &s, &bytes));
     if (!s) return weft_fail(WEFT_EINPUT, "%s: is empty", l->m->name);
-    l->header_text = strndup(s, bytes);
+    l->header_text = malloc(bytes + 1);
     if (!l->header_text) return no_memory();
+    memcpy(l->header_text, s, bytes); /* there may be zeros in it */
     WEFT_TRY(at_line(l, weft_line_cells(l->header_text, bytes, l->header)));
     for (int i = 0; i < l->header->n; i++)
         for (int k = 0; k < i; k++)
