@@ -277,8 +277,9 @@ def main(cases):
         "dpmpp_2m": lambda c: stops(
             c, toys("sample.solver=dpmpp_2m", "run.checkpoint=100"), [1, 2]),
         "heun": lambda c: stops(c, toys("sample.solver=heun"), [2, 3]),
-        "or": lambda c: stops(c, toys("sample.method=superdiff_or"),
-                              [2, 5, 1]),
+        "or": lambda c: stops(c, toys("sample.method=superdiff_or",
+                                      "sample.steps=200"),
+                              [5, 1]),
         "groups": lambda c: stops(c, toys("parallel.patches=1"), [3, 2, 1]),
         "net": lambda c: stops(
             c, NET + ["sample.steps=12", "sample.seeds=0-4"], [2, 5, 1],

@@ -13,11 +13,14 @@ sample: { steps: 1, width: 2048, height: 2048 }
 output: { image: out/a.png }
 END
 
-# ended SIGNAL: as soon as the picture is being written
+# ended SIGNAL [COMMAND...]: as soon as the picture is being written
 ended() {
+    signal=$1
+    shift
     rm -rf out
-    "$WEFT" sample large.yaml run.threads=1 >out.txt 2>&1 &
+    "$@" "$WEFT" sample large.yaml run.threads=1 >out.txt 2>&1 &
     job=$!
+    set -- "$signal" "$@"
     for _ in $(seq 1000); do
         [ -n "$(find out -name 'a.png.tmp.*' 2>/dev/null)" ] && break
         sleep 0.01
@@ -25,9 +28,10 @@ ended() {
     kill "-$1" "$job" || fail "$1: too late"
     code=0
     wait "$job" || code=$?
-    [ "$code" -gt 128 ] || fail "$1: exit $code"
+    [ "$code" -gt 128 ] || [ $# -gt 1 ] || fail "$1: exit $code"
+    [ "$code" != 0 ] || fail "$1: it ended well"
     [ -z "$(find out -type f)" ] || fail "$1: files stay behind: $(ls out)"
-    grep -q "^weft: writing an image: ended by SIG$1" out.txt || {
+    grep -q "^weft: .*writing an image: ended by SIG$1" out.txt || {
         cat out.txt
         fail "$1: it does not say where it was"
     }
@@ -35,4 +39,5 @@ ended() {
 
 ended TERM
 ended HUP
+ended TERM "$MPIEXEC" -n 2
 finish
