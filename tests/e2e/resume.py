@@ -92,7 +92,12 @@ def compare(case, folder, want):
         fail(case, "the state stays behind")
 
 
-def stops(case, args, ranks, signals=(signal.SIGUSR1,), wait=0.15, least=1):
+def part(case, share=0.25):
+    """Seconds: a share of what the undisturbed run sampled for."""
+    return share * events(f"{case}-whole")[-1]["seconds_sampling"]
+
+
+def stops(case, args, ranks):
     """Stopped again and again, on other ranks each time, and never on the
     last ones of the list."""
     want = whole(case, args)
@@ -101,34 +106,34 @@ def stops(case, args, ranks, signals=(signal.SIGUSR1,), wait=0.15, least=1):
     for k, n in enumerate(ranks):
         run = start(n, args, folder)
         if k < len(ranks) - 1:
-            time.sleep(wait)
-            run.send_signal(signals[k % len(signals)])
+            time.sleep(part(case))
+            run.send_signal(signal.SIGUSR1)
         _, said = run.communicate()
         if run.returncode == 0:
             break
         stopped += 1
-        killed = signals[k % len(signals)] == signal.SIGKILL
-        if not killed and (run.returncode != AGAIN or
-                           "stopped by SIGUSR1" not in said):
+        if run.returncode != AGAIN or "stopped by SIGUSR1" not in said:
             fail(case, f"exit {run.returncode}: {said}")
             return
     if run.returncode:
         fail(case, f"exit {run.returncode}: {said}")
-    if stopped < least:
-        fail(case, f"stopped {stopped} times")
+    if not stopped:
+        fail(case, "it was not stopped in time")
     compare(case, folder, want)
 
 
-def stopped_once(case, ranks, args, folder, wait=0.4):
-    """A run that was stopped in the middle; its standard error."""
-    shutil.rmtree(folder, ignore_errors=True)
-    run = start(ranks, args, folder)
-    time.sleep(wait)
-    run.send_signal(signal.SIGUSR1)
-    _, said = run.communicate()
+def stopped_once(case, ranks, args, folder):
+    """A run that was stopped in the middle, sooner where it was too late."""
+    for wait in (1, 0.5, 0.25, 0.12, 0.06, 0.03):
+        shutil.rmtree(folder, ignore_errors=True)
+        run = start(ranks, args, folder)
+        time.sleep(wait)
+        run.send_signal(signal.SIGUSR1)
+        _, said = run.communicate()
+        if run.returncode:
+            break
     if run.returncode != AGAIN:
         fail(case, f"exit {run.returncode}: {said}")
-    return said
 
 
 def finish(case, ranks, args, folder, code=0, words=""):
@@ -139,6 +144,19 @@ def finish(case, ranks, args, folder, code=0, words=""):
              f"{run.stderr}")
 
 
+def send(number, rank):
+    """A signal to one rank of the job in this folder."""
+    for entry in pathlib.Path("/proc").glob("[0-9]*"):
+        try:
+            here = os.readlink(entry / "cwd") == os.getcwd()
+            env = (entry / "environ").read_bytes().split(b"\0")
+            if here and (f"OMPI_COMM_WORLD_RANK={rank}".encode() in env or
+                         f"PMI_RANK={rank}".encode() in env):
+                os.kill(int(entry.name), number)
+        except OSError:
+            pass  # it has ended, or is somebody else's
+
+
 def one_rank_hears(case):
     """The signal reaches the last rank alone, which tells the others."""
     args = TOY + ["sample.steps=900", "sample.seeds=0-3", "run.batch=1"]
@@ -146,15 +164,8 @@ def one_rank_hears(case):
     folder = f"{case}-out"
     shutil.rmtree(folder, ignore_errors=True)
     run = start(3, args, folder)
-    time.sleep(0.1)
-    for entry in pathlib.Path("/proc").glob("[0-9]*"):
-        try:
-            here = os.readlink(entry / "cwd") == os.getcwd()
-            env = (entry / "environ").read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if here and (b"OMPI_COMM_WORLD_RANK=2" in env or b"PMI_RANK=2" in env):
-            os.kill(int(entry.name), signal.SIGUSR1)
+    time.sleep(part(case, 0.1))
+    send(signal.SIGUSR1, 2)
     _, said = run.communicate()
     if run.returncode != AGAIN:
         fail(case, f"exit {run.returncode}: {said}")
@@ -163,7 +174,7 @@ def one_rank_hears(case):
 
 
 def killed(case):
-    """At any moment, with a checkpoint every 2 steps."""
+    """One of two ranks, then one alone, with a checkpoint every 2 steps."""
     args = NET + ["sample.steps=20", "run.checkpoint=2", "sample.seeds=0-1",
                   "run.batch=1"]
     want = whole(case, args)
@@ -174,10 +185,12 @@ def killed(case):
         while run.poll() is None and not list(
                 pathlib.Path(folder, ".weft").glob("*.checkpoint.0")):
             time.sleep(0.005)
-        time.sleep(0.1)
-        run.kill()
+        time.sleep(part(case, 0.1))
+        if n > 1:
+            send(signal.SIGKILL, 1)
+        else:
+            run.kill()
         run.communicate()
-        time.sleep(0.3)  # mpirun's own children end after it
     if count(folder, "summary"):
         fail(case, "it was not killed in time")
     finish(case, 3, args, folder, words="goes on from")
@@ -194,7 +207,7 @@ def roles(case):
     want = whole(case, args)
     folder = f"{case}-out"
     stopped_once(case, 3, args + ["parallel.roles={strong: 2, weak: 1}",
-                                  "parallel.flights=3"], folder, wait=1)
+                                  "parallel.flights=3"], folder)
     finish(case, 2, args, folder)
     compare(case, folder, want)
 
@@ -204,7 +217,7 @@ def displaced(case):
     args = NET + ["sample.steps=25", "parallel.exchange=async",
                   "parallel.warmup=2", "run.checkpoint=10"]
     folder = f"{case}-out"
-    stopped_once(case, 2, args, folder, wait=0.5)
+    stopped_once(case, 2, args, folder)
     ends = []
     for n in (2, 2, 1):
         copy = f"{case}-{len(ends)}"
@@ -282,8 +295,7 @@ def main(cases):
                               [5, 1]),
         "groups": lambda c: stops(c, toys("parallel.patches=1"), [3, 2, 1]),
         "net": lambda c: stops(
-            c, NET + ["sample.steps=12", "sample.seeds=0-4"], [2, 5, 1],
-            wait=0.6),
+            c, NET + ["sample.steps=12", "sample.seeds=0-4"], [2, 5, 1]),
         "hears": one_rank_hears,
         "killed": killed,
         "roles": roles,
