@@ -123,8 +123,8 @@ def stops(case, args, ranks):
 
 
 def stopped_once(case, ranks, args, folder):
-    """A run that was stopped in the middle, sooner where it was too late."""
-    for wait in (1, 0.5, 0.25, 0.12, 0.06, 0.03):
+    """A run that was stopped early, sooner where that was too late."""
+    for wait in (0.08, 0.04, 0.02, 0.01):
         shutil.rmtree(folder, ignore_errors=True)
         run = start(ranks, args, folder)
         time.sleep(wait)
