@@ -7,8 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "core/model/json.h"
-#include "core/model/safetensors.h"
+#include "core/model/component.h"
 #include "core/net/net.h"
 #include "launch/checkpoint.h"
 
@@ -209,17 +208,14 @@ static void print_head(FILE *out, const char *name, const char *class)
 static weft_status print_component(const char *folder, const char *name,
                                    FILE *out, bool brief)
 {
-    char config[PATH_ROOM], weights[PATH_ROOM];
     const char *class;
     weft_json *json;
     weft_st *st;
     weft_status s;
 
-    WEFT_TRY(weft_component_paths(folder, config, weights, PATH_ROOM));
-    WEFT_TRY(weft_json_read(config, &json));
+    WEFT_TRY(weft_component_open(folder, &json, &st));
     s = weft_json_string(json, "_class_name", "a model without a class name",
                          &class);
-    if (s == WEFT_OK) s = weft_st_open(weights, &st);
     if (s == WEFT_OK) {
         print_head(out, name, class);
         fputs("  ", out);
@@ -230,8 +226,8 @@ static weft_status print_component(const char *folder, const char *name,
             print_metadata(out, st);
             print_tensors(out, st);
         }
-        weft_st_close(st);
     }
+    weft_st_close(st);
     weft_json_free(json);
     return s;
 }
@@ -240,14 +236,11 @@ static weft_status print_scheduler(const char *folder, const char *name,
                                    FILE *out)
 {
     const char *class, *beta, *prediction, *spacing;
-    char path[PATH_ROOM];
     weft_json *json;
     weft_status s;
     int steps;
 
-    if (!join(folder, "scheduler_config.json", path))
-        return weft_fail(WEFT_EINPUT, "%s: the name is too long", folder);
-    WEFT_TRY(weft_json_read(path, &json));
+    WEFT_TRY(weft_component_scheduler(folder, &json));
     s = weft_json_string(json, "_class_name", "a scheduler", &class);
     if (s == WEFT_OK)
         s = weft_json_string(json, "beta_schedule", "default", &beta);

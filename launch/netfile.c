@@ -2,9 +2,10 @@
 
 #include <string.h>
 
+#include "core/model/component.h"
 #include "core/model/load.h"
 
-enum { PATH_ROOM = 4096, SAMPLES = 4, SAMPLE_BYTES = 64 };
+enum { SAMPLES = 4, SAMPLE_BYTES = 64 };
 
 static const uint64_t offset_basis = 14695981039346656037u; /* FNV-1a */
 
@@ -54,15 +55,11 @@ uint64_t weft_netfile_sample(const weft_netfile *f)
     return h;
 }
 
-weft_status weft_netfile_open(const char *folder, weft_netfile *f)
+weft_status weft_netfile_open(const char *path, weft_netfile *f)
 {
-    char config[PATH_ROOM], weights[PATH_ROOM];
-
     memset(f, 0, sizeof *f);
-    WEFT_TRY(weft_component_paths(folder, config, weights, PATH_ROOM));
-    WEFT_TRY(weft_json_read(config, &f->config));
+    WEFT_TRY(weft_component_open(path, &f->config, &f->st));
     WEFT_TRY(weft_net_read_info(f->config, &f->info));
-    WEFT_TRY(weft_st_open(weights, &f->st));
     f->fingerprint = fingerprint_of(f->st);
     return WEFT_OK;
 }

@@ -21,7 +21,9 @@ typedef struct weft_netfile {
     uint64_t fingerprint; /* of names, shapes and types in the file */
 } weft_netfile;
 
-weft_status weft_netfile_open(const char *folder, weft_netfile *f);
+/* `path`: as core/model/component.h has it. On failure it is still to be
+ * closed. */
+weft_status weft_netfile_open(const char *path, weft_netfile *f);
 weft_status weft_netfile_build(weft_netfile *f, weft_net_part part,
                                weft_cell cell);
 /* The weights are not for this rank: nothing stays mapped. What the graph and

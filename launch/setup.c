@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/model/component.h"
 #include "launch/kinship.h"
 #include "launch/roles.h"
 #include "partition/place.h"
@@ -100,13 +101,9 @@ static weft_status read_schedule(weft_setup *s)
 {
     const weft_config *c = s->config;
     weft_json *config = NULL, *inline_keys = NULL;
-    char path[4096];
     weft_status st = WEFT_OK;
 
-    if (c->schedule) {
-        snprintf(path, sizeof path, "%s/scheduler_config.json", c->schedule);
-        st = weft_json_read(path, &config);
-    }
+    if (c->schedule) st = weft_component_scheduler(c->schedule, &config);
     if (st == WEFT_OK && c->schedule_inline)
         st = weft_json_parse("schedule", c->schedule_inline,
                              strlen(c->schedule_inline), &inline_keys);

@@ -54,14 +54,6 @@ size_t weft_st_bytes(const weft_st *st); /* mapped in all */
  * again from the file. */
 void weft_st_drop(const weft_st *st, const weft_st_tensor *t);
 
-/* A model component: FOLDER/config.json and FOLDER/
- * diffusion_pytorch_model.safetensors, or the sharded form, or else the only
- * variant there is (diffusion_pytorch_model.fp16.safetensors). `config` is the
- * path of config.json, `weights` of the file that exists; at most `room`
- * bytes each. Missing files are named. */
-weft_status weft_component_paths(const char *folder, char *config,
-                                 char *weights, size_t room);
-
 /* ---- writing ------------------------------------------------------------- */
 
 /* A writer makes the file under a temporary name beside `path` with its

@@ -73,6 +73,16 @@ def main():
     put("index", "outside", compact({"weight_map": {"a": "../s1"}}))
     put("index", "empty", compact({"weight_map": {}}))
 
+    put("pipeline", "sdxl", compact({
+        "_class_name": "StableDiffusionXLPipeline",
+        "_diffusers_version": "0.19.0", "force_zeros_for_empty_prompt": True,
+        "unet": ["diffusers", "UNet2DConditionModel"],
+        "vae": ["diffusers", "AutoencoderKL"],
+        "text_encoder_2": ["transformers", "CLIPTextModelWithProjection"],
+        "text_encoder": [None, None], "safety_checker": ["x", "y"]}))
+    put("pipeline", "outside", compact({
+        "_class_name": "P", "../unet": ["diffusers", "UNet2DModel"]}))
+
     seen = set()
     for name in ("strong", "vae"):
         path = ROOT / "models/demo" / name / "config.json"
