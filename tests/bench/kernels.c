@@ -6,7 +6,8 @@
  *   conv K STRIDE UP CIN CIN2 COUT TILE ACT DTYPE N H W
  *   attend HEADS DIM N H W
  *   norm C GROUPS N H W                 group norm and SiLU
- *   run                                 prints wall and processor seconds
+ *   run COUNT                           prints wall and processor seconds,
+ *                                       means of so many runs on end
  */
 #include "core/device/device.h"
 
@@ -176,14 +177,15 @@ static void set_norm(bench *b, const char *line)
     b->run = run_norm;
 }
 
-static void time_once(bench *b)
+static void time_runs(bench *b, const char *line)
 {
-    if (!b->run) die("nothing to run");
+    const long count = strtol(line, NULL, 10);
+    if (!b->run || count < 1) die("nothing to run");
     const double wall = seconds(CLOCK_MONOTONIC);
     const double cpu = seconds(CLOCK_PROCESS_CPUTIME_ID);
-    b->run(b);
-    printf("%.9f %.9f\n", seconds(CLOCK_MONOTONIC) - wall,
-           seconds(CLOCK_PROCESS_CPUTIME_ID) - cpu);
+    for (long i = 0; i < count; i++) b->run(b);
+    printf("%.9f %.9f\n", (seconds(CLOCK_MONOTONIC) - wall) / (double)count,
+           (seconds(CLOCK_PROCESS_CPUTIME_ID) - cpu) / (double)count);
     fflush(stdout);
 }
 
@@ -193,12 +195,12 @@ int main(void)
     char line[200];
     while (fgets(line, sizeof line, stdin)) {
         const char *rest = strchr(line, ' ');
-        if (!strncmp(line, "run", 3)) {
-            time_once(&b);
+        if (!rest) die("what?");
+        if (!strncmp(line, "run ", 4)) {
+            time_runs(&b, rest);
             continue;
         }
         clear(&b);
-        if (!rest) die("what?");
         if (!strncmp(line, "device ", 7))
             set_device(&b, rest);
         else if (!strncmp(line, "conv ", 5))

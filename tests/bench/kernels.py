@@ -2,7 +2,9 @@
 """Weft's kernels against torch, layer by layer: kernels.py PROGRAM [options]
 
 Every round runs weft and then torch (channels_last and contiguous, the better
-counts), so both meet the same machine. One thread: processor time, which does
+counts), so both meet the same machine. A turn is as many runs on end as take
+TURN seconds, and their mean: threads that must first be woken do so in between
+the layers of a net no more than here. One thread: processor time, which does
 not count what others run in between. More: wall time. Figures are medians,
 GF/s by the direct count of multiply-adds times 2; `ratio` is torch's time over
 weft's. With --isa avx2 torch and its libraries are held to AVX2 too.
@@ -33,6 +35,8 @@ norm 64 64 320 32;  norm 32 32 1280 32;  norm 128 128 48 8;  norm 256 256 128 32
 """
 
 
+TURN = 0.01
+
 AVX2 = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2",
         "DNNL_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"}
 
@@ -47,8 +51,8 @@ class Weft:
         self.p.stdin.write(line + "\n")
         self.p.stdin.flush()
 
-    def run(self):
-        self.say("run")
+    def run(self, count):
+        self.say(f"run {count}")
         return [float(x) for x in self.p.stdout.readline().split()]
 
 
@@ -107,21 +111,27 @@ def candidate(torch, words, batch):
             torch_conv(torch, kind, h, w, a, b), flops)
 
 
+def repeated(call, clock):
+    def run(count):
+        start = clock()
+        for _ in range(count):
+            call()
+        return (clock() - start) / count
+    return run
+
+
 def measure(torch, weft, calls, budget, cpu):
     clock = time.process_time if cpu else time.perf_counter
-    times = [[] for _ in range(len(calls) + 1)]
-    weft.run()
-    for call in calls:
-        call()
+    runs = [lambda count: weft.run(count)[1 if cpu else 0]]
+    runs += [repeated(call, clock) for call in calls]
+    counts = [max(1, int(TURN / max(run(2), 1e-9))) for run in runs]
+    times = [[] for _ in runs]
     end = time.time() + budget
     while time.time() < end or len(times[0]) < 3:
-        times[0].append(weft.run()[1 if cpu else 0])
-        for t, call in zip(times[1:], calls):
-            start = clock()
-            call()
-            t.append(clock() - start)
-        if not cpu:
-            time.sleep(0.005)  # torch's threads stop spinning
+        for t, run, count in zip(times, runs, counts):
+            t.append(run(count))
+            if not cpu:
+                time.sleep(0.005)  # torch's threads stop spinning
     return [statistics.median(t) for t in times]
 
 

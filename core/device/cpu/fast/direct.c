@@ -38,7 +38,8 @@ static void gather_copies(const weft_conv_args *a, int y, int s, int left,
     }
 }
 
-/* rows[ky * MAX_M + i]: kernel row ky of pixel p0 + i. */
+/* rows[ky * MAX_M + i]: kernel row ky of pixel p0 + i; its sample, where a bias
+ * depends on that. */
 static void gather(const weft_conv_args *a, ptrdiff_t p0, int m, float *to,
                    const float **rows, int *sample)
 {
@@ -54,13 +55,14 @@ static void gather(const weft_conv_args *a, ptrdiff_t p0, int m, float *to,
             const float *p = pixel(a, 0, top + ky, s, left, NULL);
             const float **r = rows + ky * MAX_M + i;
             const ptrdiff_t step = (ptrdiff_t)c->stride * c->cin[0];
-            for (int q = 0; q < run; q++) r[q] = p + q * step;
+            for (int q = 0; q < run; q++, p += step) r[q] = p;
         }
         if (!run) {
             gather_copies(a, top, s, left, to + i * GATHER_K, rows + i);
             run = 1;
         }
-        for (int q = 0; q < run; q++) sample[i + q] = s;
+        if (a->bias_n)
+            for (int q = 0; q < run; q++) sample[i + q] = s;
         x += run;
         if (x == a->wout) x = 0, s++;
         if (s == a->n) s = 0, y++;
