@@ -19,9 +19,8 @@ enum { SETTLING = 2 };
 
 typedef struct series {
     const char *kind;
-    int skip, most; /* evaluations after a restart: not timed; then timed */
-    int n;          /* in all */
-    double *s;      /* [n] */
+    int skip, n; /* evaluations from the beginning: not timed; then timed */
+    double *s;   /* [n] */
     double traffic[2 * WEFT_CLASSES + 1]; /* of the timed, all ranks */
 } series;
 
@@ -42,9 +41,8 @@ static weft_status evaluate(weft_bench *b, int n)
     return WEFT_OK;
 }
 
-/* `n` evaluations from the beginning of an image; their ends, on the slowest
- * rank, since the start. */
-static weft_status time_some(weft_bench *b, series *r, int n, double *end)
+/* Ends of evaluations count from the start, on the slowest rank. */
+static weft_status time_all(weft_bench *b, series *r)
 {
     weft_traffic before, after;
     double start;
@@ -54,26 +52,15 @@ static weft_status time_some(weft_bench *b, series *r, int n, double *end)
     before = weft_job_traffic(&b->job);
     WEFT_TRY(weft_comm_barrier(b->job.world));
     start = weft_clock();
-    for (int i = 0; i < n; i++) {
+    for (int i = 0; i < r->n; i++) {
         WEFT_TRY(weft_bench_eval(b));
-        end[i] = weft_clock() - start;
+        r->s[i] = weft_clock() - start;
     }
     after = weft_job_traffic(&b->job);
     add(r, &before, -1);
     add(r, &after, 1);
-    WEFT_TRY(weft_comm_max(b->job.world, end, n));
-    for (int i = n - 1; i > 0; i--) end[i] -= end[i - 1];
-    return WEFT_OK;
-}
-
-static weft_status time_all(weft_bench *b, series *r)
-{
-    for (int done = 0; done < r->n;) {
-        const int left = r->n - done, n = left < r->most ? left : r->most;
-
-        WEFT_TRY(time_some(b, r, n, r->s + done));
-        done += n;
-    }
+    WEFT_TRY(weft_comm_max(b->job.world, r->s, r->n));
+    for (int i = r->n - 1; i > 0; i--) r->s[i] -= r->s[i - 1];
     return weft_comm_sum(b->job.world, r->traffic, FACTS);
 }
 
@@ -95,11 +82,9 @@ static weft_status print(const weft_bench *b, series *r)
     return weft_standard_flush();
 }
 
-static weft_status one_series(weft_bench *b, const char *kind, int skip,
-                              int most)
+static weft_status one_series(weft_bench *b, const char *kind, int skip, int n)
 {
-    const int n = b->job.config.bench.runs;
-    series r = {.kind = kind, .skip = skip, .most = most, .n = n};
+    series r = {.kind = kind, .skip = skip, .n = n};
     weft_status st;
 
     r.s = calloc((size_t)n, sizeof *r.s);
@@ -118,6 +103,6 @@ weft_status weft_bench_step(weft_bench *b)
 
     WEFT_TRY(evaluate(b, 1));
     if (!s->lag) return one_series(b, "in_step", 1, n);
-    WEFT_TRY(one_series(b, "in_step", 0, s->warmup));
+    WEFT_TRY(one_series(b, "in_step", 0, n < s->warmup ? n : s->warmup));
     return one_series(b, "displaced", s->warmup + SETTLING, n);
 }
