@@ -7,8 +7,12 @@
 #include "mpi/watch.h"
 #include "mpi/window.h"
 
-/* Seconds of measuring one net, and the most of an evaluation, as supposed. */
-static const double span = 0.15, most = 0.1;
+/* Seconds of measuring one net, and the most of an evaluation, as supposed;
+ * seconds of copying. */
+static const double span = 0.15, most = 0.1, copying = 0.03;
+
+/* Bytes that no cache holds, and that one task copies of them. */
+enum { STREAM = 1 << 25, PIECE = 1 << 20 };
 
 typedef struct probe {
     const weft_graph *g;
@@ -83,6 +87,15 @@ static void release(probe *p)
     free(p->seconds);
 }
 
+/* ---- what is counted ----------------------------------------------------- */
+
+enum { MEMORY = WEFT_COST_SPEEDS, SUMS };
+
+/* Work by class, then the seconds that it took. MEMORY: bytes that layers
+ * without operations move, and a copy, for a net may have next to no such
+ * layers. */
+typedef double tally[2 * SUMS];
+
 /* ---- timing -------------------------------------------------------------- */
 
 static weft_status evaluate(probe *p)
@@ -111,12 +124,6 @@ static int class_of(weft_cluster *c, const char *kind)
     return c->nspeeds++;
 }
 
-enum { MEMORY = WEFT_COST_SPEEDS, SUMS };
-
-/* Work by class, then the seconds that it took; bytes of layers without
- * operations. */
-typedef double tally[2 * SUMS];
-
 static void count(const probe *p, weft_cluster *c, double *work)
 {
     const int units = p->first[1], n = p->layout.n;
@@ -140,9 +147,54 @@ static weft_status set_speeds(weft_comm *world, double *work, weft_cluster *c)
     WEFT_TRY(weft_comm_sum(world, work, 2 * SUMS));
     for (int k = 0; k < c->nspeeds; k++)
         if (seconds[k] > 0) c->speed[k].flops_per_s = work[k] / seconds[k];
-    if (seconds[MEMORY] > 0)
-        c->memory_bytes_per_s = work[MEMORY] / seconds[MEMORY];
+    c->memory_bytes_per_s = work[MEMORY] / seconds[MEMORY];
     return WEFT_OK;
+}
+
+/* ---- memory -------------------------------------------------------------- */
+
+typedef struct stream {
+    char *from, *to;
+} stream;
+
+static void copy(void *arg, int i, int worker)
+{
+    const stream *s = arg;
+    const size_t at = (size_t)i * PIECE;
+
+    (void)worker;
+    memcpy(s->to + at, s->from + at, PIECE);
+}
+
+static void time_copies(weft_pool *pool, stream *s, double *work)
+{
+    double start;
+
+    weft_pool_run(pool, STREAM / PIECE, copy, s); /* pages come into being */
+    start = weft_clock();
+    do {
+        weft_pool_run(pool, STREAM / PIECE, copy, s);
+        work[MEMORY] += 2.0 * STREAM;
+        work[SUMS + MEMORY] = weft_clock() - start;
+    } while (work[SUMS + MEMORY] < copying);
+}
+
+static weft_status measure_memory(const weft_topology *t, double *work)
+{
+    stream s = {calloc(1, STREAM), calloc(1, STREAM)};
+    weft_pool *pool = NULL;
+    weft_status st = s.from && s.to
+                         ? weft_pool_create(t->threads, t->cpu, &pool)
+                         : weft_fail(WEFT_ENOMEM, "out of memory to measure");
+
+    if (st == WEFT_OK) {
+        memset(s.from, 1, STREAM);
+        time_copies(pool, &s, work);
+    }
+    weft_pool_destroy(pool);
+    free(s.from);
+    free(s.to);
+    return st;
 }
 
 /* ---- the nets ------------------------------------------------------------ */
@@ -169,14 +221,16 @@ static weft_status measure_net(weft_comm *world, weft_comm *node, probe *p,
 
 static weft_status measure_file(weft_comm *world, weft_comm *node,
                                 const weft_setup *s, const weft_topology *t,
-                                int file, weft_machine *m, double *all)
+                                int file, const double *memory, weft_machine *m,
+                                double *all)
 {
     const int n = samples_of(&s->plan, file);
     probe p = {.g = &s->models.file[file].graph};
-    tally mine = {0};
+    tally mine;
     weft_status st;
 
     if (!n) return WEFT_OK;
+    memcpy(mine, memory, sizeof mine);
     st = measure_net(world, node, &p, make(&p, s, n, t));
     if (st == WEFT_OK) {
         m->net[file].nspeeds = 0;
@@ -191,13 +245,16 @@ static weft_status measure_file(weft_comm *world, weft_comm *node,
 weft_status weft_measure(weft_comm *world, weft_comm *node, const weft_setup *s,
                          const weft_topology *t, weft_machine *m)
 {
-    tally all = {0};
+    tally memory = {0}, all;
 
     weft_watch_at("measuring", 0, 0);
+    WEFT_TRY(weft_comm_barrier(world));
+    WEFT_TRY(weft_comm_agree(world, measure_memory(t, memory)));
+    memcpy(all, memory, sizeof all);
     for (int i = 0; i < s->models.nfiles; i++) m->net[i] = m->cluster;
     m->cluster.nspeeds = 0;
     for (int i = 0; i < s->models.nfiles; i++)
-        WEFT_TRY(measure_file(world, node, s, t, i, m, all));
+        WEFT_TRY(measure_file(world, node, s, t, i, memory, m, all));
     m->from = WEFT_COSTS_MEASURED;
     return set_speeds(world, all, &m->cluster);
 }
