@@ -189,9 +189,10 @@ static weft_status check_size(const weft_tree *t)
                            t->text, MOST_PROCESSORS);
 }
 
-/* Processors that a rank computes on; less than one where ranks share. */
+/* Processors that a rank computes on; less than one where ranks share `cores`.
+ */
 static weft_status read_topology(const weft_tree *root, int ranks, int threads,
-                                 double *processors)
+                                 double *processors, int *cores)
 {
     const weft_tree *t = weft_tree_find(root, "topology");
     weft_topology found;
@@ -205,6 +206,7 @@ static weft_status read_topology(const weft_tree *root, int ranks, int threads,
                                "\"pack:2 core:8 pu:1\" is a node of 16 cores",
                                t->text);
     *processors = found.cpus ? found.threads : (double)found.node_cpus / ranks;
+    *cores = found.cpus ? 0 : found.node_cpus;
     weft_topology_release(&found);
     return WEFT_OK;
 }
@@ -237,7 +239,8 @@ static weft_status take(const weft_tree *root, int threads, weft_cluster *c)
     WEFT_TRY(read_speeds(root, c));
     WEFT_TRY(read_duplex(root, "links.node.duplex", &d.node.half));
     WEFT_TRY(read_duplex(root, "links.network.duplex", &d.network.half));
-    WEFT_TRY(read_topology(root, (int)d.ranks_per_node, threads, &processors));
+    WEFT_TRY(read_topology(root, (int)d.ranks_per_node, threads, &processors,
+                           &c->cores));
     c->nodes = (int)d.nodes;
     c->ranks_per_node = (int)d.ranks_per_node;
     c->memory_bytes_per_s = d.memory_gbytes * 1e9;

@@ -18,7 +18,8 @@
  * be copied and changed. message_us and byte_ns are what a message and a byte
  * cost a processor that computes. A rank with another share of its node's
  * processors than device.processors is taken to be faster or slower in
- * proportion.
+ * proportion. Where a node has more ranks than processors they take turns on
+ * them (partition/cost.h).
  *
  * The file may be hostile: it is read as a config is (config_tree.h). *Local*.
  */

@@ -178,6 +178,17 @@ static void advise_exchange(const weft_plan_cost *cost, const layout *l,
                 cost->displaced[WEFT_WIRE_INT8] * 1e3);
 }
 
+static void print_nodes(const weft_cluster *c, FILE *to)
+{
+    fprintf(to, "\ncluster    %d node%s of %d rank%s", c->nodes,
+            c->nodes == 1 ? "" : "s", c->ranks_per_node,
+            c->ranks_per_node == 1 ? "" : "s");
+    if (c->cores)
+        fprintf(to, ", which take turns on %d processor%s", c->cores,
+                c->cores == 1 ? "" : "s");
+    fprintf(to, "\n");
+}
+
 weft_status weft_plan_cluster_print(const weft_setup *s, const weft_cluster *c,
                                     const weft_plan_cost *cost, FILE *to)
 {
@@ -185,9 +196,7 @@ weft_status weft_plan_cluster_print(const weft_setup *s, const weft_cluster *c,
 
     judge(&s->plan, cost, &planned);
     best = best_layout(s, c, &planned);
-    fprintf(to, "\ncluster    %d node%s of %d rank%s\n", c->nodes,
-            c->nodes == 1 ? "" : "s", c->ranks_per_node,
-            c->ranks_per_node == 1 ? "" : "s");
+    print_nodes(c, to);
     print_steps(cost, to);
     print_efficiency(&s->plan, cost, &planned, warmup_of(s), to);
     print_memory(c, cost, to);

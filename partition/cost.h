@@ -13,6 +13,11 @@
  *               of `lag` evaluations ago when displaced; attention in step for
  *               each line of patches when those before it were looked at
  *
+ * Ranks that share a core compute one after the other, who is ready first goes
+ * first, and each in the waits of the others; a rank that has waited goes on
+ * when the one at work has ended its part of a layer. So does a core whose
+ * other ranks belong to other groups, at its part of the core's speed.
+ *
  * Messages pass a port one after the other, in the order of the net. The ranks
  * of a node have a port each for what stays inside and share one for what
  * leaves. What is not modelled: switches that are slower than their ports,
@@ -34,7 +39,8 @@ typedef struct weft_cost_link {
     bool half_duplex;         /* the two ways share bytes_per_s */
 } weft_cost_link;
 
-/* Of one rank with all its threads. */
+/* Of one rank with all its threads; on a core that is shared, with its part of
+ * the time. */
 typedef struct weft_cost_speed {
     char kind[24]; /* weft_layer_ops.kind; "other": the rest */
     double flops_per_s;
@@ -44,6 +50,7 @@ enum { WEFT_COST_SPEEDS = 16 };
 
 typedef struct weft_cluster {
     int nodes, ranks_per_node;
+    int cores; /* of a node that its ranks share; 0: each has its own */
     weft_cost_link inside, between; /* a node; nodes */
     weft_cost_speed speed[WEFT_COST_SPEEDS];
     int nspeeds;

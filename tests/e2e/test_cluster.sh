@@ -40,6 +40,15 @@ sed 's/^nodes: 1/nodes: 8/' here1.yaml >eight.yaml
 grep -qE "^advice .*: [24]x[24] takes .* 4 as planned" plan8.txt ||
     fail "no columns: $(grep ^advice plan8.txt)"
 
+# Two ranks on one processor.
+sed -e 's/^ranks_per_node: 1/ranks_per_node: 2/' \
+    -e 's/^topology: .*/topology: "core:1 pu:1"/' here1.yaml >one.yaml
+# shellcheck disable=SC2086 # words
+"$WEFT" plan "$configs/demo.yaml" $size --ranks 2 --cluster one.yaml >one.txt ||
+    fail "one processor: exit $?"
+grep -q "^cluster .* of 2 ranks, which take turns on 1 processor$" one.txt ||
+    fail "no turns: $(grep ^cluster one.txt)"
+
 refused 2 "3 ranks, but the cluster has room for 2" \
     "$WEFT" plan "$configs/demo.yaml" --ranks 3 --cluster here2.yaml
 refused 2 "here.yaml" "$WEFT" plan "$configs/demo.yaml" --cluster here.yaml

@@ -61,6 +61,21 @@ static void a_good_one_is_read(void **state)
     assert_float_equal(c.between.byte_s, 0.5e-9, 1e-15);
     assert_true(c.between.half_duplex && !c.inside.half_duplex);
     assert_true(c.node_bytes == 0);
+    assert_int_equal(c.cores, 0);
+}
+
+static void more_ranks_than_processors_share_them(void **state)
+{
+    weft_cluster c;
+
+    (void)state;
+    assert_int_equal(read_text("nodes: 2\nranks_per_node: 4\n"
+                               "topology: \"core:1 pu:2\"\n" DEVICE LINKS,
+                               0, &c),
+                     WEFT_OK);
+    assert_int_equal(c.cores, 2);
+    /* half of a processor each, measured with 4 */
+    assert_float_equal(c.speed[0].flops_per_s, 100e9 / 8, 1);
 }
 
 static void threads_of_the_config_count(void **state)
@@ -197,6 +212,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_good_one_is_read),
+        cmocka_unit_test(more_ranks_than_processors_share_them),
         cmocka_unit_test(threads_of_the_config_count),
         cmocka_unit_test(json_is_yaml),
         cmocka_unit_test(what_is_written_is_read_again),

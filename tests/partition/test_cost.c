@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "core/layer/layer.h"
-#include "partition/cost.h"
+#include "partition/cost_walk.h"
 
 enum { UNITS = 8, UNIT = 4, W = 16, C = 8 };
 
@@ -229,6 +229,105 @@ static void the_processor_pays_for_messages(void **state)
     weft_graph_release(&g);
 }
 
+/* Of a node with a core for two ranks: speeds are those with half of it. */
+static weft_cluster one_core(void)
+{
+    weft_cluster c = two_nodes;
+
+    c.nodes = 1;
+    c.ranks_per_node = 2;
+    c.cores = 1;
+    c.inside = (weft_cost_link){.bytes_per_s = 1e12};
+    return c;
+}
+
+/* As long as both work nobody gains; when one has done, the other has all. */
+static void who_shares_a_core_takes_turns(void **state)
+{
+    static const int uneven[] = {0, 1, UNITS};
+    const weft_cut cut = {.n = 2, .first = uneven};
+    const weft_cost_how silent = {.silent = true};
+    weft_cluster shared = one_core(), own = one_core();
+    weft_graph g = conv_net();
+
+    (void)state;
+    own.cores = 0;
+    near(cost(&g, &two, &shared, silent), conv_s);
+    near(cost(&g, &cut, &own, silent), conv_s * 2 * (UNITS - 1) / UNITS);
+    near(cost(&g, &cut, &shared, silent), conv_s);
+    weft_graph_release(&g);
+}
+
+/* A rank of this group on each of two cores, with one of another group: no
+ * more than half a core for each. */
+static void others_on_a_core_work_too(void **state)
+{
+    weft_cluster c = one_core();
+    weft_graph g = conv_net();
+
+    (void)state;
+    c.ranks_per_node = 4;
+    c.cores = 2;
+    near(cost(&g, &two, &c, (weft_cost_how){.silent = true}), conv_s);
+    near(cost(&g, &two, &c, (weft_cost_how){.silent = true, .rank0 = 2}),
+         conv_s);
+    near(cost(&g, &four, &c, (weft_cost_how){.silent = true}), conv_s / 2);
+    weft_graph_release(&g);
+}
+
+/* Two messages, two ends each, one core. */
+static void a_shared_core_pays_for_all_messages(void **state)
+{
+    const weft_cost_how displaced = {.lag = 1};
+    const double bytes = UNITS / 2 * 2 * 16;
+    weft_cluster c = one_core();
+    weft_graph g = norm_net();
+    double alone;
+
+    (void)state;
+    alone = cost(&g, &two, &c, (weft_cost_how){.silent = true});
+    c.inside.message_s = 0.5;
+    c.inside.byte_s = 0.01;
+    near(cost(&g, &two, &c, displaced), alone + 4 * (0.5 + 0.01 * bytes));
+    weft_graph_release(&g);
+}
+
+/* Rank 0 waits from 1 to 5; rank 1 works from 2 on, and what does not fit
+ * comes after rank 0's. Ranks 2 and 3 have another core. */
+static void a_wait_is_time_for_the_other(void **state)
+{
+    double clock[4] = {0};
+    int order[4], core_of[4];
+    weft_cost_core core[4] = {{0}};
+    const weft_cluster c = {.ranks_per_node = 4, .cores = 2};
+    weft_cost_walk w = {.cut = &four,
+                        .c = &c,
+                        .clock = clock,
+                        .order = order,
+                        .core_of = core_of,
+                        .core = core};
+
+    (void)state;
+    weft_cost_seat(&w);
+    assert_int_equal(core_of[2], core_of[0]);
+    assert_int_equal(core_of[3], core_of[1]);
+    assert_int_not_equal(core_of[1], core_of[0]);
+    weft_cost_spend(&w, 0, 1);
+    clock[0] = 5;
+    weft_cost_spend(&w, 0, 1);
+    near(clock[0], 6);
+    clock[2] = 2;
+    weft_cost_spend(&w, 2, 1);
+    near(clock[2], 3);
+    weft_cost_spend(&w, 2, 4);
+    near(clock[2], 8);
+    weft_cost_spend(&w, 1, 3);
+    near(clock[1], 3);
+    weft_cost_turns(&w);
+    for (int k = 1; k < 4; k++)
+        assert_true(clock[order[k - 1]] <= clock[order[k]]);
+}
+
 static void fewer_bytes_are_quicker_where_the_link_is_slow(void **state)
 {
     weft_cluster slow = two_nodes;
@@ -291,6 +390,10 @@ int main(void)
         cmocka_unit_test(a_slow_link_sets_the_pace),
         cmocka_unit_test(ranks_of_a_node_share_its_port),
         cmocka_unit_test(the_processor_pays_for_messages),
+        cmocka_unit_test(who_shares_a_core_takes_turns),
+        cmocka_unit_test(others_on_a_core_work_too),
+        cmocka_unit_test(a_shared_core_pays_for_all_messages),
+        cmocka_unit_test(a_wait_is_time_for_the_other),
         cmocka_unit_test(fewer_bytes_are_quicker_where_the_link_is_slow),
         cmocka_unit_test(borders_are_never_bytes),
         cmocka_unit_test(a_class_without_speed_is_named),
