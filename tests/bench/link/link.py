@@ -102,7 +102,20 @@ def cluster_of(bench, ranks):
     path = os.path.join(bench.args.cache, "cluster.yaml")
     bench.weft(ranks, ["bench.runs=3", "bench.cluster=" + path])
     with open(path) as f:
-        return f.read()
+        return described(f.read(), ranks)
+
+
+def described(cluster, ranks):
+    """Hosts that share this machine's processors: ranks of one node with a link
+    each, which is what they are but for their addresses."""
+    cores = os.cpu_count()
+    if ranks <= cores:
+        return cluster
+    for key, value in (("nodes", "1"), ("ranks_per_node", str(ranks)),
+                       ("topology", '"pack:1 core:%d pu:1"' % cores),
+                       ("  processors", "%.6g" % (cores / ranks))):
+        cluster = re.sub("(?m)^%s:.*" % key, "%s: %s" % (key, value), cluster)
+    return cluster
 
 
 def plan(bench, ranks, cluster):

@@ -113,14 +113,16 @@ class Network:
 
     def rate(self, bits):
         """Bits a second, each way of each host; None: as fast as it goes. The
-        bucket holds a full offloaded packet, or a 250th of a second."""
+        bucket holds two full offloaded packets, for one that it cannot hold is
+        cut up, which takes processors more than sending it; or a 250th of a
+        second."""
         for space, device in self.ends():
             run("tc", "-n", space, "qdisc", "del", "dev", device, "root",
                 check=False)
             if bits:
                 run("tc", "-n", space, "qdisc", "add", "dev", device, "root",
                     "tbf", "rate", "%dbit" % bits, "burst",
-                    str(max(66000, int(bits / 8 / 250))), "latency", "200ms")
+                    str(max(140000, int(bits / 8 / 250))), "latency", "200ms")
 
     # ---- programs -----------------------------------------------------------
 
