@@ -5,9 +5,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/io/file.h"
+#include "core/model/component.h"
 
 enum { MOST_BYTES = 1 << 20, PATH = 4352, SHOWN = 100 };
 
@@ -22,7 +24,8 @@ static int is_part(const struct dirent *d)
 {
     const char *end = strrchr(d->d_name, '.');
 
-    return end && (!strcmp(end, ".json") || !strcmp(end, ".safetensors"));
+    return end && (!strcmp(end, ".json") || !strcmp(end, ".safetensors") ||
+                   !strcmp(d->d_name, "merges.txt"));
 }
 
 static int by_bytes(const struct dirent **a, const struct dirent **b)
@@ -60,22 +63,52 @@ static weft_status hash_folder(const char *folder, char text[WEFT_HASH_TEXT])
     return st;
 }
 
+/* Of a variant, all of its folder; of a component in one file, that. */
+static weft_status hash_component(const char *path, char text[WEFT_HASH_TEXT])
+{
+    char place[PATH];
+    const char *variant;
+    struct stat s;
+
+    WEFT_TRY(weft_component_split(path, place, sizeof place, &variant));
+    if (stat(place, &s) == 0 && S_ISREG(s.st_mode))
+        return weft_hash_file(place, text, NULL);
+    return hash_folder(place, text);
+}
+
 static weft_status add_folder(json_t *models, const char *name,
                               const char *folder)
 {
     char text[WEFT_HASH_TEXT];
 
     if (!folder) return WEFT_OK;
-    WEFT_TRY(hash_folder(folder, text));
+    WEFT_TRY(hash_component(folder, text));
     return json_object_set_new(models, name, json_string(text)) == 0
                ? WEFT_OK
                : no_memory();
 }
 
+static weft_status add_readers(json_t *models, const weft_config_model *m)
+{
+    static const char *const part[][2] = {{"text_encoder", "tokenizer"},
+                                          {"text_encoder_2", "tokenizer_2"}};
+    char name[128];
+
+    for (int i = 0; i < WEFT_ENCODERS; i++) {
+        snprintf(name, sizeof name, "%s.%s", m->name, part[i][0]);
+        WEFT_TRY(add_folder(models, name, m->text.encoder[i].path));
+        snprintf(name, sizeof name, "%s.%s", m->name, part[i][1]);
+        WEFT_TRY(add_folder(models, name, m->text.tokenizer[i].path));
+    }
+    return WEFT_OK;
+}
+
 static weft_status hash_models(const weft_config *c, json_t *models)
 {
-    for (int i = 0; i < c->nmodels; i++)
+    for (int i = 0; i < c->nmodels; i++) {
         WEFT_TRY(add_folder(models, c->model[i].name, c->model[i].path));
+        WEFT_TRY(add_readers(models, &c->model[i]));
+    }
     WEFT_TRY(add_folder(models, "vae", c->vae));
     return add_folder(models, "schedule", c->schedule);
 }

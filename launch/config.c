@@ -10,6 +10,7 @@
 #include "launch/config_dataset.h"
 #include "launch/config_method.h"
 #include "launch/config_parallel.h"
+#include "launch/config_prompt.h"
 #include "launch/config_roles.h"
 #include "launch/config_run.h"
 #include "launch/config_schema.h"
@@ -102,6 +103,22 @@ static char *take(char **text)
     return taken;
 }
 
+static weft_status take_model_path(const loading *l, const weft_tree *m,
+                                   weft_config_model *to)
+{
+    const weft_tree *pipeline = weft_tree_get(m, "pipeline");
+    char key[96];
+
+    snprintf(key, sizeof key, "models.%s.%s", m->key,
+             pipeline ? "pipeline" : "path");
+    if (pipeline)
+        return weft_config_find_path(pipeline, key, l->identity,
+                                     &to->pipeline.path,
+                                     &to->pipeline.portable);
+    return weft_config_find_path(weft_tree_get(m, "path"), key, l->identity,
+                                 &to->path, &to->portable);
+}
+
 static weft_status take_models(loading *l)
 {
     const int n = l->raw->nmodels;
@@ -112,14 +129,10 @@ static weft_status take_models(loading *l)
     if (c->model == NULL) return weft_fail(WEFT_ENOMEM, "out of memory");
     c->nmodels = n;
     for (int i = 0; i < n; i++, m = m->next) {
-        char key[96];
-        snprintf(key, sizeof key, "models.%s.path", m->key);
         c->model[i].name = take(&l->raw->model[i].name);
         WEFT_TRY(weft_config_take_model(m, &l->raw->model[i], c, i));
         if (c->model[i].components) continue;
-        WEFT_TRY(weft_config_find_path(weft_tree_get(m, "path"), key,
-                                       l->identity, &c->model[i].path,
-                                       &c->model[i].portable));
+        WEFT_TRY(take_model_path(l, m, &c->model[i]));
     }
     return WEFT_OK;
 }
@@ -207,6 +220,7 @@ static weft_status take_sample(loading *l)
     c->sample.null_label = raw->null_label;
     c->sample.has_null_label = raw->null_label >= 0;
     WEFT_TRY(weft_config_take_method(l->root, raw, c));
+    weft_config_take_prompts(raw, c);
     WEFT_TRY(take_seeds(l));
     c->sample.images = c->sample.nseeds;
     return take_nodes(l);
@@ -220,6 +234,7 @@ static void take_rest(loading *l)
     c->parallel.grain = raw->parallel.grain;
     c->run.threads = raw->run.threads;
     c->run.batch = raw->run.batch;
+    c->run.memory = raw->run.memory;
     c->run.deadline = raw->run.deadline;
     c->run.kernels = take(&l->raw->run.kernels);
     c->bench.runs = raw->bench.runs;
@@ -287,6 +302,11 @@ static weft_status take_all(loading *l)
     c->file = strdup(l->root->place.file);
     if (c->file == NULL) return weft_fail(WEFT_ENOMEM, "out of memory");
     WEFT_TRY(take_models(l));
+    WEFT_TRY(
+        take_folder(l, "pipeline", &c->pipeline.path, &c->pipeline.portable));
+    WEFT_TRY(weft_config_take_text(l->root,
+                                   l->raw->text.force_zeros_for_empty_prompt,
+                                   l->identity, &c->text));
     WEFT_TRY(take_folder(l, "vae.path", &c->vae, &c->vae_portable));
     WEFT_TRY(
         take_folder(l, "schedule.path", &c->schedule, &c->schedule_portable));
@@ -366,6 +386,9 @@ weft_status weft_config_load(const char *path, const char *const *overrides,
     WEFT_TRY(weft_config_read(path, &text, &bytes));
     s = weft_config_parse(path, text, bytes, overrides, n, c);
     free(text);
+    if (s != WEFT_OK) return s;
+    s = weft_config_resolve(c);
+    if (s != WEFT_OK) weft_config_release(c);
     return s;
 }
 
@@ -383,9 +406,15 @@ void weft_config_release(weft_config *c)
         free(c->model[i].name);
         free(c->model[i].path);
         free(c->model[i].portable);
+        free(c->model[i].prompt);
+        free(c->model[i].schedule);
         free(c->model[i].component);
+        weft_config_release_path(&c->model[i].pipeline);
+        weft_config_release_text(&c->model[i].text);
     }
     free(c->model);
+    weft_config_release_path(&c->pipeline);
+    weft_config_release_text(&c->text);
     weft_config_release_roles(c);
     char *const text[] = {c->file,
                           c->vae,
@@ -394,6 +423,8 @@ void weft_config_release(weft_config *c)
                           c->schedule_portable,
                           c->schedule_inline,
                           c->sample.model,
+                          c->sample.prompt,
+                          c->sample.negative_prompt,
                           c->parallel.cluster,
                           c->run.kernels,
                           c->run.state,

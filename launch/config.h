@@ -50,10 +50,26 @@ enum { WEFT_MAX_SEEDS = 1000000 };
 /* `path` is what to open; `portable` is what an identity says of it: as typed
  * when absolute, else without leading "../", so that it is the same wherever
  * the config and the image lie. */
+typedef struct weft_config_path {
+    char *path, *portable; /* NULL: not given */
+} weft_config_path;
+
+enum { WEFT_ENCODERS = 2 }; /* text encoders of a model, at most */
+
+/* What makes of a prompt what a model is told: folders. */
+typedef struct weft_config_text {
+    weft_config_path encoder[WEFT_ENCODERS], tokenizer[WEFT_ENCODERS];
+    int zeros; /* force_zeros_for_empty_prompt; -1: not given */
+} weft_config_text;
+
 typedef struct weft_config_model {
     char *name;
-    char *path, *portable; /* NULL: an analytic model */
-    int shape[3];          /* analytic: channels, rows, columns */
+    char *path, *portable;     /* NULL: an analytic model */
+    weft_config_path pipeline; /* then path is its U-Net's; resolved */
+    weft_config_text text;     /* its own, or that of all; resolved */
+    char *schedule;            /* its pipeline's; resolved. NULL: not known */
+    char *prompt;              /* its own, of `prompts`; NULL: sample.prompt */
+    int shape[3];              /* analytic: channels, rows, columns */
     weft_component *component;
     int components;
     int label,
@@ -86,6 +102,13 @@ typedef enum weft_config_roles {
     WEFT_ROLES_AUTO,   /* partition/place chooses */
     WEFT_ROLES_GIVEN,
 } weft_config_roles;
+
+/* What SDXL's models are told of the picture beside its text. */
+typedef struct weft_config_sizes {
+    bool has_original, has_target;       /* else the picture's own */
+    int original[2], crop[2], target[2]; /* height, width; top, left */
+    double score, negative_score;        /* aesthetic */
+} weft_config_sizes;
 
 /* How `guidance` changes over the steps, and rescale. */
 typedef struct weft_config_guidance {
@@ -125,12 +148,14 @@ typedef struct weft_config {
     char *file;               /* as given, for messages */
     weft_config_model *model; /* in the order of the config */
     int nmodels;
-    char *vae; /* folder; NULL: the sample is the picture */
-    char *vae_portable;
-    char *schedule; /* folder or NULL */
-    char *schedule_portable;
-    char *schedule_inline; /* the other keys of `schedule:` as one JSON
-                              object, or NULL */
+    weft_config_path pipeline;
+    weft_config_text text;
+    char *vae;               /* folder; NULL: the sample is the picture */
+    char *vae_portable;      /* NULL: of a pipeline */
+    char *schedule;          /* folder or NULL */
+    char *schedule_portable; /* likewise */
+    char *schedule_inline;   /* the other keys of `schedule:` as one JSON
+                                object, or NULL */
     struct {
         weft_method_kind method;
         char *model; /* one of model[].name, always set: the one that plain
@@ -146,6 +171,10 @@ typedef struct weft_config {
         int images;      /* of the run: nseeds, unless a data set says more */
         int *each_label; /* [nseeds], of a data set's items; NULL: `label` for
                             all. Borrowed */
+        char *prompt, *negative_prompt; /* NULL: not given */
+        bool weighted;                  /* prompts have A1111's grammar */
+        int clip_skip;
+        weft_config_sizes sizes;
         weft_rng_kind rng;
         double *nodes, *sigmas; /* descending; NULL: the schedule's */
         int nnodes; /* of whichever is given; then steps == nnodes */
@@ -178,6 +207,7 @@ typedef struct weft_config {
         int threads;         /* 0: auto */
         char *kernels;       /* reference, lean, fast */
         int batch;           /* images at once; 0: auto */
+        double memory;       /* GiB that a rank may take; 0: not said */
         double deadline;     /* seconds that a wait may last; 0: for ever */
         int keep_steps;      /* a checkpoint every so many steps; 0: never */
         double keep_seconds; /* ... or seconds; 0: never */
@@ -204,14 +234,17 @@ typedef struct weft_config {
 weft_status weft_config_load(const char *path, const char *const *overrides,
                              int n, weft_config *c);
 
-/* The two halves of it, for ranks that get the text from another rank. `read`
+/* The parts of it, for ranks that get the text from another rank. `read`
  * gives the text (of a PNG: its "weft" text; *text is owned), `parse` makes
- * the config of it; `name` stands in messages and is what relative paths are
- * relative to. At most 1 MiB. */
+ * the config of it, `resolve` looks into its pipelines; `name` stands in
+ * messages and is what relative paths are relative to. At most 1 MiB. */
 weft_status weft_config_read(const char *path, char **text, size_t *bytes);
 weft_status weft_config_parse(const char *name, const char *text, size_t bytes,
                               const char *const *overrides, int n,
                               weft_config *c);
+/* What pipelines stand for: paths of models, text encoders, vae and schedule,
+ * where they are not given one by one. WEFT_EINPUT: what is wrong with one. */
+weft_status weft_config_resolve(weft_config *c);
 void weft_config_release(weft_config *c);
 /* Forget the ranks of roles. */
 void weft_config_release_roles(weft_config *c);

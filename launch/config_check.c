@@ -49,6 +49,7 @@ static const char *const links[] = {[WEFT_LINK_REAL] = "real",
                                     [WEFT_LINK_BLOCKING] = "blocking"};
 static const char *const formats[] = {"tar", "folder"};
 static const char *const duplicates[] = {"refuse", "allow"};
+static const char *const syntaxes[] = {"plain", "weighted"};
 static const char *const none[] = {NULL};
 
 static const choice choices[] = {
@@ -66,6 +67,8 @@ static const choice choices[] = {
     {"sample.superdiff_quirk", truths, COUNT(truths), none},
     {"parallel.inexact", truths, COUNT(truths), none},
     {"run.kernels", kernels, COUNT(kernels), none},
+    {"text.force_zeros_for_empty_prompt", truths, COUNT(truths), none},
+    {"sample.prompt_syntax", syntaxes, COUNT(syntaxes), none},
     {"dataset.format", formats, COUNT(formats), none},
     {"dataset.images", truths, COUNT(truths), none},
     {"dataset.latents", truths, COUNT(truths), none},
@@ -116,6 +119,12 @@ static const range ranges[] = {
     {"sample.lift", -1e6, 1e6},
     {"sample.labels", -1, INT_MAX},
     {"sample.null_labels", -1, INT_MAX},
+    {"sample.clip_skip", 0, 1000},
+    {"sample.original_size", 1, 65536},
+    {"sample.crop_top_left", 0, 65536},
+    {"sample.target_size", 1, 65536},
+    {"sample.aesthetic_score", -1e6, 1e6},
+    {"sample.negative_aesthetic_score", -1e6, 1e6},
     {"sample.nodes", 0, 1e6},
     {"sample.sigmas", 0, 1e6},
     {"parallel.weights", 0, 1e6},
@@ -128,6 +137,7 @@ static const range ranges[] = {
     {"parallel.roles.*.ranks", 0, 65536},
     {"run.threads", 0, 1024},
     {"run.batch", 1, 1024},
+    {"run.memory", 0.001, 1e6},
     {"run.deadline", 0, 1e6},
     {"dataset.shard_size", 1, 1000000},
     {"bench.runs", 1, 10000},
@@ -135,18 +145,8 @@ static const range ranges[] = {
 
 /* Keys of later versions: known, and refused by name. */
 static const char *const later_keys[] = {
-    "pipeline",
-    "control",
-    "models.*.pipeline",
-    "models.*.loras",
-    "sample.prompt",
-    "sample.prompts",
-    "sample.negative_prompt",
-    "sample.prompt_syntax",
-    "sample.clip_skip",
-    "sample.image",
-    "sample.mask",
-    "sample.strength",
+    "control",     "models.*.loras",  "sample.image",
+    "sample.mask", "sample.strength",
 };
 
 static const struct {
@@ -170,6 +170,10 @@ static const struct {
     {"sample.temperature", "1"},
     {"sample.lift", "0"},
     {"sample.superdiff_quirk", "false"},
+    {"sample.prompt_syntax", "plain"},
+    {"sample.clip_skip", "0"},
+    {"sample.aesthetic_score", "6"},
+    {"sample.negative_aesthetic_score", "2.5"},
     {"sample.rng", "counter"},
     {"parallel.exchange", "sync"},
     {"parallel.wire", "f32"},
@@ -333,7 +337,7 @@ static weft_status check_text(const weft_tree *t,
     const choice *c = find_choice(path);
 
     if (t->kind != WEFT_TREE_TEXT) return wrong_type(t, path, "text");
-    if (t->text[0] == '\0')
+    if (strlen(t->text) < schema->string.min)
         return weft_place_fail(&t->place, "%s: the text is empty", path);
     if (strlen(t->text) > schema->string.max)
         return weft_place_fail(&t->place, "%s: longer than %u bytes", path,
@@ -388,11 +392,11 @@ static weft_status unknown_key(const weft_tree *t,
         weft_suggest_text(t->key, known, n, hint, sizeof hint));
 }
 
-static const cyaml_schema_field_t *find_field(const cyaml_schema_field_t *field,
-                                              const char *key)
+const cyaml_schema_field_t *
+weft_config_field(const cyaml_schema_field_t *fields, const char *key)
 {
-    while (field->key != NULL && strcmp(field->key, key) != 0) field++;
-    return field->key != NULL ? field : NULL;
+    while (fields->key != NULL && strcmp(fields->key, key) != 0) fields++;
+    return fields->key != NULL ? fields : NULL;
 }
 
 /* A section is missing from the file, a key from a line's section. */
@@ -426,7 +430,7 @@ static weft_status check_map(const weft_tree *t,
         return wrong_type(t, path, expected);
     }
     for (const weft_tree *c = t->first; c != NULL; c = c->next) {
-        const cyaml_schema_field_t *f = find_field(fields, c->key);
+        const cyaml_schema_field_t *f = weft_config_field(fields, c->key);
         if (f == NULL) return unknown_key(c, fields, path);
         join(inner, path, c->key);
         WEFT_TRY(check_value(c, &f->value, inner));
@@ -499,91 +503,4 @@ weft_status weft_config_defaults(weft_tree *root)
             weft_tree_text(defaults[i].text, false, &nowhere)));
     }
     return WEFT_OK;
-}
-
-/* ---- overrides -------------------------------------------------------------
- */
-
-/* Whether the schema wants text at a path as users type it. */
-static bool wants_text(const char *path)
-{
-    const cyaml_schema_value_t *at = &weft_raw_schema;
-
-    while (*path != '\0') {
-        const size_t n = strcspn(path, ".");
-        if (at->type == CYAML_SEQUENCE) {
-            at = at->sequence.entry; /* whatever its name */
-        } else if (at->type == CYAML_MAPPING && n < 64) {
-            char key[64];
-            snprintf(key, sizeof key, "%.*s", (int)n, path);
-            const cyaml_schema_field_t *f = find_field(at->mapping.fields, key);
-            if (f == NULL) return false;
-            at = &f->value;
-        } else {
-            return false;
-        }
-        path += n + (path[n] == '.');
-    }
-    return at->type == CYAML_STRING;
-}
-
-static weft_status check_key(const char *override, const char *key)
-{
-    const weft_place at = {"", override, 0};
-    int depth = 1;
-
-    for (const char *c = key; *c != '\0'; c++) depth += *c == '.';
-    if (key[0] == '\0' || key[0] == '.' || key[strlen(key) - 1] == '.' ||
-        strstr(key, "..") != NULL || depth >= WEFT_TREE_DEPTH)
-        return weft_place_fail(&at, "expected KEY=VALUE with a KEY such as "
-                                    "sample.steps");
-    return WEFT_OK;
-}
-
-/* What an override at a path makes void. */
-static void remove_rivals(weft_tree *root, const char *path)
-{
-    static const struct {
-        const char *path, *map, *key;
-    } rivals[] = {
-        {"sample.seed", "sample", "seeds"},
-        {"sample.seeds", "sample", "seed"},
-        {"sample.nodes", "sample", "sigmas"},
-        {"sample.sigmas", "sample", "nodes"},
-        {"sample.nodes", "sample", "steps"},
-        {"sample.sigmas", "sample", "steps"},
-        {"dataset.manifest", "dataset", "items"},
-        {"dataset.items", "dataset", "manifest"},
-        {"dataset.items.labels", "dataset", "manifest"},
-        {"dataset.items.seeds", "dataset", "manifest"},
-    };
-
-    for (int i = 0; i < COUNT(rivals); i++) {
-        weft_tree *map = weft_tree_get(root, rivals[i].map);
-
-        if (strcmp(path, rivals[i].path) == 0 && map != NULL &&
-            map->kind == WEFT_TREE_MAP)
-            weft_tree_remove(map, rivals[i].key);
-    }
-}
-
-weft_status weft_config_override(weft_tree *root, const char *file,
-                                 const char *override)
-{
-    const char *equals = strchr(override, '=');
-    const size_t n = equals != NULL ? (size_t)(equals - override) : 0;
-    const weft_place at = {file, override, 0};
-    weft_tree *value = NULL;
-    char key[256];
-
-    if (n >= sizeof key) return weft_place_fail(&at, "the key is too long");
-    snprintf(key, sizeof key, "%.*s", (int)n, override);
-    WEFT_TRY(check_key(override, key));
-    if (wants_text(key) && equals[1] != '"' && equals[1] != '\'')
-        WEFT_TRY(weft_tree_parse_literal(file, override, equals + 1, &value));
-    else
-        WEFT_TRY(weft_tree_parse(file, override, equals + 1, strlen(equals + 1),
-                                 &value));
-    remove_rivals(root, key);
-    return weft_tree_put_at(root, key, value);
 }

@@ -26,8 +26,15 @@ weft_status weft_config_shape(weft_tree *root);
  * weft_config_shape. */
 weft_status weft_config_shape_by_model(weft_tree *root);
 
-/* The shortest decimal number that reads back as this one. */
+/* `prompts`, likewise, with `prompt` for models that it does not name. */
+weft_status weft_config_shape_prompts(weft_tree *root);
+/* `pipeline`, where there are no `models`, is the one model. */
+weft_status weft_config_shape_pipeline(weft_tree *root);
+
+/* The shortest decimal number that reads back as this one; and text in quotes.
+ */
 void weft_config_write_number(FILE *f, double value);
+void weft_config_write_string(FILE *f, const char *text);
 
 /* Hold a shaped tree against the schema: keys, types, choices, ranges, and
  * what is missing. */

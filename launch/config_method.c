@@ -26,8 +26,9 @@ static weft_status no_memory(void)
 
 /* ---- shape --------------------------------------------------------------- */
 
-static weft_status check_model_name(const weft_tree *t, const weft_tree *models,
-                                    const char *path)
+weft_status weft_config_check_model_name(const weft_tree *t,
+                                         const weft_tree *models,
+                                         const char *path)
 {
     const char *name[64];
     char hint[256];
@@ -67,7 +68,7 @@ static weft_status shape_numbers(weft_tree *root, const char *path,
                                "{ strong: 3, weak: 4 }",
                                path);
     for (const weft_tree *t = map->first; t; t = t->next) {
-        WEFT_TRY(check_model_name(t, models, path));
+        WEFT_TRY(weft_config_check_model_name(t, models, path));
         if (*missing == '-' && t->kind == WEFT_TREE_TEXT && *t->text == '-')
             return weft_place_fail(&t->place,
                                    "%s.%s: %.80s is out of range, expected 0 "
@@ -140,6 +141,7 @@ static weft_status check_kind(const weft_tree *m, bool analytic)
 {
     static const char *const its[] = {"shape", "mixture"};
     const weft_tree *path = weft_tree_get(m, "path");
+    const weft_tree *pipeline = weft_tree_get(m, "pipeline");
 
     for (int i = 0; i < COUNT(its); i++) {
         const weft_tree *t = weft_tree_get(m, its[i]);
@@ -152,10 +154,16 @@ static weft_status check_kind(const weft_tree *m, bool analytic)
             return weft_place_fail(&m->key_place, "models.%s.%s is missing",
                                    m->key, its[i]);
     }
+    if (path && pipeline)
+        return weft_place_fail(&path->key_place,
+                               "models.%s.path and models.%s.pipeline are both "
+                               "given",
+                               m->key, m->key);
+    if (pipeline) path = pipeline;
     if (path && analytic)
         return weft_place_fail(&path->key_place,
-                               "models.%s.path: an analytic model has no files",
-                               m->key);
+                               "models.%s.%s: an analytic model has no files",
+                               m->key, path->key);
     if (!path && !analytic)
         return weft_place_fail(&m->key_place, "models.%s.path is missing",
                                m->key);

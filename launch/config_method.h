@@ -10,6 +10,11 @@
 #include "launch/config.h"
 #include "launch/config_schema.h"
 
+/* One of `models` has this key; `path` is where it stands. */
+weft_status weft_config_check_model_name(const weft_tree *t,
+                                         const weft_tree *models,
+                                         const char *path);
+
 /* Fill in shape and components of model `i`, whose tree is `m`: an analytic
  * one; or check that it has a path. */
 weft_status weft_config_take_model(const weft_tree *m,

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/guide/analytic.h"
+#include "core/text/prompt_parse.h"
 
 /* Most entries are alike: optional, a plain member of the same name. */
 #define TEXT(type, member)                                                     \
@@ -19,6 +20,13 @@
     CYAML_FIELD_SEQUENCE_COUNT(#member,                                        \
                                CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, type, \
                                member, n, &number, 1, 10000)
+#define PROMPT(type, member)                                                   \
+    CYAML_FIELD_STRING_PTR(#member, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,  \
+                           type, member, 0, WEFT_MOST_PROMPT)
+#define PAIR(type, member)                                                     \
+    CYAML_FIELD_SEQUENCE_COUNT(#member,                                        \
+                               CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, type, \
+                               member, n##member, &whole, 2, 2)
 #define WHOLES(type, member, n)                                                \
     CYAML_FIELD_SEQUENCE_COUNT(#member,                                        \
                                CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, type, \
@@ -35,6 +43,9 @@ static const cyaml_schema_value_t number = {
 static const cyaml_schema_value_t whole = {
     CYAML_VALUE_INT(CYAML_FLAG_DEFAULT, int)};
 
+static const cyaml_schema_value_t prompt = {
+    CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char *, 0, WEFT_MOST_PROMPT)};
+
 static const cyaml_schema_field_t component_fields[] = {
     CYAML_FIELD_FLOAT("weight", CYAML_FLAG_DEFAULT, weft_raw_component, weight),
     CYAML_FIELD_SEQUENCE_COUNT("mean", CYAML_FLAG_POINTER, weft_raw_component,
@@ -47,6 +58,7 @@ static const cyaml_schema_value_t component = {CYAML_VALUE_MAPPING(
 
 static const cyaml_schema_field_t model_fields[] = {
     TEXT(weft_raw_model, path),
+    TEXT(weft_raw_model, pipeline),
     TEXT(weft_raw_model, kind),
     CYAML_FIELD_SEQUENCE_COUNT("shape",
                                CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
@@ -70,6 +82,14 @@ static const cyaml_schema_field_t schedule_fields[] = {
     TEXT(weft_raw_folder, path),
     CYAML_FIELD_STRING_PTR("inline", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
                            weft_raw_folder, rest, 1, CYAML_UNLIMITED),
+    CYAML_FIELD_END};
+
+static const cyaml_schema_field_t text_fields[] = {
+    TEXT(weft_raw_text, encoder),
+    TEXT(weft_raw_text, tokenizer),
+    TEXT(weft_raw_text, encoder_2),
+    TEXT(weft_raw_text, tokenizer_2),
+    TEXT(weft_raw_text, force_zeros_for_empty_prompt),
     CYAML_FIELD_END};
 
 static const cyaml_schema_field_t sample_fields[] = {
@@ -109,6 +129,18 @@ static const cyaml_schema_field_t sample_fields[] = {
     TEXT(weft_raw_sample, superdiff_quirk),
     WHOLES(weft_raw_sample, labels, nlabels),
     WHOLES(weft_raw_sample, null_labels, nnull_labels),
+    PROMPT(weft_raw_sample, prompt),
+    PROMPT(weft_raw_sample, negative_prompt),
+    TEXT(weft_raw_sample, prompt_syntax),
+    CYAML_FIELD_SEQUENCE_COUNT(
+        "prompts", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, weft_raw_sample,
+        prompts, nprompts, &prompt, 1, 64),
+    WHOLE(weft_raw_sample, clip_skip),
+    PAIR(weft_raw_sample, original_size),
+    PAIR(weft_raw_sample, crop_top_left),
+    PAIR(weft_raw_sample, target_size),
+    NUMBER(weft_raw_sample, aesthetic_score),
+    NUMBER(weft_raw_sample, negative_aesthetic_score),
     CYAML_FIELD_END};
 
 static const cyaml_schema_field_t role_fields[] = {
@@ -143,13 +175,10 @@ static const cyaml_schema_field_t parallel_fields[] = {
     CYAML_FIELD_END};
 
 static const cyaml_schema_field_t run_fields[] = {
-    AUTO(weft_raw_run, threads),
-    AUTO(weft_raw_run, batch),
-    TEXT(weft_raw_run, kernels),
-    NUMBER(weft_raw_run, deadline),
-    TEXT(weft_raw_run, checkpoint),
-    TEXT(weft_raw_run, state),
-    CYAML_FIELD_END};
+    AUTO(weft_raw_run, threads),    AUTO(weft_raw_run, batch),
+    TEXT(weft_raw_run, kernels),    NUMBER(weft_raw_run, memory),
+    NUMBER(weft_raw_run, deadline), TEXT(weft_raw_run, checkpoint),
+    TEXT(weft_raw_run, state),      CYAML_FIELD_END};
 
 static const cyaml_schema_field_t output_fields[] = {
     TEXT(weft_raw_output, image),  TEXT(weft_raw_output, latents),
@@ -181,8 +210,10 @@ static const cyaml_schema_field_t bench_fields[] = {
 
 static const cyaml_schema_field_t fields[] = {
     CYAML_FIELD_INT("weft", CYAML_FLAG_OPTIONAL, weft_raw, identity),
+    TEXT(weft_raw, pipeline),
     CYAML_FIELD_SEQUENCE_COUNT("models", CYAML_FLAG_POINTER, weft_raw, model,
                                nmodels, &model, 1, 64),
+    MAP(text, text_fields),
     MAP(vae, vae_fields),
     MAP(schedule, schedule_fields),
     CYAML_FIELD_MAPPING("sample", CYAML_FLAG_DEFAULT, weft_raw, sample,

@@ -4,8 +4,8 @@
  *
  * The table describes a tree in which `models` has become a list of mappings
  * with a `name`, `parallel.roles` one of {name, ranks}, mappings from models to
- * numbers lists in the order of the models, and the keys of `schedule` other
- * than path one text, `inline`.
+ * numbers and texts lists in the order of the models, and the keys of
+ * `schedule` other than path one text, `inline`.
  * Everything is still as typed: names as text, "auto" as 0. *Local*.
  */
 #ifndef WEFT_LAUNCH_CONFIG_SCHEMA_H
@@ -25,7 +25,7 @@ typedef struct weft_raw_component {
 } weft_raw_component;
 
 typedef struct weft_raw_model {
-    char *name, *path, *kind;
+    char *name, *path, *pipeline, *kind;
     int *shape;
     int nshape;
     weft_raw_component *mixture;
@@ -35,6 +35,11 @@ typedef struct weft_raw_model {
 typedef struct weft_raw_folder {
     char *path, *rest;
 } weft_raw_folder;
+
+typedef struct weft_raw_text {
+    char *encoder, *tokenizer, *encoder_2, *tokenizer_2;
+    char *force_zeros_for_empty_prompt;
+} weft_raw_text;
 
 typedef struct weft_raw_sample {
     char *method, *model, *solver, *rng;
@@ -59,6 +64,13 @@ typedef struct weft_raw_sample {
     double *bias;
     int *labels, *null_labels;
     int nbias, nlabels, nnull_labels;
+    /* texts; prompts by model, as above */
+    char *prompt, *negative_prompt, *prompt_syntax;
+    char **prompts;
+    int nprompts, clip_skip;
+    int *original_size, *crop_top_left, *target_size;
+    int noriginal_size, ncrop_top_left, ntarget_size;
+    double aesthetic_score, negative_aesthetic_score;
 } weft_raw_sample;
 
 typedef struct weft_raw_role {
@@ -80,7 +92,7 @@ typedef struct weft_raw_parallel {
 typedef struct weft_raw_run {
     int threads, batch;
     char *kernels;
-    double deadline;
+    double memory, deadline;
     char *checkpoint, *state;
 } weft_raw_run;
 
@@ -105,8 +117,10 @@ typedef struct weft_raw_bench {
 
 typedef struct weft_raw {
     int identity;
+    char *pipeline;
     weft_raw_model *model;
     int nmodels;
+    weft_raw_text text;
     weft_raw_folder vae, schedule;
     weft_raw_sample sample;
     weft_raw_parallel parallel;
@@ -117,6 +131,10 @@ typedef struct weft_raw {
 } weft_raw;
 
 extern const cyaml_schema_value_t weft_raw_schema;
+
+/* The field of that name in a mapping's, or NULL. */
+const cyaml_schema_field_t *
+weft_config_field(const cyaml_schema_field_t *fields, const char *key);
 
 /* Load a tree that has been checked. *raw is owned; its texts and arrays come
  * from malloc, so that single ones may be taken out and set to NULL. `file`

@@ -202,8 +202,10 @@ static weft_status shape_weights(weft_tree *root)
 
 weft_status weft_config_shape(weft_tree *root)
 {
+    WEFT_TRY(weft_config_shape_pipeline(root));
     WEFT_TRY(shape_models(root));
     WEFT_TRY(weft_config_shape_by_model(root));
+    WEFT_TRY(weft_config_shape_prompts(root));
     WEFT_TRY(weft_config_shape_roles(root));
     WEFT_TRY(shape_weights(root));
     return shape_schedule(root);

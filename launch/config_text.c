@@ -10,6 +10,7 @@
 #include "launch/config.h"
 #include "launch/config_check.h"
 #include "launch/config_method.h"
+#include "launch/config_prompt.h"
 #include "launch/suggest.h"
 #include "launch/version.h"
 
@@ -203,7 +204,7 @@ void weft_config_write_number(FILE *f, double value)
     fputs(text, f);
 }
 
-static void write_string(FILE *f, const char *text)
+void weft_config_write_string(FILE *f, const char *text)
 {
     json_t *json = json_string(text);
     char *quoted = json != NULL ? json_dumps(json, JSON_ENCODE_ANY) : NULL;
@@ -214,10 +215,10 @@ static void write_string(FILE *f, const char *text)
     json_decref(json);
 }
 
-static void write_folder(FILE *f, const char *path)
+static void write_folder(FILE *f, const char *key, const char *path)
 {
-    fputs("{\"path\":", f);
-    write_string(f, path);
+    fprintf(f, "{\"%s\":", key);
+    weft_config_write_string(f, path);
     putc('}', f);
 }
 
@@ -226,12 +227,14 @@ static void write_models(FILE *f, const weft_config *c)
     fputs("\"models\":{", f);
     for (int i = 0; i < c->nmodels; i++) {
         if (i > 0) putc(',', f);
-        write_string(f, c->model[i].name);
+        weft_config_write_string(f, c->model[i].name);
         putc(':', f);
         if (c->model[i].components)
             weft_config_write_analytic(f, &c->model[i]);
+        else if (c->model[i].pipeline.portable)
+            write_folder(f, "pipeline", c->model[i].pipeline.portable);
         else
-            write_folder(f, c->model[i].portable);
+            write_folder(f, "path", c->model[i].portable);
     }
     putc('}', f);
 }
@@ -241,13 +244,13 @@ static void write_schedule(FILE *f, const weft_config *c)
 {
     const char *rest = c->schedule_inline;
 
-    if (c->schedule == NULL && rest == NULL) return;
+    if (c->schedule_portable == NULL && rest == NULL) return;
     fputs(",\"schedule\":{", f);
-    if (c->schedule != NULL) {
+    if (c->schedule_portable != NULL) {
         fputs("\"path\":", f);
-        write_string(f, c->schedule_portable);
+        weft_config_write_string(f, c->schedule_portable);
     }
-    if (c->schedule != NULL && rest != NULL) putc(',', f);
+    if (c->schedule_portable != NULL && rest != NULL) putc(',', f);
     if (rest != NULL) fwrite(rest + 1, 1, strlen(rest) - 2, f);
     putc('}', f);
 }
@@ -270,7 +273,7 @@ static void write_sample(FILE *f, const weft_config *c, uint64_t seed)
 
     fprintf(f,
             "\"method\":\"%s\",\"model\":", weft_method_name[c->sample.method]);
-    write_string(f, c->sample.model);
+    weft_config_write_string(f, c->sample.model);
     fprintf(f, ",\"solver\":\"%s\",\"steps\":%d,\"guidance\":",
             weft_solver_name[c->sample.solver], c->sample.steps);
     weft_config_write_number(f, c->sample.guidance);
@@ -283,6 +286,7 @@ static void write_sample(FILE *f, const weft_config *c, uint64_t seed)
         fprintf(f, ",\"null_label\":%d", c->sample.null_label);
     fprintf(f, ",\"seed\":%" PRIu64 ",\"rng\":\"%s\"", seed,
             rng[c->sample.rng]);
+    weft_config_write_prompts(f, c);
     weft_config_write_method(f, c);
     write_numbers(f, "nodes", c->sample.nodes, c->sample.nnodes);
     write_numbers(f, "sigmas", c->sample.sigmas, c->sample.nnodes);
@@ -346,10 +350,16 @@ weft_status weft_config_identity(const weft_config *c, uint64_t seed,
 
     WEFT_TRY(begin(&w));
     fputs("{\"weft\":1,", w.f);
+    if (c->pipeline.portable != NULL) {
+        fputs("\"pipeline\":", w.f);
+        weft_config_write_string(w.f, c->pipeline.portable);
+        putc(',', w.f);
+    }
     write_models(w.f, c);
-    if (c->vae != NULL) {
+    weft_config_write_text(w.f, &c->text);
+    if (c->vae_portable != NULL) {
         fputs(",\"vae\":", w.f);
-        write_folder(w.f, c->vae_portable);
+        write_folder(w.f, "path", c->vae_portable);
     }
     write_schedule(w.f, c);
     fputs(",\"sample\":{", w.f);
@@ -376,7 +386,7 @@ weft_status weft_config_about(const weft_config *c, char **members)
 
     WEFT_TRY(begin(&w));
     fputs("\"version\": \"" WEFT_VERSION "\", \"config\": ", w.f);
-    write_string(w.f, c->file);
+    weft_config_write_string(w.f, c->file);
     fprintf(w.f, ", \"method\": \"%s\", ", weft_method_name[c->sample.method]);
     return end(&w, members);
 }
@@ -393,6 +403,7 @@ weft_status weft_config_parameters(const weft_config *c, uint64_t seed,
     writer w;
 
     WEFT_TRY(begin(&w));
+    weft_config_prompt_parameters(w.f, c);
     fprintf(w.f, "Steps: %d, Sampler: %s, CFG scale: ", c->sample.steps,
             sampler[c->sample.solver]);
     weft_config_write_number(w.f, c->sample.guidance);

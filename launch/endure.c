@@ -1,10 +1,12 @@
 #include "launch/endure.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "launch/leftover.h"
+#include "core/clock.h"
+#include "launch/signals.h"
 
 /* ---- what there is ------------------------------------------------------- */
 
@@ -36,10 +38,8 @@ weft_status weft_endure_find(weft_job *j, weft_endure *e)
     memset(e, 0, sizeof *e);
     e->job = j;
     st = weft_comm_agree(j->world, weft_state_init(&j->config, &e->state));
-    if (st == WEFT_OK && weft_comm_rank(j->world) == 0) {
+    if (st == WEFT_OK && weft_comm_rank(j->world) == 0)
         st = weft_state_take(&e->state, &fit, &found);
-        if (st == WEFT_OK) weft_leftover_remove(&j->config);
-    }
     WEFT_TRY(weft_comm_agree(j->world, weft_setup_status(st)));
     any = found;
     WEFT_TRY(weft_comm_max(j->world, &any, 1));
@@ -50,19 +50,35 @@ weft_status weft_endure_find(weft_job *j, weft_endure *e)
 
 /* ---- weights ------------------------------------------------------------- */
 
+/* Files of nets, then those of text encoders. */
+static int files_of(const weft_job *j)
+{
+    return j->setup.models.nfiles + j->setup.prompts.readers;
+}
+
+static const char *name_of(const weft_job *j, int i)
+{
+    const int nets = j->setup.models.nfiles;
+
+    return i < nets ? j->setup.models.path[i]
+                    : j->setup.prompts.reader[i - nets].encoder;
+}
+
 /* "0123456789abcdef ..." by file. */
 static weft_status hash_weights(weft_endure *e)
 {
     const weft_job *j = e->job;
-    const int n = j->setup.models.nfiles;
+    const int n = files_of(j), nets = j->setup.models.nfiles;
     char *to = malloc((size_t)n * 17 + 1);
 
     if (!to) return weft_fail(WEFT_ENOMEM, "out of memory");
     to[0] = '\0';
-    for (int i = 0; i < n; i++)
-        snprintf(to + 17 * i, 18, "%08lx%08lx ",
-                 (unsigned long)j->weights[i].sample[1],
-                 (unsigned long)j->weights[i].sample[0]);
+    for (int i = 0; i < n; i++) {
+        const double *h = i < nets ? j->weights[i].sample : j->read[i - nets];
+
+        snprintf(to + 17 * i, 18, "%08lx%08lx ", (unsigned long)h[1],
+                 (unsigned long)h[0]);
+    }
     e->weights = to;
     return WEFT_OK;
 }
@@ -74,12 +90,12 @@ static weft_status compare_weights(const weft_endure *e)
 
     if (!e->state.found || strcmp(from->weights, e->weights) == 0)
         return WEFT_OK;
-    for (int i = 0; i < j->setup.models.nfiles; i++)
+    for (int i = 0; i < files_of(j); i++)
         if (strncmp(from->weights, e->weights, 17 * (size_t)(i + 1)) != 0)
             return weft_fail(WEFT_EINPUT,
                              "%s: was kept for other images: the weights in %s "
                              "have changed; remove it to begin anew",
-                             weft_st_path(from->st), j->setup.models.path[i]);
+                             weft_st_path(from->st), name_of(j, i));
     return weft_fail(WEFT_EINPUT, "%s: is not of these models",
                      weft_st_path(from->st));
 }
@@ -110,6 +126,23 @@ static void say_where_from(const weft_endure *e)
             e->job->setup.plan.images == 1 ? "" : "s", e->state.from.n);
 }
 
+/* Rank 0 looks at the clock for all. */
+static weft_reason wanted(void *arg)
+{
+    weft_endure *e = arg;
+    const double every = e->job->config.run.keep_seconds;
+    const bool first = weft_comm_rank(e->job->world) == 0;
+
+    if (!e->asked && weft_signals_pending()) {
+        e->asked = true;
+        return WEFT_STOP;
+    }
+    if (every <= 0 || !first || weft_clock() - e->kept_at < every)
+        return WEFT_NO_REASON;
+    e->kept_at = weft_clock();
+    return WEFT_KEEP;
+}
+
 weft_status weft_endure_begin(weft_endure *e)
 {
     weft_status st = hash_weights(e);
@@ -118,8 +151,9 @@ weft_status weft_endure_begin(weft_endure *e)
     if (st == WEFT_OK) st = make_work(e);
     WEFT_TRY(weft_comm_agree(e->job->world, st));
     say_where_from(e);
-    return weft_keeper_open(&e->job->config, e->job->world, e->job->group,
-                            &e->keeper);
+    e->kept_at = weft_clock();
+    return weft_summons_open(e->job->world, e->job->group, wanted, e,
+                             &e->summons);
 }
 
 /* ---- on the way ---------------------------------------------------------- */
@@ -135,17 +169,21 @@ static weft_status keep(weft_endure *e, weft_sampler *s)
     /* Who writes pictures may be another than who says that they are there. */
     WEFT_TRY(weft_comm_barrier(e->job->group));
     WEFT_TRY(weft_sampler_keep(s, e->path, &head));
-    weft_keeper_kept(&e->keeper);
+    e->kept_at = weft_clock(); /* however long that took */
     return WEFT_OK;
 }
 
 weft_status weft_endure_pause(weft_endure *e, weft_sampler *s, int turn,
                               int steps, bool *stop)
 {
+    const int every = e->job->config.run.keep_steps;
     weft_reason why;
 
-    WEFT_TRY(weft_keeper_heed(&e->keeper, turn, steps, &why));
+    WEFT_TRY(weft_summons_heed(e->summons, turn, &why));
+    if (turn == INT_MAX) return WEFT_OK;
+    if (!why && every && steps / every > e->kept_after / every) why = WEFT_KEEP;
     if (!why) return WEFT_OK;
+    e->kept_after = steps;
     *stop = e->stopped = why == WEFT_STOP;
     return keep(e, s);
 }
@@ -188,7 +226,7 @@ weft_status weft_endure_end(weft_endure *e, const weft_sampler *s,
 
 void weft_endure_release(weft_endure *e)
 {
-    weft_keeper_close(&e->keeper);
+    weft_summons_close(e->summons);
     weft_share_release(&e->share);
     weft_state_release(&e->state);
     free(e->weights);

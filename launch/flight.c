@@ -64,11 +64,12 @@ static weft_status make_model(weft_flight *f, int i)
     const weft_leaf *leaf = &s->method.leaf[i];
     const weft_labels *told = &s->models.label[leaf->model];
     const int net = s->net_of[i], n = s->plan.net[net].n;
-    const weft_run run = weft_job_run(f->job, net);
+    weft_run run = weft_job_run(f->job, net);
     float *label = calloc((size_t)n, sizeof *label);
     weft_status st;
 
     if (!label) return weft_fail(WEFT_ENOMEM, "out of memory");
+    run.held = f->job->held[i];
     for (int k = 0; k < n; k++)
         label[k] = leaf->condition == WEFT_UNCOND || k >= s->plan.batch
                        ? told->uncond

@@ -7,6 +7,7 @@
 #include "core/model/load.h"
 #include "launch/calibrate.h"
 #include "launch/measure.h"
+#include "launch/reading.h"
 #include "mpi/gather_trace.h"
 #include "mpi/watch.h"
 
@@ -83,6 +84,9 @@ static weft_status find_machine(weft_job *j, weft_machine *m)
     m->cluster.ranks_per_node = (int)node[0];
     m->cluster.nodes = (ranks + (int)node[0] - 1) / (int)node[0];
     m->cluster.node_bytes = -node[1];
+    if (j->config.run.memory > 0 &&
+        j->config.run.memory * 1073741824 * node[0] < -node[1])
+        m->cluster.node_bytes = j->config.run.memory * 1073741824 * node[0];
     return WEFT_OK;
 }
 
@@ -93,18 +97,14 @@ static bool measures(const weft_job *j)
            weft_comm_size(j->world) > 1;
 }
 
-static weft_status make_setup(weft_job *j, const weft_job *like)
+static weft_status make_setup(weft_job *j)
 {
     weft_machine m;
-    weft_status st = WEFT_OK;
+    weft_status st;
 
     if (j->config.parallel.measured)
         WEFT_TRY(weft_calibrate(j->world, &j->config, &j->topology, &j->speed));
-    if (like)
-        m = like->setup.machine;
-    else
-        st = find_machine(j, &m);
-    WEFT_TRY(st);
+    WEFT_TRY(find_machine(j, &m));
     st = weft_setup_make(&j->config, weft_comm_size(j->world),
                          j->topology.threads, j->speed, &m, &j->setup);
     WEFT_TRY(weft_comm_agree(j->world, st));
@@ -187,8 +187,7 @@ static weft_status find_group(weft_job *j)
     return weft_comm_split(j->group, rank % plan->across, &j->column);
 }
 
-weft_status weft_job_plan_config(weft_comm *world, weft_config *c,
-                                 const weft_job *like, weft_job *j)
+weft_status weft_job_plan_config(weft_comm *world, weft_config *c, weft_job *j)
 {
     const weft_plan *plan = &j->setup.plan;
     weft_status st;
@@ -199,10 +198,8 @@ weft_status weft_job_plan_config(weft_comm *world, weft_config *c,
     memset(c, 0, sizeof *c);
     weft_watch_deadline(j->config.run.deadline);
     WEFT_TRY(weft_comm_node(world, &j->node));
-    st = like ? weft_topology_copy(&like->topology, &j->topology)
-              : find_processors(j);
-    WEFT_TRY(weft_comm_agree(world, st));
-    WEFT_TRY(make_setup(j, like));
+    WEFT_TRY(weft_comm_agree(world, find_processors(j)));
+    WEFT_TRY(make_setup(j));
     WEFT_TRY(weft_comm_same(world, plan->hash, "plan"));
     WEFT_TRY(weft_comm_agree(world, fix_layout(j)));
     WEFT_TRY(find_group(j));
@@ -227,8 +224,9 @@ weft_status weft_job_plan(weft_comm *world, const char *path,
         st = weft_comm_agree(
             world,
             weft_config_parse(path, text, bytes, overrides, noverrides, &c));
+    if (st == WEFT_OK) st = weft_comm_agree(world, weft_config_resolve(&c));
     free(text);
-    if (st == WEFT_OK) return weft_job_plan_config(world, &c, NULL, j);
+    if (st == WEFT_OK) return weft_job_plan_config(world, &c, j);
     weft_config_release(&c);
     return st;
 }
@@ -256,7 +254,7 @@ static weft_status move_messages(weft_job *j)
 
 static weft_status start_pool(weft_job *j)
 {
-    size_t scratch = 0;
+    size_t scratch = weft_prompts_scratch(&j->setup.prompts);
 
     WEFT_TRY(weft_pool_create(j->topology.threads, j->topology.cpu, &j->pool));
     for (int i = 0; i < j->setup.plan.nnets; i++)
@@ -270,6 +268,7 @@ static weft_status map_block(weft_job *j)
 {
     void *at;
 
+    j->block_bytes = weft_prompts_block(&j->setup.prompts);
     for (int i = 0; i < j->setup.plan.nnets; i++)
         if (j->net[i].layout.bytes > j->block_bytes)
             j->block_bytes = j->net[i].layout.bytes;
@@ -389,6 +388,7 @@ static weft_status connect(weft_job *j, bool timed)
     WEFT_TRY(start_trace(j));
     for (int i = 0; i < j->setup.plan.nnets; i++)
         WEFT_TRY(lay_out(j, i, timed));
+    WEFT_TRY(weft_reading_room(j));
     WEFT_TRY(start_pool(j));
     return map_block(j);
 }
@@ -476,7 +476,7 @@ static weft_status compare_file(weft_job *j, int i, double (*all)[KNOWN])
     weft_status st;
 
     if (j->weights[i].mine) {
-        const uint64_t h = weft_netfile_sample(&m->file[i]);
+        const uint64_t h = weft_netfile_sample(m->file[i].st);
 
         mine[MAPS] = 1;
         mine[LOW] = (double)(h & 0xffffffff);
@@ -510,9 +510,10 @@ static weft_status compare_files(weft_job *j)
 weft_status weft_job_load_models(weft_job *j)
 {
     WEFT_TRY(compare_files(j));
+    WEFT_TRY(weft_reading_make(j));
     for (int i = 0; i < j->setup.models.nfiles; i++)
         if (i != j->setup.models.vae) WEFT_TRY(weft_job_load(j, i));
-    return WEFT_OK;
+    return weft_comm_agree(j->world, weft_reading_hold(j));
 }
 
 weft_run weft_job_run(const weft_job *j, int i)
@@ -578,6 +579,7 @@ void weft_job_release(weft_job *j)
         weft_comm_free(j->weights[i].sharers);
     }
     for (int k = 0; k < WEFT_ROLES; k++) weft_comm_free(j->role[k].ranks);
+    for (int i = 0; i < WEFT_LEAVES; i++) free(j->held[i]);
     free(j->trace);
     if (j->block) munmap(j->block, j->block_bytes);
     weft_pool_destroy(j->pool);

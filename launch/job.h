@@ -74,6 +74,9 @@ typedef struct weft_job {
     weft_background *background; /* NULL: messages are polled */
     char *block;                 /* activations of whichever net is at work */
     size_t block_bytes;
+    double read[WEFT_READERS][2]; /* a hash of some of each reader's file, as in
+                                     weights; on all ranks */
+    char *held[WEFT_LEAVES]; /* what a leaf's net keeps of its text; or NULL */
 } weft_job;
 
 /* Collective over the job: read the config on rank 0 and send it round, find
@@ -82,14 +85,11 @@ weft_status weft_job_plan(weft_comm *world, const char *path,
                           const char *const *overrides, int noverrides,
                           weft_job *j);
 /* The same in two parts. `read` gives the config's text to all ranks; *text is
- * owned. `plan_config` takes over *c, whatever happens. `like`: another job, of
- * whose group `world` is and whose processors and costs this one has too; or
- * NULL. */
+ * owned. `plan_config` takes over *c, whatever happens. */
 weft_status weft_job_read(const weft_comm *world, const char *path,
                           const char *const *overrides, int noverrides,
                           char **text, size_t *bytes);
-weft_status weft_job_plan_config(weft_comm *world, weft_config *c,
-                                 const weft_job *like, weft_job *j);
+weft_status weft_job_plan_config(weft_comm *world, weft_config *c, weft_job *j);
 /* Collective over the job: threads, memory, lanes. */
 weft_status weft_job_connect(weft_job *j, bool timed);
 /* Collective over the job: the packed weights of file `i`, shared by those

@@ -11,5 +11,9 @@
  * and about the noise of every train step; WEFT_EINPUT says which do not. What
  * has no scheduler beside it is not looked at. */
 weft_status weft_kinship_check(const weft_method *m);
+/* The run's schedule predicts what each model's own says that it does, unless
+ * the config names prediction_type itself. WEFT_EINPUT. */
+weft_status weft_kinship_schedule(const weft_method *m,
+                                  const weft_noise_schedule *used);
 
 #endif

@@ -17,5 +17,6 @@ weft_status weft_machine_find(const weft_config *c, int threads,
     }
     WEFT_TRY(weft_device_find(c->run.kernels, NULL, &dev));
     m->cluster = weft_cost_nominal(dev, threads);
+    m->cluster.node_bytes = c->run.memory * 1073741824;
     return WEFT_OK;
 }

@@ -22,7 +22,7 @@ typedef struct probe {
     weft_exchange x;
     weft_pool *pool;
     weft_window *weights;
-    char *block;
+    char *block, *held;
     float *zeros;    /* [n]: times and labels */
     double *seconds; /* [nodes] */
     weft_run run;
@@ -48,11 +48,13 @@ static weft_status allocate(probe *p, const weft_topology *t)
     WEFT_TRY(weft_pool_create(t->threads, t->cpu, &p->pool));
     WEFT_TRY(weft_pool_reserve(p->pool, l->scratch));
     p->block = aligned_alloc(64, (l->bytes + 63) / 64 * 64);
+    p->held = aligned_alloc(64, (l->held_bytes / 64 + 1) * 64);
     p->zeros = calloc((size_t)l->n, sizeof *p->zeros);
     p->seconds = calloc((size_t)p->g->nnodes, sizeof *p->seconds);
-    if (!p->block || !p->zeros || !p->seconds)
+    if (!p->block || !p->held || !p->zeros || !p->seconds)
         return weft_fail(WEFT_ENOMEM, "out of memory to measure a net");
     memset(p->block, 0, l->bytes);
+    memset(p->held, 0, l->held_bytes);
     return WEFT_OK;
 }
 
@@ -70,6 +72,7 @@ static weft_status make(probe *p, const weft_setup *s, int n,
                         .x = &p->x,
                         .layout = &p->layout,
                         .block = p->block,
+                        .held = p->held,
                         .time = p->zeros,
                         .label = p->zeros,
                         .seconds = p->seconds};
@@ -83,6 +86,7 @@ static void release(probe *p)
     weft_layout_release(&p->layout);
     weft_pool_destroy(p->pool);
     free(p->block);
+    free(p->held);
     free(p->zeros);
     free(p->seconds);
 }

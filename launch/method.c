@@ -115,6 +115,20 @@ static void ask_one(weft_method *m, int model, weft_condition condition,
         .leaf = add_leaf(m, model, condition), .against = -1, .half = half};
 }
 
+static bool same_path(const char *a, const char *b)
+{
+    return a == b || (a && b && !strcmp(a, b));
+}
+
+static bool same_text(const weft_config_text *a, const weft_config_text *b)
+{
+    for (int i = 0; i < WEFT_ENCODERS; i++)
+        if (!same_path(a->encoder[i].path, b->encoder[i].path) ||
+            !same_path(a->tokenizer[i].path, b->tokenizer[i].path))
+            return false;
+    return a->zeros == b->zeros;
+}
+
 /* Two models that are one net asked about nothing. */
 static bool same_uncond(const weft_method *m, int a, int b)
 {
@@ -122,7 +136,7 @@ static bool same_uncond(const weft_method *m, int a, int b)
     const weft_config_model *y = &m->config->model[m->model[b]];
 
     return x->path && y->path && !strcmp(x->path, y->path) &&
-           x->null_label == y->null_label;
+           x->null_label == y->null_label && same_text(&x->text, &y->text);
 }
 
 /* How many unconditional predictions a superposition of the method's models

@@ -22,11 +22,6 @@ static weft_status check_model(const char *path, const weft_net_info *info)
     if (!weft_net_is_unet(info))
         return weft_fail(WEFT_EINPUT, "%s: a %s is not a model that samples",
                          path, info->class_name);
-    if (info->text_channels)
-        return weft_fail(WEFT_EINPUT,
-                         "%s: a %s needs a text, and this version takes no "
-                         "prompts",
-                         path, info->class_name);
     if (info->in_channels != info->out_channels)
         return weft_fail(WEFT_EINPUT,
                          "%s: %d channels in, %d out: not a prediction of its "
@@ -243,6 +238,7 @@ static weft_status label_model(const weft_method *m, int model,
     const weft_config_model *own = &c->model[m->model[model]];
     const bool has = own->label >= 0 || c->sample.has_label;
     const int label = own->label >= 0 ? own->label : c->sample.label;
+    const bool told = info && info->text_channels; /* a text is a condition */
 
     l->any = info && (info->labels > 0 || info->label_is_time);
     if (l->any && !has && asks(m, model, WEFT_COND))
@@ -253,7 +249,7 @@ static weft_status label_model(const weft_method *m, int model,
         return weft_fail(WEFT_EINPUT,
                          "%s: sample.label: the model %s takes no labels",
                          c->file, own->name);
-    if (!l->any && asks(m, model, WEFT_UNCOND))
+    if (!l->any && !told && asks(m, model, WEFT_UNCOND))
         return weft_fail(WEFT_EINPUT,
                          "%s: sample.guidance %g needs a condition, and the "
                          "model %s has none",

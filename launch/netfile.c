@@ -18,7 +18,7 @@ static uint64_t fold(uint64_t h, const void *data, size_t bytes)
 }
 
 /* Of the header, not of the data: cheap however large the file is. */
-static uint64_t fingerprint_of(const weft_st *st)
+uint64_t weft_netfile_fingerprint(const weft_st *st)
 {
     uint64_t h = offset_basis;
 
@@ -46,12 +46,12 @@ static uint64_t fold_samples(uint64_t h, const weft_st_tensor *t)
     return h;
 }
 
-uint64_t weft_netfile_sample(const weft_netfile *f)
+uint64_t weft_netfile_sample(const weft_st *st)
 {
     uint64_t h = offset_basis;
 
-    for (int i = 0; i < weft_st_count(f->st); i++)
-        h = fold_samples(h, weft_st_at(f->st, i));
+    for (int i = 0; i < weft_st_count(st); i++)
+        h = fold_samples(h, weft_st_at(st, i));
     return h;
 }
 
@@ -60,7 +60,7 @@ weft_status weft_netfile_open(const char *path, weft_netfile *f)
     memset(f, 0, sizeof *f);
     WEFT_TRY(weft_component_open(path, &f->config, &f->st));
     WEFT_TRY(weft_net_read_info(f->config, &f->info));
-    f->fingerprint = fingerprint_of(f->st);
+    f->fingerprint = weft_netfile_fingerprint(f->st);
     return WEFT_OK;
 }
 

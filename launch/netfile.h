@@ -18,7 +18,7 @@ typedef struct weft_netfile {
     weft_graph graph;
     bool built;
     size_t file_bytes;    /* of the weights that the graph uses */
-    uint64_t fingerprint; /* of names, shapes and types in the file */
+    uint64_t fingerprint; /* of the file's header */
 } weft_netfile;
 
 /* `path`: as core/model/component.h has it. On failure it is still to be
@@ -29,10 +29,12 @@ weft_status weft_netfile_build(weft_netfile *f, weft_net_part part,
 /* The weights are not for this rank: nothing stays mapped. What the graph and
  * the header said is kept. */
 void weft_netfile_unmap(weft_netfile *f);
+/* A hash of names, shapes and types in a file. */
+uint64_t weft_netfile_fingerprint(const weft_st *st);
 /* A hash of some bytes of every tensor: another file of the same header has
  * another one, unless it differs in a few numbers only. Reads at most 256 bytes
  * a tensor, however large it is. */
-uint64_t weft_netfile_sample(const weft_netfile *f);
+uint64_t weft_netfile_sample(const weft_st *st);
 void weft_netfile_close(weft_netfile *f);
 
 #endif

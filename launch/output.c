@@ -182,6 +182,18 @@ static void pick(const weft_sampler *s, const weft_flight *f, int slot,
                line * sizeof *to);
 }
 
+/* Floats of my part of a picture. */
+static size_t pixels_of(const weft_job *j)
+{
+    const weft_plan *p = &j->setup.plan;
+    const size_t scale = (size_t)p->row_scale;
+
+    return (size_t)weft_cut_units(&j->role[p->vae].cut,
+                                  j->role[p->vae].cut.me) *
+           (size_t)p->unit * scale * (size_t)columns_of(j) * scale *
+           (size_t)j->setup.picture_channels;
+}
+
 /* The decoder's graph reads and writes the job's block: no copy of the
  * picture. */
 static weft_status evaluate(weft_job *j, const float *latents,
@@ -195,10 +207,19 @@ static weft_status evaluate(weft_job *j, const float *latents,
         (size_t)p->unit * (size_t)columns_of(j) * (size_t)p->channels;
     weft_run run = weft_job_run(j, j->setup.decode);
 
+    weft_status st;
+
     memcpy(weft_run_value(&run, g->input), latents, floats * sizeof *latents);
-    WEFT_TRY(weft_graph_eval(g, &run));
+    st = weft_graph_eval(g, &run);
     *picture = weft_run_value(&run, g->output);
-    return WEFT_OK;
+    if (st == WEFT_OK && !j->lenient && !all_finite(*picture, pixels_of(j)))
+        st = weft_fail(WEFT_ENAN, "the picture is not a number");
+    if (st != WEFT_ENAN) return st;
+    return weft_fail_within(st,
+                            "decoding with %s, whose weights are damaged, or "
+                            "were made of larger ones by a conversion to F16 "
+                            "(use those in float32)",
+                            j->setup.models.path[j->setup.models.vae]);
 }
 
 weft_status weft_sampler_decode(weft_sampler *s, const weft_flight *f, int slot,
@@ -276,8 +297,8 @@ static weft_status open_png(files *f)
     if (st == WEFT_OK)
         st = weft_config_identity(c, c->sample.seed[f->image], &identity);
     if (st == WEFT_OK) {
-        const weft_text text[] = {{"parameters", parameters},
-                                  {"weft", identity}};
+        const weft_png_text text[] = {{"parameters", parameters},
+                                      {"weft", identity}};
 
         st = weft_png_create(path, j->setup.plan.width, j->setup.plan.height,
                              j->setup.picture_channels, text, 2, &f->png);

@@ -154,6 +154,7 @@ static weft_status add_leaves(weft_setup *s)
         if (s->models.of[leaf->model] < 0) continue;
         s->net_of[i] = add_net(s, s->models.of[leaf->model], role,
                                leaf->condition == WEFT_BOTH ? 2 : 1);
+        s->plan.net[s->net_of[i]].askers++;
     }
     return WEFT_OK;
 }

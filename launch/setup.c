@@ -158,6 +158,22 @@ static void set_output(weft_setup *s)
         p->latent_pixel_bytes = (size_t)p->channels * sizeof(float);
 }
 
+static void set_readers(weft_setup *s)
+{
+    s->plan.reader = s->reader;
+    s->plan.nreaders = s->prompts.readers;
+    for (int i = 0; i < s->prompts.readers; i++) {
+        const weft_reader *r = &s->prompts.reader[i];
+
+        s->reader[i] =
+            (weft_plan_reader){.name = r->encoder,
+                               .file_bytes = r->file_bytes,
+                               .weight_bytes = r->layout.weight_bytes,
+                               .block_bytes = r->layout.bytes,
+                               .scratch_bytes = r->layout.scratch};
+    }
+}
+
 /* Lines of so many ranks side by side take turns as single ranks do. */
 static weft_status set_shape(weft_setup *s, int ranks, const double *speed)
 {
@@ -198,7 +214,9 @@ static void set_run(weft_setup *s, int threads)
                                    .refresh = c->parallel.refresh,
                                    .drift = c->parallel.drift};
     p->sched.wire = c->parallel.wire;
-    p->identity = weft_models_fingerprint(&s->method, &s->models);
+    p->identity = weft_models_fingerprint(&s->method, &s->models) ^
+                  weft_prompts_fingerprint(&s->prompts);
+    set_readers(s);
     set_output(s);
 }
 
@@ -228,6 +246,34 @@ static weft_status check_drift(const weft_setup *s)
                      s->config->file);
 }
 
+/* The rank that takes most, against what one may take. */
+static weft_status check_memory(const weft_setup *s)
+{
+    const weft_config *c = s->config;
+    const double gib = 1073741824.0;
+    weft_plan_memory most = {0};
+
+    if (c->run.memory <= 0) return WEFT_OK;
+    for (int q = 0; q < weft_plan_group(&s->plan); q++) {
+        const weft_plan_memory m =
+            weft_plan_memory_of(&s->plan, q, s->machine.cluster.ranks_per_node);
+
+        if (m.total > most.total) most = m;
+    }
+    if ((double)most.total <= c->run.memory * gib) return WEFT_OK;
+    return weft_fail(WEFT_EINPUT,
+                     "%s: run.memory: a rank may take %g GiB, and this plan "
+                     "takes %.3f: weights %.3f, activations and scratch %.3f, "
+                     "state and text %.3f, a text encoder before %.3f (more "
+                     "ranks, roles of their own or run.kernels: lean take "
+                     "less)",
+                     c->file, c->run.memory, (double)most.total / gib,
+                     (double)most.weights_share / gib,
+                     (double)(most.activations + most.scratch) / gib,
+                     (double)(most.state + most.past + most.held) / gib,
+                     (double)most.reading / gib);
+}
+
 /* Everything that depends on what things cost, and on whether conditions are
  * kept apart. */
 static weft_status lay_out(weft_setup *s, bool apart)
@@ -251,6 +297,7 @@ static weft_status lay_out(weft_setup *s, bool apart)
     s->plan.state_bytes_per_row = state_per_row(s);
     WEFT_TRY(weft_place(&o, &s->plan));
     WEFT_TRY(weft_plan_make(&s->plan));
+    WEFT_TRY(check_memory(s));
     return check_drift(s);
 }
 
@@ -277,9 +324,12 @@ static weft_status make(weft_setup *s, int ranks, int threads,
     WEFT_TRY(weft_device_find(s->config->run.kernels, NULL, &s->dev));
     WEFT_TRY(weft_method_models(s->config, &s->method));
     WEFT_TRY(weft_models_open(&s->method, &s->models));
+    WEFT_TRY(weft_method_list(&s->method));
+    WEFT_TRY(weft_prompts_open(&s->method, s->dev, &s->models, &s->prompts));
     WEFT_TRY(weft_kinship_check(&s->method));
     WEFT_TRY(set_sizes(s));
     WEFT_TRY(read_schedule(s));
+    WEFT_TRY(weft_kinship_schedule(&s->method, &s->schedule));
     WEFT_TRY(weft_method_solver(&s->method, &s->schedule, &s->solver));
     WEFT_TRY(build_nets(s));
     WEFT_TRY(set_shape(s, ranks, speed));
@@ -317,6 +367,7 @@ void weft_setup_release(weft_setup *s)
     weft_plan_release(&s->plan);
     weft_solver_destroy(s->solver);
     weft_noise_schedule_release(&s->schedule);
+    weft_prompts_close(&s->prompts);
     weft_models_close(&s->models);
     free(s->stage);
     memset(s, 0, sizeof *s);

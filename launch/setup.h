@@ -10,6 +10,7 @@
 
 #include "launch/machine.h"
 #include "launch/models.h"
+#include "launch/prompts.h"
 #include "partition/plan.h"
 
 enum { WEFT_ROLE_NAME = 80 };
@@ -19,10 +20,12 @@ typedef struct weft_setup {
     const weft_device *dev;
     weft_method method;
     weft_models models;
+    weft_prompts prompts;
     weft_noise_schedule schedule;
     weft_solver *solver; /* for the plan; each batch in flight has its own */
     char role_name[WEFT_ROLES][WEFT_ROLE_NAME];
-    weft_stage *stage; /* of the plan */
+    weft_stage *stage;                     /* of the plan */
+    weft_plan_reader reader[WEFT_READERS]; /* likewise */
     weft_machine machine;
     weft_plan plan;
     /* leaves to the plan's nets; -1: analytic, evaluated by everybody on the

@@ -26,6 +26,14 @@ typedef struct weft_volume {
 
 enum { WEFT_PLAN_NETS = 2 * WEFT_ROLES, WEFT_PLAN_LANES = 32 };
 
+/* What is loaded, used and given back before the first step, one after the
+ * other: text encoders. Borrows its name. */
+typedef struct weft_plan_reader {
+    const char *name;
+    size_t file_bytes, weight_bytes;   /* in the file; packed, once on a node */
+    size_t block_bytes, scratch_bytes; /* of each rank; of each worker */
+} weft_plan_reader;
+
 /* One net as a plan sees it: asked by one role about a batch of fixed size. */
 typedef struct weft_plan_net {
     int role; /* of the plan's; its ranks evaluate it */
@@ -37,7 +45,8 @@ typedef struct weft_plan_net {
     int evaluations;             /* calls per batch of images ... */
     bool each_image;             /* ... or per image, one at a time */
     size_t file_bytes;           /* of its weights in the checkpoint */
-    int lanes; /* kinds of questions that it is asked; 0: one */
+    int askers; /* that keep each what it makes of a text (layout.held) */
+    int lanes;  /* kinds of questions that it is asked; 0: one */
     int in_lane[WEFT_PLAN_LANES]; /* the evaluations of each */
     /* filled in by weft_plan_make: */
     int n;                             /* samples that one evaluation takes */
@@ -91,6 +100,8 @@ typedef struct weft_plan {
     weft_schedule sched;         /* of the nets that sample */
     weft_plan_net net[WEFT_PLAN_NETS];
     int nnets;
+    const weft_plan_reader *reader; /* [nreaders]; borrowed */
+    int nreaders;
     const weft_stage *stage; /* [nstages], of a batch; borrowed. Their lanes are
                                 the nets */
     int nstages;
@@ -157,7 +168,9 @@ int weft_plan_first_image(const weft_plan *p, int group);
 /* Memory of one rank, by use. */
 typedef struct weft_plan_memory {
     size_t weights_share; /* the node's packed weights, over its ranks */
-    size_t activations, scratch, state, past, total;
+    size_t activations, scratch, state, past, held;
+    size_t reading; /* before the first step: the largest of the readers */
+    size_t total;   /* the most at any time */
 } weft_plan_memory;
 
 /* `rank` of the group; `ranks_on_node` share one copy of the weights. */

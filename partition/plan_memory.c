@@ -23,6 +23,29 @@ static bool brings_weights(const weft_plan *p, int i, int rank)
     return true;
 }
 
+/* Ranks of a node that share one copy of a reader's weights with `sharers`. */
+static size_t reading_of(const weft_plan *p, int ranks, int sharers)
+{
+    size_t most = 0;
+
+    for (int i = 0; i < p->nreaders; i++) {
+        const weft_plan_reader *r = &p->reader[i];
+        const size_t own =
+            r->block_bytes + r->scratch_bytes * (size_t)p->threads;
+        const size_t all =
+            r->weight_bytes / (size_t)sharers + own * (size_t)ranks;
+
+        if (all > most) most = all;
+    }
+    return most;
+}
+
+/* While sampling, but for weights. */
+static size_t unshared(const weft_plan_memory *m)
+{
+    return m->activations + m->scratch + m->state + m->past + m->held;
+}
+
 weft_plan_memory weft_plan_memory_of(const weft_plan *p, int rank,
                                      int ranks_on_node)
 {
@@ -45,13 +68,16 @@ weft_plan_memory weft_plan_memory_of(const weft_plan *p, int rank,
         /* Nets take turns in one block. */
         if (l.bytes > m.activations) m.activations = l.bytes;
         if (l.scratch > m.scratch) m.scratch = l.scratch;
+        m.held += l.held_bytes * (size_t)p->net[i].askers;
         weft_layout_release(&l);
     }
     m.scratch *= (size_t)p->threads;
     m.state = p->state_bytes_per_row * (size_t)mine.rows *
               (size_t)mine.columns / (size_t)p->columns * (size_t)p->batch *
               (size_t)p->flights;
-    m.total = m.weights_share + m.activations + m.scratch + m.state + m.past;
+    m.reading = reading_of(p, 1, ranks_on_node);
+    m.total = m.weights_share + unshared(&m);
+    if (m.reading > m.total) m.total = m.reading;
     return m;
 }
 
@@ -68,13 +94,14 @@ static bool has_net(const weft_plan *p, int i, int rank, int ranks)
 /* Of these ranks of the job, who share one copy of each net's weights. */
 static size_t memory_of_node(const weft_plan *p, int rank, int ranks)
 {
+    const size_t reading = rank ? 0 : reading_of(p, ranks, 1);
     size_t sum = 0;
 
     for (int r = rank; r < rank + ranks; r++) {
         const weft_plan_memory m =
             weft_plan_memory_of(p, r % weft_plan_group(p), 1);
 
-        sum += m.total - m.weights_share;
+        sum += unshared(&m);
     }
     for (int i = 0; i < p->nnets; i++) {
         bool counted = !has_net(p, i, rank, ranks);
@@ -84,7 +111,7 @@ static size_t memory_of_node(const weft_plan *p, int rank, int ranks)
                        has_net(p, k, rank, ranks);
         if (!counted) sum += p->net[i].weight_bytes;
     }
-    return sum;
+    return sum > reading ? sum : reading;
 }
 
 size_t weft_plan_node_memory(const weft_plan *p, int ranks_per_node)

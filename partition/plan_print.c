@@ -66,6 +66,14 @@ static void print_net(const weft_plan *p, const weft_plan_net *n, FILE *to)
     print_volume(&n->ballot, ", for the drift", to);
 }
 
+static void print_reader(const weft_plan_reader *r, FILE *to)
+{
+    fprintf(to,
+            "text       %s: weights %.1f MiB in the file, %.1f MiB packed; "
+            "given back before the first step\n",
+            r->name, mib(r->file_bytes), mib(r->weight_bytes));
+}
+
 void weft_plan_print_roles(const weft_plan *p, FILE *to)
 {
     for (int k = 0; k < p->nroles; k++) {
@@ -124,6 +132,12 @@ static void print_rect(const weft_plan *p, weft_rect r, int scale, FILE *to)
             p->across > 1 ? 14 : 1, columns);
 }
 
+static size_t sum_of(const weft_plan_memory *m)
+{
+    return m->weights_share + m->activations + m->scratch + m->state + m->past +
+           m->held;
+}
+
 static void print_ranks(const weft_plan *p, FILE *to)
 {
     const char *by = p->across > 1 ? " rows x columns" : " rows";
@@ -131,8 +145,8 @@ static void print_ranks(const weft_plan *p, FILE *to)
 
     fprintf(to,
             "\n%-5s %-5s  latent%-*s  picture%-*s "
-            "MiB: weights + activations + scratch + state + past\n",
-            "rank", "units", wide, by, wide, by);
+            "MiB: weights + activations + scratch + state + past%s\n",
+            "rank", "units", wide, by, wide, by, p->nreaders ? " + text" : "");
     for (int q = 0; q < weft_plan_group(p); q++) {
         const weft_plan_memory m = weft_plan_memory_of(p, q, 1);
         const weft_rect r = weft_plan_latent(p, q);
@@ -140,11 +154,17 @@ static void print_ranks(const weft_plan *p, FILE *to)
         fprintf(to, "%-5d %-5d", q, r.rows / p->unit);
         print_rect(p, r, 1, to);
         print_rect(p, r, p->row_scale, to);
-        fprintf(to, " %.1f + %.1f + %.1f + %.1f + %.1f = %.1f\n",
-                mib(m.weights_share), mib(m.activations), mib(m.scratch),
-                mib(m.state), mib(m.past), mib(m.total));
+        fprintf(to, " %.1f + %.1f + %.1f + %.1f + %.1f", mib(m.weights_share),
+                mib(m.activations), mib(m.scratch), mib(m.state), mib(m.past));
+        if (p->nreaders) fprintf(to, " + %.1f", mib(m.held));
+        fprintf(to, " = %.1f\n", mib(sum_of(&m)));
     }
     fprintf(to, "(the ranks of a node share one copy of the weights)\n");
+    if (p->nreaders)
+        fprintf(to,
+                "(before, on the first node, the largest text encoder: %.1f "
+                "MiB)\n",
+                mib(weft_plan_memory_of(p, 0, 1).reading));
 }
 
 /* "4 ranks", or "2 lines of 2 ranks". */
@@ -180,6 +200,7 @@ void weft_plan_print(const weft_plan *p, FILE *to)
     print_speeds(p, to);
     fprintf(to, "images     %d, %d at once, %d steps\n", p->images, p->batch,
             p->steps);
+    for (int i = 0; i < p->nreaders; i++) print_reader(&p->reader[i], to);
     for (int i = 0; i < p->nnets; i++) print_net(p, &p->net[i], to);
     if (p->output.messages[WEFT_OUTPUT])
         fprintf(to, "%-10s %llu messages %llu bytes per image\n", "output",
@@ -231,6 +252,20 @@ static void json_net(const weft_plan *p, const weft_plan_net *n, FILE *to)
     fprintf(to, "}");
 }
 
+/* A path may hold whatever a JSON text may not. */
+static void json_reader(const weft_plan_reader *r, const char *before, FILE *to)
+{
+    fprintf(to, "%s{\"name\":\"", before);
+    for (const char *c = r->name; *c; c++) {
+        if (*c == '"' || *c == '\\') putc('\\', to);
+        putc(*c, to);
+    }
+    fprintf(to,
+            "\",\"file_bytes\":%zu,\"packed_bytes\":%zu,"
+            "\"block_bytes\":%zu,\"scratch_bytes\":%zu}",
+            r->file_bytes, r->weight_bytes, r->block_bytes, r->scratch_bytes);
+}
+
 static void json_patch(const weft_plan *p, int q, FILE *to)
 {
     const weft_plan_memory m = weft_plan_memory_of(p, q, 1);
@@ -240,9 +275,10 @@ static void json_patch(const weft_plan *p, int q, FILE *to)
             "{\"patch\":%d,\"first_row\":%d,\"rows\":%d,"
             "\"first_column\":%d,\"columns\":%d,"
             "\"weights_bytes\":%zu,\"activation_bytes\":%zu,"
-            "\"scratch_bytes\":%zu,\"state_bytes\":%zu,\"total_bytes\":%zu}",
+            "\"scratch_bytes\":%zu,\"state_bytes\":%zu,\"held_bytes\":%zu,"
+            "\"reading_bytes\":%zu,\"total_bytes\":%zu}",
             q, r.row, r.rows, r.column, r.columns, m.weights_share,
-            m.activations, m.scratch, m.state, m.total);
+            m.activations, m.scratch, m.state, m.held, m.reading, m.total);
 }
 
 static void json_roles(const weft_plan *p, FILE *to)
@@ -281,6 +317,9 @@ void weft_plan_print_json(const weft_plan *p, const char *first, FILE *to)
         if (i) fprintf(to, ",");
         json_net(p, &p->net[i], to);
     }
+    fprintf(to, "],\"readers\":[");
+    for (int i = 0; i < p->nreaders; i++)
+        json_reader(&p->reader[i], i ? "," : "", to);
     fprintf(to, "],");
     json_roles(p, to);
     fprintf(to, "\"by_patch\":[");

@@ -141,7 +141,8 @@ static bool is_keyword(const char *key)
     return true;
 }
 
-static weft_status put_text(const char *path, const weft_text *t, png_text *out)
+static weft_status put_text(const char *path, const weft_png_text *t,
+                            png_text *out)
 {
     bool fits;
 
@@ -167,7 +168,7 @@ static weft_status put_text(const char *path, const weft_text *t, png_text *out)
 }
 
 static weft_status put_texts(weft_png *p, const char *path,
-                             const weft_text *text, int n)
+                             const weft_png_text *text, int n)
 {
     p->text = calloc((size_t)n + 1, sizeof *p->text);
     if (p->text == NULL)
@@ -204,7 +205,7 @@ static weft_status start(weft_png *p)
 }
 
 static weft_status create(const char *name, bool in_memory, int width,
-                          int height, int channels, const weft_text *text,
+                          int height, int channels, const weft_png_text *text,
                           int ntext, weft_png **png)
 {
     weft_png *new = calloc(1, sizeof *new);
@@ -229,7 +230,7 @@ static weft_status create(const char *name, bool in_memory, int width,
 }
 
 weft_status weft_png_create(const char *path, int width, int height,
-                            int channels, const weft_text *text, int ntext,
+                            int channels, const weft_png_text *text, int ntext,
                             weft_png **png)
 {
     return create(path, false, width, height, channels, text, ntext, png);
@@ -266,7 +267,7 @@ weft_status weft_png_finish(weft_png *png)
 
 weft_status weft_png_encode(const char *name, int width, int height,
                             int channels, const unsigned char *pixels,
-                            const weft_text *text, int ntext,
+                            const weft_png_text *text, int ntext,
                             unsigned char **data, size_t *bytes)
 {
     weft_png *p;

@@ -16,13 +16,13 @@
 
 typedef struct weft_png weft_png;
 
-typedef struct weft_text {
+typedef struct weft_png_text {
     const char *key, *value; /* UTF-8; key: 1 to 79 printable ASCII */
-} weft_text;
+} weft_png_text;
 
 /* `channels`: 1 grey, 3 RGB. */
 weft_status weft_png_create(const char *path, int width, int height,
-                            int channels, const weft_text *text, int ntext,
+                            int channels, const weft_png_text *text, int ntext,
                             weft_png **png);
 /* `rows` rows of [width][channels] bytes. After a failure: abandon. */
 weft_status weft_png_rows(weft_png *png, const unsigned char *pixels, int rows);
@@ -34,7 +34,7 @@ void weft_png_abandon(weft_png *png);
  * the functions above write; *data is owned. `name` stands in messages. */
 weft_status weft_png_encode(const char *name, int width, int height,
                             int channels, const unsigned char *pixels,
-                            const weft_text *text, int ntext,
+                            const weft_png_text *text, int ntext,
                             unsigned char **data, size_t *bytes);
 
 /* Reading, for `weft inspect` and for repeating an image. Any PNG is read;

@@ -175,7 +175,7 @@ static void fill(unsigned char *pixels, int w, int h, int channels)
 }
 
 static weft_status write_image(const char *path, int w, int h, int channels,
-                               int step, const weft_text *text, int ntext)
+                               int step, const weft_png_text *text, int ntext)
 {
     unsigned char *pixels = malloc((size_t)(w * h * channels));
     weft_png *png = NULL;
@@ -195,7 +195,7 @@ static weft_status write_image(const char *path, int w, int h, int channels,
 }
 
 static void must_write(const char *path, int w, int h, int channels, int step,
-                       const weft_text *text, int ntext)
+                       const weft_png_text *text, int ntext)
 {
     if (write_image(path, w, h, channels, step, text, ntext) != WEFT_OK)
         fail_msg("%s", weft_fail_text());
@@ -229,9 +229,9 @@ static void reads_what_it_wrote(void **state)
 /* However the rows come, whenever it is written, over whatever was there. */
 static void writes_the_same_bytes(void **state)
 {
-    static const weft_text text[] = {{"parameters", "a\nb"},
-                                     {"weft", "\xe2\x86"
-                                              "\x92"}};
+    static const weft_png_text text[] = {{"parameters", "a\nb"},
+                                         {"weft", "\xe2\x86"
+                                                  "\x92"}};
     unsigned char *first = malloc(ROOM), *again = malloc(ROOM);
     size_t n;
 
@@ -276,7 +276,7 @@ static void chunks_of(const char *path, char *names, size_t room)
 static void puts_texts_where_they_belong(void **state)
 {
     static char large[100000];
-    const weft_text text[] = {
+    const weft_png_text text[] = {
         {"parameters", "Steps: 30,\nSeed: 7"},
         {"latin", "na\xc3\xafve \xc3\xbf"},
         {"weft", "{\"prompt\": \"\xe6\x9f\x84\"}"},
@@ -318,13 +318,13 @@ static void refuses_wrong_texts(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
-        const weft_text text = {keys[i], "v"};
+        const weft_png_text text = {keys[i], "v"};
 
         assert_int_equal(write_image(path, 1, 1, 1, 1, &text, 1), WEFT_EINPUT);
         assert_non_null(strstr(weft_fail_text(), "keyword"));
     }
     for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
-        const weft_text text = {"key", values[i]};
+        const weft_png_text text = {"key", values[i]};
 
         assert_int_equal(write_image(path, 1, 1, 1, 1, &text, 1), WEFT_EINPUT);
         assert_non_null(strstr(weft_fail_text(), "is not UTF-8"));

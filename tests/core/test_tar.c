@@ -195,7 +195,7 @@ static void files_are_hashed(void **state)
 static void memory_has_the_bytes_of_a_file(void **state)
 {
     static unsigned char pixels[40][30][3], *data;
-    const weft_text text = {"parameters", "Steps: 30"};
+    const weft_png_text text = {"parameters", "Steps: 30"};
     const char *path = in_folder("x.png");
     size_t bytes, want;
     weft_png *png;

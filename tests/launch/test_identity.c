@@ -309,7 +309,7 @@ static void test_png(void **state)
     assert_int_equal(weft_config_identity(&c, 5, &json), WEFT_OK);
     weft_config_release(&c);
     for (int i = 0; i < 2; i++) {
-        const weft_text texts[] = {{"parameters", "x"}, {"weft", json}};
+        const weft_png_text texts[] = {{"parameters", "x"}, {"weft", json}};
         const char *path = i == 0 ? p->image : p->inside;
         assert_int_equal(weft_png_create(path, 1, 1, 3, texts, 2, &png),
                          WEFT_OK);

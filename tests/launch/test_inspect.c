@@ -90,8 +90,8 @@ static void test_png(void **state)
     static const char *const words[] = {"PNG, 2x1, grey", "parameters:\n",
                                         "Steps: 3",       "weft:\n",
                                         "a?[2Jb",         NULL};
-    static const weft_text texts[] = {{"parameters", "Steps: 3"},
-                                      {"weft", "a\x1b[2Jb"}};
+    static const weft_png_text texts[] = {{"parameters", "Steps: 3"},
+                                          {"weft", "a\x1b[2Jb"}};
     char path[] = "/tmp/weft-inspect-XXXXXX";
     weft_png *png;
 

@@ -303,10 +303,9 @@ static const bad bad_dataset[] = {
 #define LATER " is not supported by this version"
 
 static const bad bad_later[] = {
-    {"pipeline: /models/sd15\n", "1: pipeline" LATER},
     {GOOD "control: []\n", "6: control" LATER},
     {"models:\n  a: {path: x, loras: []}\n", "2: models.a.loras" LATER},
-    {GOOD "  prompt: a cat\n", "6: sample.prompt" LATER},
+    {GOOD "  image: in.png\n", "6: sample.image" LATER},
     {GOOD "  method: superdif\n",
      "6: unknown method \"superdif\"; known are plain, w2sd, zsampling, "
      "resampling, autoguidance, superdiff_or, superdiff_and, average"},

@@ -1,0 +1,102 @@
+/* config_pipeline.c - what the pipelines of a config stand for. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/model/pipeline.h"
+#include "launch/config.h"
+
+static weft_status copy(const char *from, char **to)
+{
+    if (!from) return WEFT_OK;
+    *to = strdup(from);
+    return *to ? WEFT_OK : weft_fail(WEFT_ENOMEM, "out of memory");
+}
+
+/* ---- text encoders ------------------------------------------------------- */
+
+static bool has_encoders(const weft_config_text *t)
+{
+    return t->encoder[0].path || t->encoder[1].path;
+}
+
+static weft_status copy_given(const weft_config_text *from,
+                              weft_config_text *to)
+{
+    for (int i = 0; i < WEFT_ENCODERS; i++) {
+        WEFT_TRY(copy(from->encoder[i].path, &to->encoder[i].path));
+        WEFT_TRY(copy(from->tokenizer[i].path, &to->tokenizer[i].path));
+    }
+    return WEFT_OK;
+}
+
+static weft_status copy_parts(const weft_pipeline *p, weft_config_text *to)
+{
+    const weft_pipeline_part *part = p->part;
+
+    WEFT_TRY(copy(part[WEFT_PIPELINE_TEXT].path, &to->encoder[0].path));
+    WEFT_TRY(copy(part[WEFT_PIPELINE_TOKENIZER].path, &to->tokenizer[0].path));
+    WEFT_TRY(copy(part[WEFT_PIPELINE_TEXT_2].path, &to->encoder[1].path));
+    return copy(part[WEFT_PIPELINE_TOKENIZER_2].path, &to->tokenizer[1].path);
+}
+
+/* Given ones win. Without a pipeline, zeros are what SDXL's would be. */
+static weft_status set_text(const weft_config *c, const weft_pipeline *p,
+                            weft_config_text *to)
+{
+    if (!p || has_encoders(&c->text))
+        WEFT_TRY(copy_given(&c->text, to));
+    else
+        WEFT_TRY(copy_parts(p, to));
+    to->zeros = c->text.zeros >= 0 ? c->text.zeros
+                : p                ? p->force_zeros_for_empty_prompt
+                                   : to->encoder[0].path && to->encoder[1].path;
+    return WEFT_OK;
+}
+
+/* ---- models -------------------------------------------------------------- */
+
+static weft_status set_model(const weft_config *c, const weft_pipeline *all,
+                             const weft_pipeline *own, weft_config_model *m)
+{
+    if (own) {
+        if (!own->part[WEFT_PIPELINE_UNET].path)
+            return weft_fail(WEFT_EINPUT, "%s: has no unet", own->path);
+        WEFT_TRY(copy(own->part[WEFT_PIPELINE_UNET].path, &m->path));
+        WEFT_TRY(copy(own->part[WEFT_PIPELINE_SCHEDULER].path, &m->schedule));
+    }
+    return m->components ? WEFT_OK : set_text(c, own ? own : all, &m->text);
+}
+
+/* Unless they are given, or known from another pipeline. */
+static weft_status set_rest(const weft_pipeline *p, weft_config *c)
+{
+    if (!c->vae) WEFT_TRY(copy(p->part[WEFT_PIPELINE_VAE].path, &c->vae));
+    if (c->schedule) return WEFT_OK;
+    return copy(p->part[WEFT_PIPELINE_SCHEDULER].path, &c->schedule);
+}
+
+static weft_status resolve_model(weft_config *c, const weft_pipeline *all,
+                                 weft_config_model *m)
+{
+    weft_pipeline *own = NULL;
+    weft_status st = WEFT_OK;
+
+    if (m->pipeline.path) st = weft_pipeline_open(m->pipeline.path, &own);
+    if (st == WEFT_OK) st = set_model(c, all, own, m);
+    if (st == WEFT_OK && own) st = set_rest(own, c);
+    weft_pipeline_free(own);
+    return st;
+}
+
+weft_status weft_config_resolve(weft_config *c)
+{
+    weft_pipeline *all = NULL;
+    weft_status st = WEFT_OK;
+
+    if (c->pipeline.path) st = weft_pipeline_open(c->pipeline.path, &all);
+    if (st == WEFT_OK && all) st = set_rest(all, c);
+    for (int i = 0; i < c->nmodels && st == WEFT_OK; i++)
+        st = resolve_model(c, all, &c->model[i]);
+    weft_pipeline_free(all);
+    return st == WEFT_EIO ? WEFT_EINPUT : st;
+}

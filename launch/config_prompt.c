@@ -1,0 +1,267 @@
+/* config_prompt.c - prompts, and what makes of them what models are told. */
+#include "launch/config_prompt.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "launch/config_check.h"
+#include "launch/config_method.h"
+
+static weft_status no_memory(void)
+{
+    return weft_fail(WEFT_ENOMEM, "out of memory");
+}
+
+/* ---- shape --------------------------------------------------------------- */
+
+/* What `prompts` says of a model, or else `prompt`. */
+static const weft_tree *prompt_of(const weft_tree *root, const weft_tree *map,
+                                  const char *model)
+{
+    const weft_tree *own = weft_tree_get(map, model);
+
+    return own ? own : weft_tree_find(root, "sample.prompt");
+}
+
+static weft_status add_prompt(const weft_tree *root, const weft_tree *map,
+                              const char *model, weft_tree **to)
+{
+    const weft_tree *t = prompt_of(root, map, model);
+
+    if (!t)
+        return weft_place_fail(&map->place,
+                               "sample.prompts has no prompt for the model "
+                               "%.80s, and there is no sample.prompt",
+                               model);
+    if (t->kind != WEFT_TREE_TEXT)
+        return weft_place_fail(&t->place, "sample.prompts.%.80s: expected text",
+                               model);
+    *to = weft_tree_text(t->text, true, &t->place);
+    return *to ? WEFT_OK : no_memory();
+}
+
+/* {B: text} becomes [prompt, text], in the order of the models. */
+weft_status weft_config_shape_prompts(weft_tree *root)
+{
+    const weft_tree *models = weft_tree_get(root, "models");
+    weft_tree *map = weft_tree_find(root, "sample.prompts"), *list, **to;
+    weft_status st = WEFT_OK;
+
+    if (!map || !models) return WEFT_OK;
+    if (map->kind != WEFT_TREE_MAP)
+        return weft_place_fail(&map->place,
+                               "sample.prompts: expected texts by model, such "
+                               "as { strong: \"...\", weak: \"...\" }");
+    for (const weft_tree *t = map->first; t; t = t->next)
+        WEFT_TRY(weft_config_check_model_name(t, models, "sample.prompts"));
+    list = weft_tree_new(WEFT_TREE_LIST, &map->place);
+    if (!list) return no_memory();
+    to = &list->first;
+    for (const weft_tree *m = models->first; m && st == WEFT_OK; m = m->next) {
+        st = add_prompt(root, map, m->key, to);
+        if (st == WEFT_OK) to = &(*to)->next;
+    }
+    if (st == WEFT_OK) return weft_tree_put_at(root, "sample.prompts", list);
+    weft_tree_free(list);
+    return st;
+}
+
+/* pipeline: P alone is models: { model: { pipeline: P } }. */
+weft_status weft_config_shape_pipeline(weft_tree *root)
+{
+    const weft_tree *pipeline = weft_tree_get(root, "pipeline");
+    weft_tree *models, *model, *text;
+
+    if (!pipeline || pipeline->kind != WEFT_TREE_TEXT ||
+        weft_tree_get(root, "models"))
+        return WEFT_OK;
+    models = weft_tree_new(WEFT_TREE_MAP, &pipeline->place);
+    model = weft_tree_new(WEFT_TREE_MAP, &pipeline->place);
+    text = weft_tree_text(pipeline->text, true, &pipeline->place);
+    if (!models || !model || !text) {
+        weft_tree_free(models);
+        weft_tree_free(model);
+        weft_tree_free(text);
+        return no_memory();
+    }
+    WEFT_TRY(weft_tree_put(root, "models", models));
+    WEFT_TRY(weft_tree_put(models, "model", model));
+    return weft_tree_put(model, "pipeline", text);
+}
+
+/* ---- folders ------------------------------------------------------------- */
+
+static weft_status take_folder(const weft_tree *root, const char *key,
+                               bool identity, weft_config_path *to)
+{
+    const weft_tree *t = weft_tree_find(root, key);
+
+    if (!t) return WEFT_OK;
+    return weft_config_find_path(t, key, identity, &to->path, &to->portable);
+}
+
+/* An encoder and its tokenizer are given together. */
+static weft_status check_pair(const weft_tree *root, const char *encoder,
+                              const char *tokenizer)
+{
+    const weft_tree *e = weft_tree_find(root, encoder);
+    const weft_tree *t = weft_tree_find(root, tokenizer);
+
+    if (!e == !t) return WEFT_OK;
+    return weft_place_fail(e ? &e->place : &t->place, "%s needs %s",
+                           e ? encoder : tokenizer, e ? tokenizer : encoder);
+}
+
+weft_status weft_config_take_text(const weft_tree *root, const char *zeros,
+                                  bool identity, weft_config_text *to)
+{
+    static const char *const encoder[] = {"text.encoder", "text.encoder_2"};
+    static const char *const tokenizer[] = {"text.tokenizer",
+                                            "text.tokenizer_2"};
+
+    to->zeros = zeros ? strcmp(zeros, "true") == 0 : -1;
+    for (int i = 0; i < WEFT_ENCODERS; i++) {
+        WEFT_TRY(check_pair(root, encoder[i], tokenizer[i]));
+        WEFT_TRY(take_folder(root, encoder[i], identity, &to->encoder[i]));
+        WEFT_TRY(take_folder(root, tokenizer[i], identity, &to->tokenizer[i]));
+    }
+    return WEFT_OK;
+}
+
+void weft_config_release_path(weft_config_path *p)
+{
+    free(p->path);
+    free(p->portable);
+    *p = (weft_config_path){0};
+}
+
+void weft_config_release_text(weft_config_text *t)
+{
+    for (int i = 0; i < WEFT_ENCODERS; i++) {
+        weft_config_release_path(&t->encoder[i]);
+        weft_config_release_path(&t->tokenizer[i]);
+    }
+}
+
+/* ---- sample -------------------------------------------------------------- */
+
+static char *take(char **text)
+{
+    char *taken = *text;
+
+    *text = NULL;
+    return taken;
+}
+
+static void take_pair(const int *raw, int *to)
+{
+    if (raw) memcpy(to, raw, 2 * sizeof *to);
+}
+
+void weft_config_take_prompts(weft_raw_sample *raw, weft_config *c)
+{
+    weft_config_sizes *s = &c->sample.sizes;
+
+    c->sample.prompt = take(&raw->prompt);
+    c->sample.negative_prompt = take(&raw->negative_prompt);
+    c->sample.weighted =
+        weft_config_choice("sample.prompt_syntax", raw->prompt_syntax) == 1;
+    c->sample.clip_skip = raw->clip_skip;
+    for (int i = 0; i < c->nmodels && raw->prompts; i++)
+        c->model[i].prompt = take(&raw->prompts[i]);
+    *s = (weft_config_sizes){.has_original = raw->original_size != NULL,
+                             .has_target = raw->target_size != NULL,
+                             .original = {c->sample.height, c->sample.width},
+                             .target = {c->sample.height, c->sample.width},
+                             .score = raw->aesthetic_score,
+                             .negative_score = raw->negative_aesthetic_score};
+    take_pair(raw->original_size, s->original);
+    take_pair(raw->crop_top_left, s->crop);
+    take_pair(raw->target_size, s->target);
+}
+
+/* ---- in an image --------------------------------------------------------- */
+
+static void write_key(FILE *f, const char *key, const char *text)
+{
+    fprintf(f, ",\"%s\":", key);
+    weft_config_write_string(f, text);
+}
+
+static void write_by_model(FILE *f, const weft_config *c)
+{
+    bool any = false;
+
+    for (int i = 0; i < c->nmodels; i++) {
+        if (!c->model[i].prompt) continue;
+        fprintf(f, "%s\"%s\":", any ? "," : ",\"prompts\":{", c->model[i].name);
+        weft_config_write_string(f, c->model[i].prompt);
+        any = true;
+    }
+    if (any) putc('}', f);
+}
+
+static void write_pair(FILE *f, const char *key, const int *v)
+{
+    fprintf(f, ",\"%s\":[%d,%d]", key, v[0], v[1]);
+}
+
+static void write_sizes(FILE *f, const weft_config_sizes *s)
+{
+    if (s->has_original) write_pair(f, "original_size", s->original);
+    if (s->crop[0] || s->crop[1]) write_pair(f, "crop_top_left", s->crop);
+    if (s->has_target) write_pair(f, "target_size", s->target);
+    if (s->score != 6) {
+        fputs(",\"aesthetic_score\":", f);
+        weft_config_write_number(f, s->score);
+    }
+    if (s->negative_score != 2.5) {
+        fputs(",\"negative_aesthetic_score\":", f);
+        weft_config_write_number(f, s->negative_score);
+    }
+}
+
+void weft_config_write_prompts(FILE *f, const weft_config *c)
+{
+    if (c->sample.prompt) write_key(f, "prompt", c->sample.prompt);
+    write_by_model(f, c);
+    if (c->sample.negative_prompt)
+        write_key(f, "negative_prompt", c->sample.negative_prompt);
+    if (c->sample.weighted) write_key(f, "prompt_syntax", "weighted");
+    if (c->sample.clip_skip)
+        fprintf(f, ",\"clip_skip\":%d", c->sample.clip_skip);
+    write_sizes(f, &c->sample.sizes);
+}
+
+void weft_config_write_text(FILE *f, const weft_config_text *t)
+{
+    static const char *const name[][2] = {{"encoder", "tokenizer"},
+                                          {"encoder_2", "tokenizer_2"}};
+    const char *begin = ",\"text\":{";
+    bool any = false;
+
+    for (int i = 0; i < WEFT_ENCODERS; i++) {
+        if (!t->encoder[i].portable) continue;
+        fprintf(f, "%s\"%s\":", any ? "," : begin, name[i][0]);
+        weft_config_write_string(f, t->encoder[i].portable);
+        fprintf(f, ",\"%s\":", name[i][1]);
+        weft_config_write_string(f, t->tokenizer[i].portable);
+        any = true;
+    }
+    if (t->zeros >= 0)
+        fprintf(f, "%s\"force_zeros_for_empty_prompt\":%s", any ? "," : begin,
+                t->zeros ? "true" : "false");
+    if (any || t->zeros >= 0) putc('}', f);
+}
+
+void weft_config_prompt_parameters(FILE *f, const weft_config *c)
+{
+    const char *prompt = c->sample.prompt;
+
+    for (int i = 0; i < c->nmodels; i++)
+        if (c->model[i].prompt && !strcmp(c->model[i].name, c->sample.model))
+            prompt = c->model[i].prompt;
+    if (prompt) fprintf(f, "%s\n", prompt);
+    if (prompt && c->sample.negative_prompt && *c->sample.negative_prompt)
+        fprintf(f, "Negative prompt: %s\n", c->sample.negative_prompt);
+}

@@ -1,0 +1,121 @@
+#!/bin/sh
+# Text to image against whole pipelines of diffusers (tests/golden/pipelines.py
+# drew them): latents, a picture, and the same bytes however the work is dealt
+# out.
+# shellcheck source=tests/e2e/lib.sh
+. "$(dirname "$0")/lib.sh"
+: "${COMPARE:?}" "${PIPELINE:?}"
+rm -rf ./*.png ./*.safetensors ./*.yaml ./*.txt model other broken v .weft
+
+# What golden NAME was asked, as NAME.yaml, and its pipeline: config NAME
+config() {
+    rm -rf model
+    "$PIPELINE" "$WEFT_SOURCE_DIR/tests/golden/$1.safetensors" model >"$1.yaml"
+}
+
+for golden in "$WEFT_SOURCE_DIR"/tests/golden/pipe_*.safetensors; do
+    name=$(basename "$golden" .safetensors)
+    config "$name"
+    "$WEFT" sample "$name.yaml" output.image="$name.png" \
+        output.latents=a.safetensors || fail "$name: weft sample"
+    printf '%s: ' "$name"
+    "$COMPARE" a.safetensors "$golden" 2e-4 || fail "$name"
+    picture=${golden%.safetensors}.png
+    [ -e "$picture" ] || continue
+    printf '%s.png: ' "$name"
+    "$COMPARE" "$name.png" "$picture" 0.001 || fail "$name.png"
+done
+
+# ---- the same bytes, however the work is dealt out --------------------------
+
+same() { # RANKS KEY=VALUE...
+    n=$1
+    shift
+    ranks "$n" "$WEFT" sample sd15.yaml "$@" output.latents=b.safetensors \
+        output.image=b.png 2>out.txt || fail "$n ranks, $*: $(cat out.txt)"
+    same_file b.safetensors one.safetensors
+    [ $# != 0 ] || same_file b.png one.png
+    rm -f b.safetensors b.png
+}
+
+config pipe_sd15
+mv pipe_sd15.yaml sd15.yaml
+"$WEFT" sample sd15.yaml output.latents=one.safetensors output.image=one.png
+same 2
+same 3
+same 5
+same 2 'parallel.roles={cond: 1, uncond: 1}'
+same 3 'parallel.roles={cond: 2, uncond: 1}'
+same 2 parallel.roles=auto
+
+# components one by one
+parts='"models": {"it": {"path": "model/unet"}}'
+parts="$parts, \"vae\": {\"path\": \"model/vae\"}"
+parts="$parts, \"schedule\": {\"path\": \"model/scheduler\"}"
+parts="$parts, \"text\": {\"encoder\": \"model/text_encoder\","
+parts="$parts \"tokenizer\": \"model/tokenizer\"}"
+sed "s|\"pipeline\": \"model\"|$parts|" sd15.yaml >parts.yaml
+"$WEFT" sample parts.yaml output.latents=b.safetensors ||
+    fail "components one by one"
+same_file b.safetensors one.safetensors
+
+# an image says what it was asked, and is drawn again
+"$WEFT" sample one.png output.image=again.png || fail "an image drawn again"
+same_file again.png one.png
+"$WEFT" inspect one.png >out.txt
+grep -q "a photo of a cat, 8k" out.txt || fail "no prompt in the picture"
+
+# displaced: repeatable, and a little another picture
+for file in c.safetensors d.safetensors; do
+    ranks 2 "$WEFT" sample sd15.yaml parallel.exchange=async \
+        output.latents="$file" 2>out.txt || fail "async: $(cat out.txt)"
+done
+same_file c.safetensors d.safetensors
+! cmp -s c.safetensors one.safetensors || fail "async is as in step"
+
+# ---- what is refused --------------------------------------------------------
+
+printf 'pipeline: model\nsample: {width: 64, height: 64}\n' >sd.yaml
+refused 2 "give sample.prompt" "$WEFT" plan sd.yaml
+long=$(printf 'word %.0s' $(seq 100))
+refused 0 'cut off: "' "$WEFT" sample sd15.yaml "sample.prompt=$long" \
+    sample.steps=1 output.image=b.png
+refused 0 'negative prompt is longer than the 75 tokens' "$WEFT" sample \
+    sd15.yaml "sample.negative_prompt=$long" sample.steps=1 output.image=b.png
+refused 2 "takes no text" "$WEFT" plan "$configs/demo.yaml" sample.prompt=a
+refused 2 "takes no labels" "$WEFT" plan sd15.yaml sample.label=1
+refused 2 "layers cannot be skipped" "$WEFT" plan sd15.yaml sample.clip_skip=9
+mkdir v
+sed 's/"DDIMScheduler",/& "prediction_type": "v_prediction",/' \
+    model/scheduler/scheduler_config.json >v/scheduler_config.json
+refused 2 "prediction_type is v_prediction, and the model it has" \
+    "$WEFT" plan parts.yaml schedule.path=v
+refused 0 "" "$WEFT" plan parts.yaml schedule.prediction_type=v_prediction
+"$PIPELINE" "$WEFT_SOURCE_DIR/tests/golden/pipe_sdxl.safetensors" other >xl.yaml
+rm -f b.png
+refused 2 "they are of different models" "$WEFT" plan parts.yaml \
+    text.encoder=other/text_encoder_2
+cp -r model broken
+rm -r broken/text_encoder
+refused 2 "text_encoder" "$WEFT" plan sd15.yaml pipeline=broken
+sed 's/"CLIPTextModel"/"BertModel"/' model/model_index.json \
+    >broken/model_index.json
+refused 2 "BertModel" "$WEFT" plan sd15.yaml pipeline=broken
+mv model/vae/config.json model/vae/kept
+refused 2 "model/vae" "$WEFT" plan sd15.yaml
+mv model/vae/kept model/vae/config.json
+
+# a decoder of numbers that are none
+"$PYTHON" - model/vae/diffusion_pytorch_model.safetensors <<'END'
+import json, struct, sys
+data = bytearray(open(sys.argv[1], "rb").read())
+size, = struct.unpack("<Q", data[:8])
+at = json.loads(data[8:8 + size])["decoder.conv_out.bias"]["data_offsets"][0]
+data[8 + size + at:8 + size + at + 2] = b"\0\x7e"
+open(sys.argv[1], "wb").write(data)
+END
+refused 1 "decoding with model/vae" "$WEFT" sample sd15.yaml output.image=b.png \
+    sample.steps=1
+[ ! -e b.png ] || fail "a picture that is not a number was written"
+
+finish

@@ -1,0 +1,284 @@
+"""Goldens of text to image: what whole diffusers pipelines draw, for
+tests/e2e/test_text.sh.
+
+    python tests/golden/pipelines.py            # pipe_*.safetensors
+    python tests/golden/pipelines.py NAME...    # these alone
+
+needs torch, diffusers and transformers. Float32 on the CPU; nets of random
+weights, made as in nets.py, have all the structure of the real ones and a few
+channels; the tokenizer is that of tokens/. A picture's `latents` are what the
+pipeline gives with output_type="latent"; pipe_sd15.png is what its VAE makes of
+them. The metadata make the pipeline again, and the config that draws the picture:
+
+    model_index, unet, vae, text_encoder, ..., scheduler
+                        text of the component's JSON
+    FOLDER.tensors      "name dtype d0xd1x..;" for every tensor of a component
+    tokenizer, tokenizer_2
+                        which of tokens/*.config.json it is
+    sample              members of `sample:`, as JSON
+    models              names of models, all of this pipeline, as JSON; only of
+                        methods, which are those of methods.py
+"""
+import argparse
+import json
+import pathlib
+import shutil
+import tempfile
+
+import diffusers
+import torch
+import transformers
+from PIL import Image
+from safetensors.torch import save_file
+
+import methods
+from nets import C, D, DTYPE, HERE, cond, distance, kl, weight
+from text import write
+
+TOKENS = HERE / "tokens"
+
+
+def clip(cls, **more):
+    return {"architectures": [cls], "model_type": "clip_text_model",
+            "vocab_size": 1214, "hidden_size": 24, "intermediate_size": 40,
+            "num_hidden_layers": 3, "num_attention_heads": 3,
+            "max_position_embeddings": 77, "projection_dim": 20,
+            "bos_token_id": 1212, "eos_token_id": 2, "hidden_act": "quick_gelu",
+            **more}
+
+
+def ddim(**more):
+    return {"_class_name": "DDIMScheduler", "num_train_timesteps": 1000,
+            "beta_start": 0.00085, "beta_end": 0.012,
+            "beta_schedule": "scaled_linear", "clip_sample": False,
+            "set_alpha_to_one": False, "steps_offset": 1, **more}
+
+
+# Where diffusers looks for the last norm; transformers 5 has it in the model.
+if not hasattr(transformers.CLIPTextModel, "text_model"):
+    transformers.CLIPTextModel.text_model = property(lambda self: self)
+
+VAE = kl([8, 8, 12, 12], scaling_factor=0.18215)
+TEXT, PROJECTED = "CLIPTextModel", "CLIPTextModelWithProjection"
+
+MODELS = {
+    "sd15": dict(
+        model_index={"_class_name": "StableDiffusionPipeline"},
+        unet=cond([C, C, C, D], [16, 16, 32, 32]), vae=VAE,
+        text_encoder=clip(TEXT), tokenizer="old", scheduler=ddim()),
+    "sd21": dict(
+        model_index={"_class_name": "StableDiffusionPipeline"},
+        unet=cond([C, C, C, D], [8, 16, 32, 32], dual_cross_attention=False,
+                  attention_head_dim=[1, 2, 4, 4], upcast_attention=True,
+                  use_linear_projection=True), vae=VAE,
+        text_encoder=clip(TEXT, hidden_act="gelu"), tokenizer="new",
+        scheduler=ddim(prediction_type="v_prediction")),
+    "sdxl": dict(
+        model_index={"_class_name": "StableDiffusionXLPipeline",
+                     "force_zeros_for_empty_prompt": True},
+        unet=cond([D, C, C], [16, 32, 64], attention_head_dim=[1, 2, 4],
+                  transformer_layers_per_block=[1, 2, 3],
+                  use_linear_projection=True, cross_attention_dim=56,
+                  addition_embed_type="text_time", addition_time_embed_dim=8,
+                  projection_class_embeddings_input_dim=68),
+        vae=kl([8, 8, 12, 12], scaling_factor=0.13025),
+        text_encoder=clip(TEXT), tokenizer="old",
+        text_encoder_2=clip(PROJECTED, hidden_act="gelu", hidden_size=32,
+                            num_attention_heads=2, num_hidden_layers=4),
+        tokenizer_2="new", scheduler=ddim()),
+}
+
+PROMPT = "a photo of a cat, 8k (masterpiece)"
+# picture: model, what the pipeline is asked
+CASES = {
+    "sd15": ("sd15", dict(prompt=PROMPT, negative_prompt="blurry, they'll",
+                          guidance=7.5, width=64, height=320, seed=3)),
+    "sd21": ("sd21", dict(prompt=PROMPT, guidance=5, width=192, height=128,
+                          seed=5, clip_skip=1)),
+    "sdxl": ("sdxl", dict(prompt=PROMPT, guidance=5, width=96, height=192,
+                          seed=7)),
+    "sdxl_sizes": ("sdxl", dict(prompt=PROMPT, negative_prompt="",
+                                guidance=3, width=96, height=192, seed=8,
+                                clip_skip=1, original_size=[700, 512],
+                                crop_top_left=[12, 0],
+                                target_size=[1024, 512])),
+}
+# picture: model, names of models, what is asked; all of 128 x 128
+PAIR = {"strong": PROMPT, "weak": "a dog"}
+METHODS = {
+    "w2sd": ("sd15", dict(method="w2sd", prompts=PAIR, guidance=3, seed=11)),
+    "and": ("sd15", dict(method="superdiff_and", prompts=PAIR, guidance=2,
+                         negative_prompt="rain", seed=12)),
+}
+STEPS = 20
+LIBRARY = {"unet": "diffusers", "vae": "diffusers", "scheduler": "diffusers",
+           "text_encoder": "transformers", "text_encoder_2": "transformers",
+           "tokenizer": "transformers", "tokenizer_2": "transformers"}
+
+
+def class_of(conf):
+    if isinstance(conf, str):
+        return "CLIPTokenizer"
+    return conf.get("_class_name") or conf["architectures"][0]
+
+
+def index(model):
+    """The model_index.json, with every component the library asks for."""
+    nothing = [None, None]
+    return model["model_index"] | {
+        "safety_checker": nothing, "feature_extractor": nothing,
+        "image_encoder": nothing} | {
+        k: [LIBRARY[k], class_of(v)] for k, v in model.items()
+        if k != "model_index"}
+
+
+def write_tokenizer(folder, which):
+    folder.mkdir()
+    for name in "vocab.json", "merges.txt":
+        shutil.copy(TOKENS / name, folder)
+    shutil.copy(TOKENS / f"{which}.config.json",
+                folder / "tokenizer_config.json")
+    if which == "old":
+        shutil.copy(TOKENS / "old.map.json", folder / "special_tokens_map.json")
+
+
+def write_net(folder, conf):
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps(conf))
+    if "_class_name" in conf:
+        net = getattr(diffusers, conf["_class_name"]).from_config(conf)
+        name = "diffusion_pytorch_model.safetensors"
+    else:
+        cls = getattr(transformers, conf["architectures"][0])
+        net = cls(transformers.CLIPTextConfig(
+            **{k: v for k, v in conf.items() if k != "architectures"}))
+        name = "model.safetensors"
+    shapes = {k: tuple(v.shape) for k, v in net.state_dict().items()
+              if not k.endswith("position_ids")}
+    save_file({k: weight(k, s).to(DTYPE["F16"]) for k, s in shapes.items()},
+              folder / name, metadata={"format": "pt"})
+    return "".join(f"{k} F16 {'x'.join(map(str, s))};"
+                   for k, s in shapes.items())
+
+
+def write_model(folder, model):
+    """The pipeline's folder; returns the golden's metadata."""
+    meta = {}
+    for name, conf in model.items():
+        if isinstance(conf, str):
+            write_tokenizer(folder / name, conf)
+            meta[name] = conf
+            continue
+        meta[name] = json.dumps(conf)
+        if name == "model_index":
+            meta[name] = json.dumps(index(model))
+            (folder / "model_index.json").write_text(meta[name])
+        elif name == "scheduler":
+            (folder / name).mkdir()
+            (folder / name / "scheduler_config.json").write_text(meta[name])
+        else:
+            meta[f"{name}.tensors"] = write_net(folder / name, conf)
+    return meta
+
+
+@torch.no_grad()
+def draw(folder, sample, dtype):
+    pipe = diffusers.DiffusionPipeline.from_pretrained(
+        folder, torch_dtype=torch.float32).to(dtype)
+    pipe.set_progress_bar_config(disable=True)
+    more = {k: sample[k] for k in ("prompt", "negative_prompt", "width",
+                                   "height", "clip_skip") if k in sample}
+    for key, name in (("original_size", "original_size"),
+                      ("crop_top_left", "crops_coords_top_left"),
+                      ("target_size", "target_size")):
+        if key in sample:
+            more[name] = tuple(sample[key])
+    c = pipe.unet.config.in_channels
+    start = torch.randn((1, c, sample["height"] // 8, sample["width"] // 8),
+                        generator=torch.Generator().manual_seed(sample["seed"]))
+    latents = pipe(num_inference_steps=STEPS, latents=start.to(dtype),
+                   guidance_scale=sample["guidance"], output_type="latent",
+                   **more).images
+    picture = pipe.vae.decode(latents / pipe.vae.config.scaling_factor).sample
+    return latents, picture
+
+
+def write_picture(path, x):
+    pixels = ((x / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8)
+    Image.fromarray(pixels.permute(1, 2, 0).numpy()).save(path, optimize=True)
+
+
+def make(name, out):
+    which, sample = CASES[name]
+    with tempfile.TemporaryDirectory() as folder:
+        meta = write_model(pathlib.Path(folder), MODELS[which])
+        latents, picture = draw(folder, sample, torch.float32)
+        exact = draw(folder, sample, torch.float64)
+    print(f"{name:12} float32 against float64: latents "
+          f"{distance(latents, exact[0]):.1e} picture "
+          f"{distance(picture, exact[1]):.1e}; rms {latents.std():.2f}, "
+          f"picture beyond [-1, 1] {(picture.abs() > 1).float().mean():.2f}")
+    assert latents.isfinite().all()
+    if name == "sd15":
+        write_picture(out / "pipe_sd15.png", picture[0])
+    write(out / f"pipe_{name}.safetensors", {"latents": latents},
+          meta | {"sample": json.dumps(
+              {"steps": STEPS, "solver": "ddim", "rng": "torch-cpu", **sample}),
+              "diffusers": diffusers.__version__,
+              "transformers": transformers.__version__})
+
+
+class Eps:
+    """A pipeline's net under one prompt."""
+
+    def __init__(self, pipe, prompt):
+        self.net = pipe.unet
+        self.text = pipe.encode_prompt(prompt, "cpu", 1, False)[0]
+
+    def __call__(self, x, t, i=0):
+        return self.net(x.float(), t,
+                        encoder_hidden_states=self.text).sample.double()
+
+
+@torch.no_grad()
+def draw_method(folder, sample):
+    pipe = diffusers.DiffusionPipeline.from_pretrained(
+        folder, torch_dtype=torch.float32)
+    methods.DEMO, methods.STEPS, methods.SIZE = folder, STEPS, 16
+    methods.SEED = sample["seed"]
+    strong, weak = (Eps(pipe, p) for p in sample["prompts"].values())
+    none = Eps(pipe, sample.get("negative_prompt", ""))
+    w = sample["guidance"]
+    if sample["method"] == "superdiff_and":
+        return methods.superpose([strong, weak], "and", w, [none])[0]
+    return methods.reflect(
+        lambda x, t, i: none(x, t) + w * (strong(x, t) - none(x, t)),
+        strong, weak, STEPS - 1)
+
+
+def make_method(name, out):
+    which, sample = METHODS[name]
+    with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
+        meta = write_model(folder, MODELS[which])
+        latents = draw_method(folder, sample)
+    print(f"{name:12} rms {latents.std():.2f}")
+    write(out / f"pipe_{name}.safetensors", {"latents": latents.float()},
+          meta | {"models": json.dumps(list(sample["prompts"])),
+                  "sample": json.dumps({"steps": STEPS, "solver": "ddim",
+                                        "rng": "torch-cpu", "width": 128,
+                                        "height": 128, **sample}),
+                  "diffusers": diffusers.__version__})
+
+
+def main():
+    ap = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    ap.add_argument("names", nargs="*")
+    ap.add_argument("--out", type=pathlib.Path, default=HERE)
+    a = ap.parse_args()
+    for name in a.names or [*CASES, *METHODS]:
+        (make if name in CASES else make_method)(name, a.out)
+
+
+if __name__ == "__main__":
+    main()
