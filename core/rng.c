@@ -9,7 +9,8 @@
  * roots below, each rounded to its own type, never fused. */
 _Static_assert(FLT_EVAL_METHOD == 0, "excess precision changes the noise");
 
-const char *const weft_rng_name[WEFT_RNGS] = {"counter", "torch-cpu"};
+const char *const weft_rng_name[WEFT_RNGS] = {"counter", "torch-cpu",
+                                              "torch-cuda"};
 
 /* ln x for positive normal x: x = 2^e m with m in [sqrt .5, sqrt 2), and
  * ln m = 2 artanh((m - 1) / (m + 1)) by its series. */
@@ -153,6 +154,79 @@ static void counter_fill(const weft_noise *s, const weft_field *f, float *out,
                         f->columns, out + (size_t)y * row_stride + c,
                         (size_t)f->c);
 }
+
+/* ---- torch's CUDA generator ----------------------------------------------
+ * A launch has as many blocks as the elements fill, or the GPU's threads if
+ * that is less. Thread t owns subsequence t; it makes four normals at a time,
+ * which are elements t, t + T, t + 2 T and t + 3 T, then goes on 4 T further.
+ * A draw uses up as many counters as its threads do. */
+
+static uint64_t field_elements(const weft_field *f)
+{
+    return (uint64_t)f->c * (uint64_t)f->h * (uint64_t)f->w;
+}
+
+/* T */
+static uint64_t threads_of(const weft_noise *s, const weft_field *f)
+{
+    const uint64_t block = WEFT_GPU_BLOCK;
+    const uint64_t filled = (field_elements(f) + block - 1) / block * block;
+
+    return filled < (uint64_t)s->threads ? filled : (uint64_t)s->threads;
+}
+
+/* cuRAND's: everything is rounded to float, the angle 2 pi (b + .5) / 2^32 by a
+ * fused multiply-add. */
+static float cuda_normal(uint32_t a, uint32_t b, bool odd)
+{
+    const float turn = 0x1.921fb6p-30f; /* 2 pi / 2^32 */
+    const float u = (float)a * 0x1p-32f + 0x1p-33f;
+    const float theta =
+        (float)((double)(float)b * (double)turn + (double)(turn / 2));
+    const int quadrant = (int)((double)theta * 0x1.45f306dc9c883p-1 + 0.5);
+    const double x = (double)theta - quadrant * 0x1.921fb54442d18p+0;
+    const double r = sqrt(-2 * own_log((double)u));
+    double sine, cosine;
+
+    own_sincos(quadrant, x, &sine, &cosine);
+    return (float)(r * (odd ? cosine : sine));
+}
+
+static float cuda_element(const weft_noise *s, uint64_t threads, uint64_t first,
+                          uint64_t e)
+{
+    const uint64_t at = first + e / (4 * threads), rest = e % (4 * threads);
+    const uint64_t thread = rest % threads;
+    const int part = (int)(rest / threads);
+    const uint32_t key[2] = {(uint32_t)s->seed, (uint32_t)(s->seed >> 32)};
+    const uint32_t counter[4] = {(uint32_t)at, (uint32_t)(at >> 32),
+                                 (uint32_t)thread, 0};
+    uint32_t v[4];
+
+    weft_philox(counter, key, v);
+    return cuda_normal(v[part & 2], v[(part & 2) + 1], part & 1);
+}
+
+static void cuda_fill(const weft_noise *s, const weft_field *f, float *out,
+                      size_t row_stride)
+{
+    const uint64_t threads = threads_of(s, f), n = field_elements(f);
+    const uint64_t first = s->draw * ((n - 1) / (4 * threads) + 1);
+
+    for (int c = 0; c < f->c; c++)
+        for (int y = 0; y < f->rows; y++) {
+            const uint64_t e =
+                ((uint64_t)c * f->h + f->row0 + y) * (uint64_t)f->w +
+                (uint64_t)f->column0;
+            float *to = out + (size_t)y * row_stride + c;
+
+            for (int x = 0; x < f->columns; x++)
+                to[(size_t)x * f->c] =
+                    cuda_element(s, threads, first, e + (uint64_t)x);
+        }
+}
+
+/* ---- torch's CPU generator ----------------------------------------------- */
 
 void weft_mt19937_seed(weft_mt19937 *g, uint32_t seed)
 {
@@ -299,11 +373,6 @@ static void cursor_put(cursor *p, const float *z, int n)
     }
 }
 
-static uint64_t field_elements(const weft_field *f)
-{
-    return (uint64_t)f->c * (uint64_t)f->h * (uint64_t)f->w;
-}
-
 /* n >= 16: whole blocks, and where n is no multiple of 16 the last 16 elements
  * again from fresh uniforms: what the blocks gave there never shows. */
 static void torch_fill(weft_mt19937 *g, const weft_field *f, cursor *p)
@@ -336,6 +405,7 @@ void weft_noise_init(weft_noise *s, weft_rng_kind kind, uint64_t seed)
     memset(s, 0, sizeof *s);
     s->kind = kind;
     s->seed = seed;
+    if (kind == WEFT_RNG_TORCH_CUDA) s->threads = WEFT_GPU_THREADS;
     if (kind == WEFT_RNG_TORCH_CPU) weft_mt19937_seed(&s->mt, (uint32_t)seed);
 }
 
@@ -346,6 +416,8 @@ void weft_noise_fill(weft_noise *s, const weft_field *f, float *out,
 
     if (s->kind == WEFT_RNG_COUNTER)
         counter_fill(s, f, out, row_stride);
+    else if (s->kind == WEFT_RNG_TORCH_CUDA)
+        cuda_fill(s, f, out, row_stride);
     else if (field_elements(f) < 16)
         torch_fill_few(&s->mt, f, &p);
     else
@@ -358,7 +430,7 @@ void weft_noise_skip(weft_noise *s, const weft_field *f, int draws)
     const uint64_t n = field_elements(f);
 
     for (int i = 0; i < draws; i++, s->draw++) {
-        if (s->kind == WEFT_RNG_COUNTER) continue;
+        if (s->kind != WEFT_RNG_TORCH_CPU) continue;
         if (n >= 16)
             mt_discard(&s->mt, n + (n % 16 ? 16 : 0));
         else

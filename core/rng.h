@@ -14,6 +14,11 @@
  *              every rank walks the whole field, but keeps its rows only.
  *              Equal to torch to about 5e-7: torch's own logarithm and sine
  *              depend on the processor.
+ *   torch-cuda the float32 stream of torch's CUDA generator: Philox 4x32-10 and
+ *              cuRAND's Box-Muller. Which counter an element has depends on how
+ *              many threads torch starts, so on the GPU, for fields of more
+ *              elements than it has threads. Any element can be had without the
+ *              others. Equal to torch to about 1e-6: a GPU's sine is coarse.
  *
  * Elements count as torch's [C][H][W]: (c * H + y) * W + x. A weft_noise is
  * plain data: copying it forks the stream.
@@ -29,6 +34,7 @@
 typedef enum weft_rng_kind {
     WEFT_RNG_COUNTER,
     WEFT_RNG_TORCH_CPU,
+    WEFT_RNG_TORCH_CUDA,
     WEFT_RNGS,
 } weft_rng_kind;
 
@@ -62,15 +68,29 @@ typedef struct weft_noise {
     weft_rng_kind kind;
     uint64_t seed;
     uint32_t draw;   /* the next */
+    int threads;     /* torch-cuda: of the GPU */
     weft_mt19937 mt; /* torch-cpu */
 } weft_noise;
 
+/* Fields of no more elements than WEFT_GPU_THREADS, those of a T4, are the same
+ * on it and on all larger GPUs. */
+enum { WEFT_GPU_BLOCK = 256, WEFT_GPU_THREADS = 40 * 1024 };
+
+/* What torch starts on a GPU at most: on each multiprocessor the threads that
+ * it can hold, at least 256, in whole blocks. */
+static inline int weft_gpu_threads(int multiprocessors, int threads)
+{
+    return multiprocessors * (threads / WEFT_GPU_BLOCK) * WEFT_GPU_BLOCK;
+}
+
+/* For torch-cuda the threads are WEFT_GPU_THREADS; they may be set to another
+ * multiple of WEFT_GPU_BLOCK before the first draw. */
 void weft_noise_init(weft_noise *s, weft_rng_kind kind, uint64_t seed);
 
-/* The next draw: element (y, x, c) of my part goes to
- * out[(y - row0) * row_stride + (x - column0) * C + c]; strides in floats, so
- * that samples of a batch can lie side by side ([rows][n][columns][c]:
- * row_stride n * columns * c). */
+/* All draws of a stream are of one shape. The next one: element (y, x, c) of my
+ * part goes to out[(y - row0) * row_stride + (x - column0) * C + c]; strides in
+ * floats, so that samples of a batch can lie side by side
+ * ([rows][n][columns][c]: row_stride n * columns * c). */
 void weft_noise_fill(weft_noise *s, const weft_field *f, float *out,
                      size_t row_stride);
 /* The same without storing: draws that a resumed run has behind it. */

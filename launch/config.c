@@ -8,6 +8,7 @@
 #include "core/io/png.h"
 #include "launch/config_check.h"
 #include "launch/config_dataset.h"
+#include "launch/config_gpu.h"
 #include "launch/config_method.h"
 #include "launch/config_parallel.h"
 #include "launch/config_prompt.h"
@@ -210,6 +211,7 @@ static weft_status take_sample(loading *l)
     c->sample.solver =
         (weft_solver_kind)weft_config_choice("sample.solver", raw->solver);
     c->sample.rng = (weft_rng_kind)weft_config_choice("sample.rng", raw->rng);
+    WEFT_TRY(weft_config_take_gpu(l->root, raw, c));
     c->sample.steps = raw->steps;
     c->sample.guidance = raw->guidance;
     c->sample.eta = raw->eta;

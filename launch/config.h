@@ -144,6 +144,10 @@ typedef struct weft_config_dataset {
     int slice, slices; /* of the shards; 0 of 1: all */
 } weft_config_dataset;
 
+typedef struct weft_config_gpu {
+    int multiprocessors, threads; /* threads of each, at most */
+} weft_config_gpu;
+
 typedef struct weft_config {
     char *file;               /* as given, for messages */
     weft_config_model *model; /* in the order of the config */
@@ -176,6 +180,7 @@ typedef struct weft_config {
         int clip_skip;
         weft_config_sizes sizes;
         weft_rng_kind rng;
+        weft_config_gpu gpu;    /* torch-cuda; 0 multiprocessors: not said */
         double *nodes, *sigmas; /* descending; NULL: the schedule's */
         int nnodes; /* of whichever is given; then steps == nnodes */
         weft_config_guidance over; /* the steps */

@@ -30,9 +30,6 @@ typedef struct choice {
 
 static const char *const model_kinds[] = {"diffusers", "analytic"};
 static const char *const guidance_schedules[] = {"constant", "linear"};
-static const char *const rngs[] = {
-    [WEFT_RNG_COUNTER] = "counter", [WEFT_RNG_TORCH_CPU] = "torch-cpu"};
-static const char *const later_rngs[] = {"torch-cuda", NULL};
 static const char *const exchanges[] = {"sync", "async"};
 static const char *const truths[] = {"false", "true"};
 static const char *const progresses[] = {"poll", "thread"};
@@ -58,7 +55,7 @@ static const choice choices[] = {
      none},
     {"models.*.kind", model_kinds, COUNT(model_kinds), none},
     {"sample.solver", weft_solver_name, WEFT_SOLVERS, none},
-    {"sample.rng", rngs, COUNT(rngs), later_rngs},
+    {"sample.rng", weft_rng_name, WEFT_RNGS, none},
     {"parallel.exchange", exchanges, COUNT(exchanges), none},
     {"parallel.norm", norms, COUNT(norms), none},
     {"parallel.progress", progresses, COUNT(progresses), none},

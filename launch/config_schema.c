@@ -107,6 +107,7 @@ static const cyaml_schema_field_t sample_fields[] = {
     CYAML_FIELD_STRING_PTR("seeds", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
                            weft_raw_sample, seeds, 1, CYAML_UNLIMITED),
     TEXT(weft_raw_sample, rng),
+    TEXT(weft_raw_sample, gpu),
     NUMBERS(weft_raw_sample, nodes, nnodes),
     NUMBERS(weft_raw_sample, sigmas, nsigmas),
     TEXT(weft_raw_sample, guidance_schedule),

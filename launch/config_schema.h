@@ -42,7 +42,7 @@ typedef struct weft_raw_text {
 } weft_raw_text;
 
 typedef struct weft_raw_sample {
-    char *method, *model, *solver, *rng;
+    char *method, *model, *solver, *rng, *gpu;
     int steps;
     double guidance, eta;
     int width, height, label, null_label;

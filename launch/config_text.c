@@ -268,9 +268,6 @@ static void write_numbers(FILE *f, const char *key, const double *value, int n)
 
 static void write_sample(FILE *f, const weft_config *c, uint64_t seed)
 {
-    static const char *const rng[] = {
-        [WEFT_RNG_COUNTER] = "counter", [WEFT_RNG_TORCH_CPU] = "torch-cpu"};
-
     fprintf(f,
             "\"method\":\"%s\",\"model\":", weft_method_name[c->sample.method]);
     weft_config_write_string(f, c->sample.model);
@@ -285,7 +282,10 @@ static void write_sample(FILE *f, const weft_config *c, uint64_t seed)
     if (c->sample.has_null_label)
         fprintf(f, ",\"null_label\":%d", c->sample.null_label);
     fprintf(f, ",\"seed\":%" PRIu64 ",\"rng\":\"%s\"", seed,
-            rng[c->sample.rng]);
+            weft_rng_name[c->sample.rng]);
+    if (c->sample.gpu.multiprocessors)
+        fprintf(f, ",\"gpu\":\"%dx%d\"", c->sample.gpu.multiprocessors,
+                c->sample.gpu.threads);
     weft_config_write_prompts(f, c);
     weft_config_write_method(f, c);
     write_numbers(f, "nodes", c->sample.nodes, c->sample.nnodes);
@@ -400,6 +400,9 @@ weft_status weft_config_parameters(const weft_config *c, uint64_t seed,
         [WEFT_EULER_A] = "Euler a",
         [WEFT_HEUN] = "Heun",
         [WEFT_DPMPP_2M] = "DPM++ 2M"};
+    static const char *const rng[WEFT_RNGS] = {[WEFT_RNG_COUNTER] = "counter",
+                                               [WEFT_RNG_TORCH_CPU] = "CPU",
+                                               [WEFT_RNG_TORCH_CUDA] = "GPU"};
     writer w;
 
     WEFT_TRY(begin(&w));
@@ -416,8 +419,7 @@ weft_status weft_config_parameters(const weft_config *c, uint64_t seed,
         weft_config_write_number(w.f, c->sample.eta);
     }
     if (c->sample.has_label) fprintf(w.f, ", Label: %d", c->sample.label);
-    fprintf(w.f, ", RNG: %s, Version: weft %s",
-            c->sample.rng == WEFT_RNG_TORCH_CPU ? "CPU" : "counter",
+    fprintf(w.f, ", RNG: %s, Version: weft %s", rng[c->sample.rng],
             WEFT_VERSION);
     return end(&w, text);
 }

@@ -255,9 +255,13 @@ static void begin_noise(weft_flight *f)
 {
     const weft_config *c = &f->job->config;
 
-    for (int i = 0; i < f->job->setup.plan.batch; i++)
+    for (int i = 0; i < f->job->setup.plan.batch; i++) {
         weft_noise_init(&f->noise[i], c->sample.rng,
                         c->sample.seed[f->image[i]]);
+        if (c->sample.gpu.multiprocessors)
+            f->noise[i].threads = weft_gpu_threads(
+                c->sample.gpu.multiprocessors, c->sample.gpu.threads);
+    }
 }
 
 weft_status weft_flight_enter(weft_flight *f, const int *image, int n)

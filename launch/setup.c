@@ -44,6 +44,22 @@ static int strip_of(const weft_plan *p, int stride)
     return times * least;
 }
 
+/* torch's CUDA noise of few elements is the same on every GPU. */
+static weft_status check_gpu(const weft_setup *s)
+{
+    const weft_config *c = s->config;
+    const weft_plan *p = &s->plan;
+    const long long n = (long long)p->rows * p->columns * p->channels;
+
+    if (c->sample.rng != WEFT_RNG_TORCH_CUDA || c->sample.gpu.multiprocessors ||
+        n <= WEFT_GPU_THREADS)
+        return WEFT_OK;
+    return weft_fail(WEFT_EINPUT,
+                     "%s: sample.rng: torch-cuda: %lld numbers depend on the "
+                     "GPU (up to %d do not): name it in sample.gpu",
+                     c->file, n, WEFT_GPU_THREADS);
+}
+
 static weft_status set_sizes(weft_setup *s)
 {
     const weft_config *c = s->config;
@@ -76,6 +92,7 @@ static weft_status set_sizes(weft_setup *s)
                          "%s: %d latent rows are not a multiple of "
                          "parallel.grain %d",
                          c->file, p->rows, grain);
+    WEFT_TRY(check_gpu(s));
     s->picture_channels = vae ? vae->out_channels : s->models.channels;
     if (c->output.pictures && s->picture_channels != 1 &&
         s->picture_channels != 3)

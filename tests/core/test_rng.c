@@ -12,6 +12,8 @@
 
 #include "core/rng.h"
 
+#define SQRT5 2.23606797749978969641
+
 /* Random123's known answers for Philox 4x32-10. */
 static void test_philox_known_answers(void **state)
 {
@@ -122,6 +124,89 @@ static void test_torch_cpu_published(void **state)
     for (int i = 0; i < 4; i++) assert_float_equal(out[i], want[i], 5.1e-5);
 }
 
+/* Printed by torch itself on several GPUs, in public files: `many` elements of
+ * a field of n, from `at` on. Those beyond a GPU's threads show where the four
+ * normals of a thread go, those of a field of millions how its counter moves on
+ * within a draw. */
+static void test_torch_cuda_published(void **state)
+{
+    static const struct {
+        uint64_t seed;
+        int n, threads, at, many;
+        double mean, std, want[3];
+    } known[] = {
+        {10, 3, 40 * 1024, 0, 3, 0, 1, {-.1029, 1.6810, -.2708}},
+        {42, 1 << 17, 80 * 2048, 0, 3, 0, 1, {.1940, 2.1614, -.1721}},
+        {42, 1 << 17, 80 * 2048, 2045, 3, 0, 1, {1.4540, -2.7733, -.8932}},
+        /* RTX A6000 */
+        {43, 49152, 84 * 1536, 0, 1, 0, 1, {1.9983}},
+        {43, 49152, 84 * 1536, 16384, 1, 0, 1, {.8704}},
+        {43, 49152, 84 * 1536, 32768, 1, 0, 1, {2.1127}},
+        /* RTX A4000, normal_(5, 5**.5) */
+        {14, 100000, 48 * 1536, 0, 3, 5, SQRT5, {2.8731, 5.2727, 2.9889}},
+        {14, 100000, 48 * 1536, 97, 3, 5, SQRT5, {1.6853, 9.6331, 6.6319}},
+        {14, 100000, 48 * 1536, 99700, 3, 5, SQRT5, {8.6297, 2.3137, 6.2596}},
+        {14, 100000, 48 * 1536, 99797, 3, 5, SQRT5, {7.9358, 4.4697, 2.7475}},
+        {14, 100000, 48 * 1536, 99800, 3, 5, SQRT5, {7.0551, 7.8583, 3.9990}},
+        {14, 100000, 48 * 1536, 99897, 3, 5, SQRT5, {4.1139, 8.9315, 4.2042}},
+        {14, 100000, 48 * 1536, 99900, 3, 5, SQRT5, {2.7337, 2.2106, 7.7815}},
+        {14, 100000, 48 * 1536, 99997, 3, 5, SQRT5, {8.2207, 6.5395, 4.2604}},
+        /* A100, H100 SXM */
+        {1, 9483264, 108 * 2048, 0, 3, 0, 1, {-.2963, 2.6764, -.1408}},
+        {1, 9483264, 108 * 2048, 9483261, 3, 0, 1, {.1549, -.6797, -.1656}},
+        {1, 9483264, 132 * 2048, 9483261, 3, 0, 1, {-.6970, -.7780, .3267}},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        const weft_field f = {1, 1,           known[i].n,   0,
+                              1, known[i].at, known[i].many};
+        weft_noise s;
+        float out[3];
+
+        weft_noise_init(&s, WEFT_RNG_TORCH_CUDA, known[i].seed);
+        s.threads = known[i].threads;
+        weft_noise_fill(&s, &f, out, 3);
+        for (int k = 0; k < known[i].many; k++)
+            assert_float_equal(known[i].mean + known[i].std * out[k],
+                               known[i].want[k], 5.1e-5);
+    }
+}
+
+/* What the web UI of A1111 documents of torch's CUDA stream, and its way of
+ * going on to the next draw: one counter further for fields that fit. */
+static void test_torch_cuda_draws(void **state)
+{
+    static const float want[12] = {-.92466259f, -.42534415f,  -2.6438457f,
+                                   .14518388f,  -.12086647f,  -.57972564f,
+                                   -.62285122f, -.32838709f,  -1.07454231f,
+                                   -.36314407f, -1.67105067f, 2.26550497f};
+    const weft_field few = {1, 3, 4, 0, 3, 0, 4};
+    const weft_field many = {1, 1, 9 * 4096, 0, 1, 0, 9 * 4096};
+    weft_noise s;
+    float out[12], *x;
+
+    (void)state;
+    weft_noise_init(&s, WEFT_RNG_TORCH_CUDA, 0);
+    weft_noise_fill(&s, &few, out, 4);
+    for (int i = 0; i < 12; i++) assert_float_equal(out[i], want[i], 1e-6);
+    weft_noise_fill(&s, &few, out, 4);
+    /* Counters 0, 1 and 2 of thread 0 in a field that needs three ... */
+    weft_noise_init(&s, WEFT_RNG_TORCH_CUDA, 0);
+    s.threads = 4096;
+    x = fill(&s, &many);
+    assert_float_equal(x[0], want[0], 1e-6);
+    assert_true(x[16384] == out[0]);
+    free(x);
+    /* ... so that its second draw begins with the fourth. */
+    x = fill(&s, &many);
+    weft_noise_init(&s, WEFT_RNG_TORCH_CUDA, 0);
+    weft_noise_skip(&s, &few, 3);
+    weft_noise_fill(&s, &few, out, 4);
+    assert_memory_equal(x, out, sizeof out);
+    free(x);
+}
+
 /* Counter mode by its definition, with the C library's functions. */
 static void test_counter_is_its_definition(void **state)
 {
@@ -185,6 +270,7 @@ static void check_part(weft_rng_kind kind, const weft_field *part)
     whole.rows = whole.h;
     whole.columns = whole.w;
     weft_noise_init(&a, kind, 3);
+    if (kind == WEFT_RNG_TORCH_CUDA) a.threads = WEFT_GPU_BLOCK;
     b = a;
     all = fill(&a, &whole);
     weft_noise_fill(&b, part, mine + row, 2 * row);
@@ -215,7 +301,8 @@ static void check_columns(const weft_field *rows)
 
 static void test_parts_do_not_matter(void **state)
 {
-    static const int fields[][3] = {{1, 3, 5}, {4, 8, 8}, {3, 7, 5}, {2, 5, 9}};
+    static const int fields[][3] = {
+        {1, 3, 5}, {4, 8, 8}, {3, 7, 5}, {2, 5, 9}, {5, 8, 12}};
 
     (void)state;
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
@@ -279,6 +366,8 @@ int main(void)
         cmocka_unit_test(test_mt19937_known_answer),
         cmocka_unit_test(test_torch_cpu_is_torch),
         cmocka_unit_test(test_torch_cpu_published),
+        cmocka_unit_test(test_torch_cuda_published),
+        cmocka_unit_test(test_torch_cuda_draws),
         cmocka_unit_test(test_counter_is_its_definition),
         cmocka_unit_test(test_draws_and_seeds_differ),
         cmocka_unit_test(test_parts_do_not_matter),

@@ -65,6 +65,9 @@ refused 2 "do not have the same config" "$MPIEXEC" \
     -n 1 "$WEFT" sample "$configs/demo.yaml" output.image=picture.png \
     sample.seed=9
 
+bad 2 "262144 numbers depend on the GPU" 2 sample.rng=torch-cuda \
+    sample.width=1024 sample.height=1024
+
 # outputs, tried before the first step
 touch file
 bad 2 "file: is not a folder" 3 output.image=file/picture.png

@@ -32,7 +32,8 @@ compare() { # WIDTH HEIGHT TAG [KEY=VALUE...]
 compare 256 256 square
 compare 320 192 wide
 compare 96 80 least sample.solver=euler_ancestral sample.rng=torch-cpu
-compare 64 80 lean run.kernels=lean
+compare 64 80 lean run.kernels=lean sample.solver=euler_ancestral \
+    sample.rng=torch-cuda sample.gpu=1x256
 compare 64 80 plain run.kernels=reference
 
 # Another seed is another picture, so that equality above means something.

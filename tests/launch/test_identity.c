@@ -121,6 +121,27 @@ static void test_exact(void **state)
     weft_config_release(&c);
 }
 
+/* A GPU by its name and by its numbers is one. */
+static void test_gpu(void **state)
+{
+    static const char *const over[][2] = {
+        {"sample.rng=torch-cuda", "sample.gpu=a100"},
+        {"sample.rng=torch-cuda", "sample.gpu=108x2048"}};
+    const place *p = *state;
+
+    for (int i = 0; i < 2; i++) {
+        char *json;
+        weft_config c;
+
+        parse(p->config, text, over[i], 2, &c);
+        assert_int_equal(weft_config_identity(&c, 6, &json), WEFT_OK);
+        assert_non_null(
+            strstr(json, "\"rng\":\"torch-cuda\",\"gpu\":\"108x2048\""));
+        free(json);
+        weft_config_release(&c);
+    }
+}
+
 /* As a config beside the image it gives itself again, whatever is said about
  * layout and outputs. */
 static void test_round_trip(void **state)
@@ -350,11 +371,11 @@ static void test_parameters(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_exact),      cmocka_unit_test(test_round_trip),
-        cmocka_unit_test(test_displaced),  cmocka_unit_test(test_digits),
-        cmocka_unit_test(test_portable),   cmocka_unit_test(test_search),
-        cmocka_unit_test(test_again),      cmocka_unit_test(test_png),
-        cmocka_unit_test(test_parameters),
+        cmocka_unit_test(test_exact),      cmocka_unit_test(test_gpu),
+        cmocka_unit_test(test_round_trip), cmocka_unit_test(test_displaced),
+        cmocka_unit_test(test_digits),     cmocka_unit_test(test_portable),
+        cmocka_unit_test(test_search),     cmocka_unit_test(test_again),
+        cmocka_unit_test(test_png),        cmocka_unit_test(test_parameters),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);

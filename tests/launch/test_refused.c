@@ -302,6 +302,11 @@ static const bad bad_dataset[] = {
 
 #define LATER " is not supported by this version"
 
+#define ANY_GPU "; any is MULTIPROCESSORSxTHREADS, as 108x2048"
+#define KNOWN_GPUS                                                             \
+    "; known are t4, v100, rtx-2080-ti, rtx-3060, rtx-3090, rtx-4090, "        \
+    "rtx-a4000, rtx-a6000, a10, a100, l4, l40s, h100, h100-pcie, h200"
+
 static const bad bad_later[] = {
     {GOOD "control: []\n", "6: control" LATER},
     {"models:\n  a: {path: x, loras: []}\n", "2: models.a.loras" LATER},
@@ -309,7 +314,14 @@ static const bad bad_later[] = {
     {GOOD "  method: superdif\n",
      "6: unknown method \"superdif\"; known are plain, w2sd, zsampling, "
      "resampling, autoguidance, superdiff_or, superdiff_and, average"},
-    {GOOD "  rng: torch-cuda\n", "6: rng \"torch-cuda\"" LATER},
+    {GOOD "  rng: torch-cpu\n  gpu: a100\n",
+     "7: sample.gpu needs sample.rng: torch-cuda"},
+    {GOOD "  rng: torch-cuda\n  gpu: a1000\n",
+     "7: sample.gpu: unknown GPU \"a1000\", did you mean \"a100\"?" ANY_GPU},
+    {GOOD "  rng: torch-cuda\n  gpu: 0x2048\n",
+     "7: sample.gpu: unknown GPU \"0x2048\"" KNOWN_GPUS ANY_GPU},
+    {GOOD "  rng: torch-cuda\n  gpu: 108x255\n",
+     "7: sample.gpu: unknown GPU \"108x255\"" KNOWN_GPUS ANY_GPU},
     {GOOD "parallel: {exchange: asink}\n",
      "6: unknown exchange \"asink\"; known are sync, async"},
     {GOOD "parallel: {exchange: async, warmup: 0}\n",
