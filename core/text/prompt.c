@@ -12,6 +12,9 @@ enum { BACK_TO_COMMA = 20 };
 
 /* ---- chunks -------------------------------------------------------------- */
 
+/* Ids that a chunk begins with. */
+static int lead(const weft_tokenizer_info *info) { return info->begin >= 0; }
+
 /* Room for one more chunk, which is empty: begin, end, padding. */
 static weft_status add_chunk(const weft_tokenizer_info *info, weft_prompt *p)
 {
@@ -27,8 +30,8 @@ static weft_status add_chunk(const weft_tokenizer_info *info, weft_prompt *p)
     id += (size_t)p->chunks * n;
     weight += (size_t)p->chunks * n;
     for (size_t i = 0; i < n; i++) id[i] = info->pad, weight[i] = 1;
-    id[0] = info->begin;
-    id[1] = info->end;
+    if (lead(info)) id[0] = info->begin;
+    id[lead(info)] = info->end;
     p->length = info->most;
     p->chunks++;
     return WEFT_OK;
@@ -43,12 +46,14 @@ typedef struct chunk {
 
 static int *ids_of(const chunk *c)
 {
-    return c->p->id + (size_t)(c->p->chunks - 1) * (size_t)c->p->length + 1;
+    return c->p->id + (size_t)(c->p->chunks - 1) * (size_t)c->p->length +
+           lead(c->info);
 }
 
 static double *weights_of(const chunk *c)
 {
-    return c->p->weight + (size_t)(c->p->chunks - 1) * (size_t)c->p->length + 1;
+    return c->p->weight + (size_t)(c->p->chunks - 1) * (size_t)c->p->length +
+           lead(c->info);
 }
 
 static weft_status next_chunk(chunk *c)
@@ -85,7 +90,7 @@ static void move(chunk *c, int from, int to)
 
 static weft_status add_token(chunk *c, int id, double weight)
 {
-    const int full = c->p->length - 2, comma = c->comma;
+    const int full = c->p->length - 1 - lead(c->info), comma = c->comma;
 
     if (c->n == full) {
         const int n = c->n;
@@ -136,7 +141,7 @@ static weft_status put_plain(const weft_tokenizer *t, const char *text,
                              const weft_ids *ids, weft_prompt *p)
 {
     chunk c = {weft_tokenizer_tell(t), p, 0, -1};
-    const size_t most = (size_t)c.info->most - 2;
+    const size_t most = (size_t)(c.info->most - 1 - lead(c.info));
 
     WEFT_TRY(next_chunk(&c));
     for (size_t i = 0; i < ids->n && i < most; i++) put(&c, ids->id[i], 1);

@@ -6,15 +6,34 @@
 #include <sys/stat.h>
 
 #include "core/io/file.h"
+#include "core/text/spiece.h"
 #include "core/text/words.h"
 
 enum { ROLE_BEGIN, ROLE_END, ROLE_UNKNOWN, ROLE_PAD, ROLES };
-enum { MOST_SPECIAL = 64, MOST_MERGES_BYTES = 64 << 20 };
+enum { MOST_SPECIAL = 64, MOST_FILE_BYTES = 64 << 20, MOST_EXTRA = 10000 };
 
 static const char *const role_key[ROLES] = {"bos_token", "eos_token",
                                             "unk_token", "pad_token"};
-static const char *const role_default[ROLES] = {
-    "<|startoftext|>", "<|endoftext|>", "<|endoftext|>", "<|endoftext|>"};
+
+/* What differs between the classes of tokenizers. */
+typedef struct family {
+    const char *name[2];     /* the class, and its twin in Rust */
+    const char *role[ROLES]; /* NULL: has none */
+    int most, extra;         /* where the config says nothing */
+    bool strips;             /* no spaces remain beside special tokens anyway */
+} family;
+
+static const family clip = {
+    {"CLIPTokenizer", "CLIPTokenizerFast"},
+    {"<|startoftext|>", "<|endoftext|>", "<|endoftext|>", "<|endoftext|>"},
+    77,
+    0,
+    false};
+static const family t5 = {{"T5Tokenizer", "T5TokenizerFast"},
+                          {NULL, "</s>", "<unk>", "<pad>"},
+                          512,
+                          100,
+                          true};
 
 /* One of a few texts that are tokens as they stand. */
 typedef struct special {
@@ -25,10 +44,13 @@ typedef struct special {
 } special;
 
 struct weft_tokenizer {
-    weft_bpe *bpe;
+    const family *family;
+    weft_bpe *bpe;       /* CLIP */
+    weft_spiece *spiece; /* T5 */
     weft_tokenizer_info info;
     special special[ROLES]; /* different ones */
     int nspecial;
+    int extra; /* T5: how many "<extra_id_N>" there are */
 };
 
 /* ---- special tokens ------------------------------------------------------ */
@@ -40,12 +62,12 @@ static weft_status fail_token(const weft_json *c, const char *key,
 }
 
 /* Spaces around a token, or letters, are never asked for in CLIP's. */
-static weft_status check_flags(const weft_json *c)
+static weft_status check_flags(const weft_json *c, const family *of)
 {
-    static const char *const flag[] = {"lstrip", "rstrip", "single_word"};
+    static const char *const flag[] = {"single_word", "lstrip", "rstrip"};
     bool on;
 
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < (of->strips ? 1 : 3); i++) {
         WEFT_TRY(weft_json_bool(c, flag[i], false, &on));
         if (on) return fail_token(c, flag[i], "\"true\" is not supported");
     }
@@ -69,18 +91,20 @@ static weft_status spell(const weft_json *c, const char *key, const char *text,
     return WEFT_OK;
 }
 
-static weft_status read_object(const weft_json *o, spelling *s)
+static weft_status read_object(const weft_json *o, const family *of,
+                               spelling *s)
 {
     const char *text;
 
     WEFT_TRY(weft_json_string(o, "content", NULL, &text));
-    WEFT_TRY(check_flags(o));
+    WEFT_TRY(check_flags(o, of));
     WEFT_TRY(weft_json_bool(o, "normalized", true, &s->cleaned));
     return spell(o, "content", text, s);
 }
 
 /* Changes *s where `c` has the key. */
-static weft_status read_token(const weft_json *c, const char *key, spelling *s)
+static weft_status read_token(const weft_json *c, const char *key,
+                              const family *of, spelling *s)
 {
     const char *text;
     weft_json *o;
@@ -89,7 +113,7 @@ static weft_status read_token(const weft_json *c, const char *key, spelling *s)
     if (!c || !weft_json_has(c, key)) return WEFT_OK;
     WEFT_TRY(weft_json_object(c, key, &o));
     if (o) {
-        st = read_object(o, s);
+        st = read_object(o, of, s);
         weft_json_free(o);
         return st;
     }
@@ -111,118 +135,212 @@ static void add_special(weft_tokenizer *t, const spelling *s, int id)
     to->cleaned = s->cleaned;
 }
 
+/* The bytes of an "<extra_id_N>", N below `extra`, at the beginning of a text;
+ * 0: there is none. */
+static size_t spell_extra(const char *text, size_t bytes, int extra, int *n)
+{
+    static const char head[] = "<extra_id_";
+    size_t at = sizeof head - 1;
+
+    if (bytes < at || memcmp(text, head, at)) return 0;
+    *n = 0;
+    for (; at < bytes && text[at] >= '0' && text[at] <= '9'; at++) {
+        if (*n == 0 && at > sizeof head - 1) return 0; /* 01 is not 1 */
+        *n = 10 * *n + text[at] - '0';
+        if (*n >= extra) return 0;
+    }
+    return at > sizeof head - 1 && at < bytes && text[at] == '>' ? at + 1 : 0;
+}
+
+static bool is_extra(const char *text, int extra)
+{
+    const size_t n = strlen(text);
+    int number;
+
+    return n && spell_extra(text, n, extra, &number) == n;
+}
+
 /* ---- configs ------------------------------------------------------------- */
 
 /* added_tokens_decoder: how each special token is looked for. */
 typedef struct decoder {
     const weft_json *json;
+    const weft_tokenizer *t;
     spelling *role; /* [ROLES] */
 } decoder;
+
+static weft_status fail_added(const weft_json *c, const char *key)
+{
+    return fail_token(c, key,
+                      "tokens that were added to the vocabulary are not "
+                      "supported");
+}
 
 static weft_status take_added(void *arg, const char *id)
 {
     decoder *d = arg;
     spelling s = {.cleaned = true};
-    bool known = false;
     weft_json *o;
     weft_status st;
+    bool known;
 
     WEFT_TRY(weft_json_object(d->json, id, &o));
     if (!o) return fail_token(d->json, id, "expected an object");
-    st = read_object(o, &s);
+    st = read_object(o, d->t->family, &s);
     weft_json_free(o);
     WEFT_TRY(st);
+    known = is_extra(s.text, d->t->extra);
     for (int i = 0; i < ROLES; i++)
         if (!strcmp(d->role[i].text, s.text)) {
             d->role[i].cleaned = s.cleaned;
             known = true;
         }
-    return known ? WEFT_OK
-                 : fail_token(d->json, id,
-                              "tokens that were added to the vocabulary are "
-                              "not supported");
+    return known ? WEFT_OK : fail_added(d->json, id);
+}
+
+/* added_tokens.json: "<extra_id_N>" alone, the last one first. */
+typedef struct added_file {
+    const weft_json *json;
+    const weft_tokenizer *t;
+} added_file;
+
+static int extra_id(const weft_tokenizer *t, int n)
+{
+    return weft_spiece_pieces(t->spiece) + t->extra - 1 - n;
+}
+
+static weft_status check_added(void *arg, const char *token)
+{
+    const added_file *a = arg;
+    int id, n;
+
+    if (!is_extra(token, a->t->extra)) return fail_added(a->json, token);
+    spell_extra(token, strlen(token), a->t->extra, &n);
+    id =
+        weft_json_table(a->json, token, strlen(token), 0, WEFT_MOST_TOKENS, -1);
+    if (id == extra_id(a->t, n)) return WEFT_OK;
+    return weft_fail(WEFT_EINPUT, "%s: %s: expected the number %d",
+                     weft_json_name(a->json), token, extra_id(a->t, n));
 }
 
 static weft_status read_roles(const weft_tokenizer_files *f,
-                              spelling role[ROLES])
+                              const weft_tokenizer *t, spelling role[ROLES])
 {
+    const family *of = t->family;
     weft_json *added = NULL;
     weft_status st = WEFT_OK;
 
     for (int i = 0; i < ROLES; i++) {
-        snprintf(role[i].text, sizeof role[i].text, "%s", role_default[i]);
+        snprintf(role[i].text, sizeof role[i].text, "%s",
+                 of->role[i] ? of->role[i] : "");
         role[i].cleaned = false;
-        WEFT_TRY(read_token(f->config, role_key[i], &role[i]));
+        if (of->role[i])
+            WEFT_TRY(read_token(f->config, role_key[i], of, &role[i]));
     }
     if (f->config)
         WEFT_TRY(weft_json_object(f->config, "added_tokens_decoder", &added));
     if (added) {
-        decoder d = {added, role};
+        decoder d = {added, t, role};
         st = weft_json_each(added, take_added, &d);
         weft_json_free(added);
         return st;
     }
     for (int i = 0; i < ROLES && st == WEFT_OK; i++)
-        st = read_token(f->map, role_key[i], &role[i]);
+        if (of->role[i]) st = read_token(f->map, role_key[i], of, &role[i]);
     return st;
 }
 
-static weft_status read_config(const weft_json *c, weft_tokenizer_info *info)
+static weft_status read_config(const weft_json *c, weft_tokenizer *t)
 {
-    static const char *const known[] = {"CLIPTokenizer", "CLIPTokenizerFast",
-                                        NULL};
+    const family *of = t->family;
     const char *name;
     double most;
 
-    info->most = 77;
+    t->info.most = of->most;
+    t->extra = of->extra;
     if (!c) return WEFT_OK;
-    WEFT_TRY(weft_json_string(c, "tokenizer_class", known[0], &name));
-    if (strcmp(name, known[0]) && strcmp(name, known[1]))
+    WEFT_TRY(weft_json_string(c, "tokenizer_class", of->name[0], &name));
+    if (strcmp(name, of->name[0]) && strcmp(name, of->name[1]))
         return weft_fail(WEFT_EINPUT,
                          "%s: tokenizer_class \"%s\" is not supported",
                          weft_json_name(c), name);
     /* Where there is no limit, transformers writes one of 30 digits. */
-    WEFT_TRY(weft_json_double(c, "model_max_length", info->most, &most));
+    WEFT_TRY(weft_json_double(c, "model_max_length", of->most, &most));
     if (most < 3)
         return weft_fail(WEFT_EINPUT, "%s: model_max_length %g leaves no token",
                          weft_json_name(c), most);
-    if (most < WEFT_MOST_TOKENS) info->most = (int)most;
+    if (most < WEFT_MOST_TOKENS) t->info.most = (int)most;
+    if (of->extra)
+        WEFT_TRY(
+            weft_json_int(c, "extra_ids", of->extra, 0, MOST_EXTRA, &t->extra));
     return WEFT_OK;
 }
 
-static weft_status find_roles(weft_tokenizer *t, const weft_json *vocab,
+static int find_id(const weft_tokenizer *t, const weft_json *vocab,
+                   const char *token)
+{
+    if (t->spiece) return weft_spiece_find(t->spiece, token);
+    return weft_json_table(vocab, token, strlen(token), 0, WEFT_MOST_TOKENS - 1,
+                           -1);
+}
+
+static weft_status find_roles(weft_tokenizer *t, const char *file,
+                              const weft_json *vocab,
                               const spelling role[ROLES])
 {
     int *const id[ROLES] = {&t->info.begin, &t->info.end, &t->info.unknown,
                             &t->info.pad};
 
     for (int i = 0; i < ROLES; i++) {
-        *id[i] = weft_json_table(vocab, role[i].text, strlen(role[i].text), 0,
-                                 WEFT_MOST_TOKENS - 1, -1);
+        *id[i] = -1;
+        if (!role[i].text[0]) continue;
+        *id[i] = find_id(t, vocab, role[i].text);
         if (*id[i] < 0)
             return weft_fail(WEFT_EINPUT, "%s: has no token \"%s\", the %s",
-                             weft_json_name(vocab), role[i].text, role_key[i]);
+                             file, role[i].text, role_key[i]);
         add_special(t, &role[i], *id[i]);
     }
-    t->info.comma = weft_json_table(vocab, ",</w>", strlen(",</w>"), 0,
-                                    WEFT_MOST_TOKENS - 1, -1);
+    t->info.comma = t->spiece ? -1 : find_id(t, vocab, ",</w>");
     return WEFT_OK;
+}
+
+static weft_status create_clip(const weft_tokenizer_files *f, weft_tokenizer *t)
+{
+    spelling role[ROLES];
+
+    t->family = &clip;
+    WEFT_TRY(read_config(f->config, t));
+    WEFT_TRY(read_roles(f, t, role));
+    WEFT_TRY(find_roles(t, weft_json_name(f->vocab), f->vocab, role));
+    return weft_bpe_create(f->vocab, f->merges_name, f->merges, f->merges_bytes,
+                           &t->bpe);
+}
+
+static weft_status create_t5(const weft_tokenizer_files *f, weft_tokenizer *t)
+{
+    spelling role[ROLES];
+
+    t->family = &t5;
+    WEFT_TRY(weft_spiece_create(f->spiece_name, f->spiece, f->spiece_bytes,
+                                &t->spiece));
+    WEFT_TRY(read_config(f->config, t));
+    WEFT_TRY(read_roles(f, t, role));
+    /* They are never cleaned; SentencePiece's rules do not apply to them. */
+    for (int i = 0; i < ROLES; i++) role[i].cleaned = false;
+    if (f->added)
+        WEFT_TRY(
+            weft_json_each(f->added, check_added, &(added_file){f->added, t}));
+    return find_roles(t, f->spiece_name, NULL, role);
 }
 
 weft_status weft_tokenizer_create(const weft_tokenizer_files *f,
                                   weft_tokenizer **out)
 {
     weft_tokenizer *t = calloc(1, sizeof *t);
-    spelling role[ROLES];
     weft_status st;
 
     if (!t) return weft_fail(WEFT_ENOMEM, "out of memory for a tokenizer");
-    st = read_config(f->config, &t->info);
-    if (st == WEFT_OK) st = read_roles(f, role);
-    if (st == WEFT_OK) st = find_roles(t, f->vocab, role);
-    if (st == WEFT_OK)
-        st = weft_bpe_create(f->vocab, f->merges_name, f->merges,
-                             f->merges_bytes, &t->bpe);
+    st = f->spiece ? create_t5(f, t) : create_clip(f, t);
     if (st == WEFT_OK)
         *out = t;
     else
@@ -233,6 +351,7 @@ weft_status weft_tokenizer_create(const weft_tokenizer_files *f,
 void weft_tokenizer_free(weft_tokenizer *t)
 {
     if (!t) return;
+    weft_spiece_free(t->spiece);
     weft_bpe_free(t->bpe);
     free(t);
 }
@@ -273,6 +392,13 @@ static weft_status read_json(const char *folder, const char *name, bool needed,
     return weft_json_read(path, json);
 }
 
+static weft_status read_configs(const char *folder, weft_json **config,
+                                weft_json **map)
+{
+    WEFT_TRY(read_json(folder, "tokenizer_config.json", false, config));
+    return read_json(folder, "special_tokens_map.json", false, map);
+}
+
 static weft_status refuse_added(const char *folder)
 {
     char path[PATH_ROOM];
@@ -285,21 +411,18 @@ static weft_status refuse_added(const char *folder)
                      path);
 }
 
-static weft_status open_files(const char *folder, weft_tokenizer **t)
+static weft_status open_clip(const char *folder, weft_tokenizer **t)
 {
     weft_json *vocab = NULL, *config = NULL, *map = NULL;
     char path[PATH_ROOM], *merges = NULL;
     weft_tokenizer_files f = {.merges_name = path};
-    weft_status st;
+    weft_status st = refuse_added(folder);
 
-    st = read_json(folder, "vocab.json", true, &vocab);
-    if (st == WEFT_OK)
-        st = read_json(folder, "tokenizer_config.json", false, &config);
-    if (st == WEFT_OK)
-        st = read_json(folder, "special_tokens_map.json", false, &map);
+    if (st == WEFT_OK) st = read_json(folder, "vocab.json", true, &vocab);
+    if (st == WEFT_OK) st = read_configs(folder, &config, &map);
     if (st == WEFT_OK) st = join(folder, "merges.txt", path);
     if (st == WEFT_OK)
-        st = weft_file_read(path, MOST_MERGES_BYTES, &merges, &f.merges_bytes);
+        st = weft_file_read(path, MOST_FILE_BYTES, &merges, &f.merges_bytes);
     f.vocab = vocab, f.config = config, f.map = map, f.merges = merges;
     if (st == WEFT_OK) st = weft_tokenizer_create(&f, t);
     free(merges);
@@ -309,28 +432,67 @@ static weft_status open_files(const char *folder, weft_tokenizer **t)
     return st;
 }
 
+static weft_status open_t5(const char *folder, const char *path,
+                           weft_tokenizer **t)
+{
+    weft_json *added = NULL, *config = NULL, *map = NULL;
+    weft_tokenizer_files f = {.spiece_name = path};
+    char *spiece = NULL;
+    weft_status st = read_json(folder, "added_tokens.json", false, &added);
+
+    if (st == WEFT_OK) st = read_configs(folder, &config, &map);
+    if (st == WEFT_OK)
+        st = weft_file_read(path, MOST_FILE_BYTES, &spiece, &f.spiece_bytes);
+    f.added = added, f.config = config, f.map = map, f.spiece = spiece;
+    if (st == WEFT_OK) st = weft_tokenizer_create(&f, t);
+    free(spiece);
+    weft_json_free(added);
+    weft_json_free(config);
+    weft_json_free(map);
+    return st;
+}
+
 weft_status weft_tokenizer_open(const char *folder, weft_tokenizer **t)
 {
-    WEFT_TRY(refuse_added(folder));
-    return open_files(folder, t);
+    char path[PATH_ROOM];
+
+    WEFT_TRY(join(folder, "spiece.model", path));
+    return is_there(path) ? open_t5(folder, path, t) : open_clip(folder, t);
 }
 
 /* ---- text ---------------------------------------------------------------- */
 
-/* The first special token of the kind in a text, the longest where several
- * begin there: its place, or `bytes`. */
+typedef struct found {
+    size_t bytes; /* 0: none */
+    int id;
+} found;
+
+/* The special token of the kind that a text begins with, the longest where
+ * there are several. */
+static found special_at(const weft_tokenizer *t, const char *text, size_t bytes,
+                        bool cleaned)
+{
+    found f = {0, 0};
+    size_t extra;
+    int n;
+
+    for (const special *s = t->special; s < t->special + t->nspecial; s++)
+        if (s->cleaned == cleaned && s->bytes <= bytes && s->bytes > f.bytes &&
+            !memcmp(text, s->text, s->bytes))
+            f = (found){s->bytes, s->id};
+    extra = cleaned ? 0 : spell_extra(text, bytes, t->extra, &n);
+    return extra > f.bytes ? (found){extra, extra_id(t, n)} : f;
+}
+
+/* The first one in a text: its place, or `bytes`. */
 static size_t find_special(const weft_tokenizer *t, const char *text,
-                           size_t bytes, bool cleaned, const special **which)
+                           size_t bytes, bool cleaned, found *which)
 {
     for (size_t at = 0; at < bytes; at++) {
-        *which = NULL;
-        for (const special *s = t->special; s < t->special + t->nspecial; s++)
-            if (s->cleaned == cleaned && s->bytes <= bytes - at &&
-                !memcmp(text + at, s->text, s->bytes) &&
-                (!*which || s->bytes > (*which)->bytes))
-                *which = s;
-        if (*which) return at;
+        *which = special_at(t, text + at, bytes - at, cleaned);
+        if (which->bytes) return at;
     }
+    *which = (found){0, 0};
     return bytes;
 }
 
@@ -354,14 +516,14 @@ static weft_status put_between(const weft_tokenizer *t, const char *text,
                                size_t bytes, bool cleaned, put_text *rest,
                                weft_ids *ids)
 {
-    const special *s = NULL;
+    found s;
 
     for (size_t at = 0, n; at < bytes; at += n) {
         n = find_special(t, text + at, bytes - at, cleaned, &s);
         WEFT_TRY(rest(t, text + at, n, ids));
-        if (!s) return WEFT_OK;
-        WEFT_TRY(weft_ids_add(ids, s->id));
-        n += s->bytes;
+        if (!s.bytes) return WEFT_OK;
+        WEFT_TRY(weft_ids_add(ids, s.id));
+        n += s.bytes;
     }
     return WEFT_OK;
 }
@@ -374,6 +536,7 @@ static weft_status put_raw(const weft_tokenizer *t, const char *text,
     weft_status st;
 
     if (!bytes) return WEFT_OK;
+    if (t->spiece) return weft_spiece_encode(t->spiece, text, bytes, ids);
     WEFT_TRY(weft_words_clean(text, bytes, &clean, &n));
     st = put_between(t, clean, n, true, put_words, ids);
     free(clean);

@@ -1,11 +1,13 @@
 /*
- * tokenizer.h - from text to token ids, as transformers' CLIPTokenizer.
+ * tokenizer.h - from text to token ids, as transformers' CLIPTokenizer and
+ * T5Tokenizer.
  *
- * A folder as pipelines have it: vocab.json and merges.txt, with
- * tokenizer_config.json and special_tokens_map.json where they are. Special
- * tokens (begin, end, unknown, padding) that stand in a text are themselves;
- * what lies between them is cleaned and cut into words (words.h), and words
- * into tokens (bpe.h).
+ * A folder as pipelines have it: vocab.json and merges.txt (CLIP) or
+ * spiece.model (T5), with tokenizer_config.json and special_tokens_map.json
+ * where they are. Special tokens (begin, end, unknown, padding; T5's
+ * "<extra_id_7>") that stand in a text are themselves. What lies between them
+ * is, for CLIP, cleaned and cut into words (words.h), and words into tokens
+ * (bpe.h); for T5 it is SentencePiece's (spiece.h), each stretch by itself.
  */
 #ifndef WEFT_CORE_TEXT_TOKENIZER_H
 #define WEFT_CORE_TEXT_TOKENIZER_H
@@ -15,7 +17,7 @@
 typedef struct weft_tokenizer weft_tokenizer;
 
 typedef struct weft_tokenizer_info {
-    int begin, end, unknown, pad; /* ids */
+    int begin, end, unknown, pad; /* ids; begin -1: none (T5) */
     int comma;                    /* of a comma by itself; -1: none */
     int most;                     /* tokens of a text, begin and end included */
 } weft_tokenizer_info;
@@ -24,11 +26,15 @@ typedef struct weft_tokenizer_info {
  * were added to a vocabulary, and other classes, are refused. */
 weft_status weft_tokenizer_open(const char *folder, weft_tokenizer **t);
 
-/* The files' texts; config and map may be NULL. Names begin errors. */
+/* The files' texts: vocab and merges, or spiece. The other JSON may be NULL
+ * (`added`: added_tokens.json). Names begin errors. */
 typedef struct weft_tokenizer_files {
     const weft_json *vocab, *config, *map;
     const char *merges_name, *merges;
     size_t merges_bytes;
+    const char *spiece_name, *spiece;
+    size_t spiece_bytes;
+    const weft_json *added;
 } weft_tokenizer_files;
 weft_status weft_tokenizer_create(const weft_tokenizer_files *f,
                                   weft_tokenizer **t);

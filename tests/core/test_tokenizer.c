@@ -190,9 +190,13 @@ static weft_status create(const char *vocab, const char *merges,
     must(weft_json_parse("vocab.json", vocab, strlen(vocab), &v));
     if (config)
         must(weft_json_parse("config.json", config, strlen(config), &c));
-    st = weft_tokenizer_create(&(weft_tokenizer_files){v, c, NULL, "merges.txt",
-                                                       merges, strlen(merges)},
-                               &t);
+    st = weft_tokenizer_create(
+        &(weft_tokenizer_files){.vocab = v,
+                                .config = c,
+                                .merges_name = "merges.txt",
+                                .merges = merges,
+                                .merges_bytes = strlen(merges)},
+        &t);
     if (st == WEFT_OK) weft_tokenizer_free(t);
     weft_json_free(v);
     weft_json_free(c);

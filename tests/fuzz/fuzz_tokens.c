@@ -57,9 +57,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
             WEFT_OK)
             json[i] = NULL;
     if (weft_tokenizer_create(
-            &(weft_tokenizer_files){
-                json[VOCAB], json[CONFIG], json[MAP], "merges",
-                p[MERGES].text ? p[MERGES].text : "", p[MERGES].bytes},
+            &(weft_tokenizer_files){.vocab = json[VOCAB],
+                                    .config = json[CONFIG],
+                                    .map = json[MAP],
+                                    .merges_name = "merges",
+                                    .merges =
+                                        p[MERGES].text ? p[MERGES].text : "",
+                                    .merges_bytes = p[MERGES].bytes},
             &t) == WEFT_OK) {
         if (n > TEXT) use(t, &p[TEXT]);
         weft_tokenizer_free(t);

@@ -47,6 +47,39 @@ def checkpoint(items, tensors, **texts):
     return struct.pack("<Q", len(header)) + header + data
 
 
+def varint(n):
+    out = b""
+    while n > 127:
+        out, n = out + bytes([n & 127 | 128]), n >> 7
+    return out + bytes([n])
+
+
+def field(number, value):
+    """Of a protocol buffer: a number, or bytes."""
+    if isinstance(value, int):
+        return varint(number << 3) + varint(value)
+    return varint(number << 3 | 2) + varint(len(value)) + value
+
+
+def spiece(pieces, normal=b"", **trainer):
+    """A spiece.model: pieces (text, score, kind); the charsmap `normal`."""
+    out = b"".join(
+        field(1, field(1, text.encode()) + b"\x15" + struct.pack("<f", score)
+              + field(3, kind)) for text, score, kind in pieces)
+    out += field(2, b"".join(field(int(k[1:]), v) for k, v in trainer.items()))
+    return out + field(3, field(2, normal) if normal else b"")
+
+
+def charsmap():
+    """A becomes ab: the root, its child, and what that has."""
+    root, child, result = 1 << 10, ord("A") | 1 << 8 | 2 << 10, 1 << 31
+    units = [0] * 128
+    units[0], units[1 ^ ord("A")] = root, child
+    units[1 ^ ord("A") ^ 2] = result
+    trie = struct.pack("<128I", *units)
+    return struct.pack("<I", len(trie)) + trie + b"ab\0"
+
+
 def main():
     kinds = (ROOT / "tests/golden/safetensors/kinds.safetensors").read_bytes()
     put("manifest", "lines", '0{"id": "a-1", "label": 3, "seed": 7}\n'
@@ -94,6 +127,15 @@ def main():
             put("model", path.stem, compact(json.loads(config)))
     for path in sorted(ROOT.glob("tests/golden/text_*.safetensors")):
         put("text", path.stem, compact(json.loads(metadata(path)["config"])))
+    pieces = [("<pad>", 0, 3), ("</s>", 0, 3), ("<unk>", 0, 2),
+              ("\u2581", -2, 1), ("a", -3, 1), ("\u2581ab", -4, 1),
+              ("<s>", 0, 4), ("b", -9, 5)]
+    put("spiece", "rules", spiece(pieces, charsmap()) + b"\n====\nA b\0 <s>\xff")
+    put("spiece", "bytes", spiece(
+        pieces + [("<0x%02X>" % b, 0, 6) for b in range(256)], f35=1)
+        + b"\n====\n \xe2\x98\x83 a")
+    put("spiece", "bpe", spiece(pieces, f3=2))
+
     tokens = ROOT / "tests/golden/tokens"
     small = {c: i for i, c in enumerate([
         "a", "b", "a</w>", "b</w>", "ab", "ab</w>", "abab</w>", "!",
