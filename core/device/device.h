@@ -37,7 +37,8 @@ static inline size_t weft_dtype_size(weft_dtype t)
 
 /* y = x; x sigmoid(x); max(x, 0); exact (erf) gelu; x tanh(softplus(x));
  * 3 tanh(x / 3) (AutoencoderTiny's input clamp); x sigmoid(1.702 x) (CLIP's
- * gelu) */
+ * gelu); x sigmoid(2 sqrt(2 / pi) (x + 0.044715 x^3)) (the tanh form of gelu,
+ * T5's) */
 typedef enum weft_act {
     WEFT_LINEAR,
     WEFT_SILU,
@@ -46,6 +47,7 @@ typedef enum weft_act {
     WEFT_MISH,
     WEFT_TANH3,
     WEFT_QUICK_GELU,
+    WEFT_GELU_TANH,
 } weft_act;
 
 /*
@@ -127,13 +129,15 @@ typedef struct weft_affine_args {
 } weft_affine_args;
 
 /* Of each pixel by itself, over its channels:
- * out = (in - mean) / sqrt(variance + eps) * gamma + beta. */
+ * out = (in - mean) / sqrt(variance + eps) * gamma + beta, or, by `rms`,
+ * out = in / sqrt(mean of squares + eps) * gamma. */
 typedef struct weft_layer_norm_args {
     int pixels, c;
     float eps;
     const float *in;           /* [pixels][c] */
-    const float *gamma, *beta; /* [c] */
+    const float *gamma, *beta; /* [c]; beta NULL: zeros */
     float *out;                /* may be `in` */
+    bool rms;
 } weft_layer_norm_args;
 
 /*
@@ -159,6 +163,8 @@ typedef struct weft_attend_args {
     float *out;             /* may be q */
     int step;               /* at least heads * dim */
     bool causal;            /* query t of a sample sees keys 0 .. t only */
+    const float *tilt;      /* NULL, or [heads][2 keys - 1]: what the score of
+                               query t and key k gets, at k - t + keys - 1 */
     int key0, key1;         /* key1 0: all */
     void *state; /* [rows][n][w][heads] of WEFT_ATTEND_STATE(dim) bytes; NULL
                     where all keys come at once */

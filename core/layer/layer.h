@@ -52,6 +52,10 @@ weft_val weft_add_group_norm(weft_graph *g, const char *name, weft_val in,
 /* core/layer/layer_norm.c: each pixel by itself, over its channels. */
 weft_val weft_add_layer_norm(weft_graph *g, const char *name, weft_val in,
                              float eps);
+/* ... by the root of the mean of squares, no mean taken off, no bias (Zhang and
+ * Sennrich 2019). */
+weft_val weft_add_rms_norm(weft_graph *g, const char *name, weft_val in,
+                           float eps);
 
 /* core/layer/attention.c: self-attention of every pixel with every pixel of
  * the image; q, k, v from `in`, which is already normalised; out projection,
@@ -72,6 +76,19 @@ weft_val weft_add_cross_attention(weft_graph *g, const char *name, weft_val in,
  * Names: NAME.k_proj, v_proj, q_proj, out_proj, all with biases. */
 weft_val weft_add_causal_attention(weft_graph *g, const char *name, weft_val in,
                                    weft_val res, int heads, int dim);
+/* ... of every member to all, as in T5: scores are not scaled, but tilted by
+ * weft_add_relative. Names: NAME.k, v, q, o, without biases. */
+weft_val weft_add_tilted_attention(weft_graph *g, const char *name, weft_val in,
+                                   weft_val res, weft_val tilt, int heads,
+                                   int dim);
+
+/* core/layer/relative.c: what attention within a sequence of `tokens` adds to
+ * scores, by how far the key is behind the query: NAME.weight [buckets][heads].
+ * Half of the buckets are for keys that come later; half of those are for one
+ * distance each, the others for ever longer ones up to `most` (Raffel et al.
+ * 2020, section 2.1). */
+weft_val weft_add_relative(weft_graph *g, const char *name, int tokens,
+                           int buckets, int most, int heads);
 
 /* core/layer/resample.c: nearest x2 or 2x2 mean, without weights. */
 weft_val weft_add_resample(weft_graph *g, weft_val in, bool up);
@@ -105,7 +122,8 @@ weft_val weft_add_lookup(weft_graph *g, const char *name, int rows, int dim);
 
 /* core/layer/tokens.c. `ids`: a sequence of token ids, as floats, [n][w][1].
  * Each token's row of the table NAME.weight [rows][dim], plus the row of
- * PLACE.weight [w][dim] for its place. A token out of range is WEFT_EINPUT. */
+ * PLACE.weight [w][dim] for its place (NULL: nothing). A token out of range is
+ * WEFT_EINPUT. */
 weft_val weft_add_tokens(weft_graph *g, const char *name, const char *place,
                          weft_val ids, int rows, int dim);
 /* Of each sample the member of `in` [n][w][c] at the first place where its ids

@@ -18,6 +18,7 @@ static weft_status forward(const weft_graph *g, int node, weft_run *run)
         .gamma = weft_run_weight(run, d->weight[GAMMA]),
         .beta = weft_run_weight(run, d->weight[BETA]),
         .out = weft_run_value(run, d->out),
+        .rms = d->u.norm.rms,
     };
 
     run->dev->layer_norm(&a, run->pool);
@@ -37,8 +38,8 @@ static double flops(const weft_graph *g, int node, int n, int units,
 
 static const weft_layer_ops layer_norm_ops = {"norm", forward, NULL, flops};
 
-weft_val weft_add_layer_norm(weft_graph *g, const char *name, weft_val in,
-                             float eps)
+static weft_val add(weft_graph *g, const char *name, weft_val in, float eps,
+                    bool rms)
 {
     weft_value x;
     weft_node *d;
@@ -53,8 +54,21 @@ weft_val weft_add_layer_norm(weft_graph *g, const char *name, weft_val in,
     d->in[0] = in;
     d->out = out;
     d->weight[GAMMA] = weft_weight_vector(g, &name, 1, "weight", x.c);
-    d->weight[BETA] = weft_weight_vector(g, &name, 1, "bias", x.c);
+    if (!rms) d->weight[BETA] = weft_weight_vector(g, &name, 1, "bias", x.c);
     d->u.norm.eps = eps;
+    d->u.norm.rms = rms;
     d->over = 0;
     return g->status == WEFT_OK ? out : WEFT_NONE;
+}
+
+weft_val weft_add_layer_norm(weft_graph *g, const char *name, weft_val in,
+                             float eps)
+{
+    return add(g, name, in, eps, false);
+}
+
+weft_val weft_add_rms_norm(weft_graph *g, const char *name, weft_val in,
+                           float eps)
+{
+    return add(g, name, in, eps, true);
 }

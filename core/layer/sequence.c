@@ -8,7 +8,7 @@
 #include <math.h>
 #include <stdio.h>
 
-enum { IN, RES, KV };            /* node->in */
+enum { IN, RES, KV, TILT };      /* node->in */
 enum { QUERY, TABLE };           /* node->temp */
 enum { W_Q, B_Q, W_OUT, B_OUT }; /* node->weight */
 
@@ -60,12 +60,13 @@ static void look(const weft_graph *g, const weft_node *d, const weft_run *run)
         .key_rows = 1,
         .key_w = tokens,
         .strip = tokens,
-        .scale = (float)(1 / sqrt(d->u.attend.dim)),
+        .scale = d->u.attend.scale,
         .q = q,
         .kv = find_samples(g, d, run),
         .out = q,
         .step = d->u.attend.heads * d->u.attend.dim,
         .causal = d->u.attend.causal,
+        .tilt = weft_run_optional(run, d->in[TILT]),
     };
 
     run->dev->attend(&a, run->pool);
@@ -167,24 +168,29 @@ static weft_val add_keys(weft_graph *g, const char *name, const names *n,
 
 /* What all of them have in common; `bias`: of keys, values and queries. */
 typedef struct sequence {
-    weft_val in, res, text;
+    weft_val in, res, text, tilt;
     int heads, dim;
-    bool bias, causal;
+    bool bias, out_bias, causal;
+    double scale;
 } sequence;
 
 static void add_projections(weft_graph *g, weft_node *d, const names *n, int c,
-                            int inner, bool bias)
+                            const sequence *s)
 {
+    const int inner = s->heads * s->dim;
+
     d->u.attend.q = weft_conv_1x1(g, c, inner);
     d->u.attend.out = weft_conv_1x1(g, inner, c);
     d->weight[W_Q] =
         weft_weight_matrix(g, &d->u.attend.q, &n->at[NAME_Q], 1, true);
-    if (bias)
+    if (s->bias)
         d->weight[B_Q] =
             weft_weight_vector(g, &n->at[NAME_Q], 1, "bias", inner);
     d->weight[W_OUT] =
         weft_weight_matrix(g, &d->u.attend.out, &n->at[NAME_OUT], 1, true);
-    d->weight[B_OUT] = weft_weight_vector(g, &n->at[NAME_OUT], 1, "bias", c);
+    if (s->out_bias)
+        d->weight[B_OUT] =
+            weft_weight_vector(g, &n->at[NAME_OUT], 1, "bias", c);
 }
 
 static weft_val add(weft_graph *g, const char *name, const names *n,
@@ -202,6 +208,7 @@ static weft_val add(weft_graph *g, const char *name, const names *n,
     d->in[IN] = s->in;
     d->in[RES] = s->res;
     d->in[KV] = kv;
+    d->in[TILT] = s->tilt;
     d->temp[QUERY] = query;
     d->temp[TABLE] = table;
     d->out = out;
@@ -210,8 +217,22 @@ static weft_val add(weft_graph *g, const char *name, const names *n,
     d->u.attend.dim = s->dim;
     d->u.attend.shares = 1;
     d->u.attend.causal = s->causal;
-    add_projections(g, d, n, x.c, inner, s->bias);
+    d->u.attend.scale = (float)s->scale;
+    add_projections(g, d, n, x.c, s);
     return g->status == WEFT_OK ? out : WEFT_NONE;
+}
+
+/* `s` of which the sizes are not checked yet. */
+static weft_val add_checked(weft_graph *g, const char *name,
+                            const char *const part[NAMES], const sequence *s)
+{
+    names n;
+
+    if (g->status != WEFT_OK ||
+        !fits(g, name, s->in, s->res, s->text, s->heads, s->dim) ||
+        !make_names(g, name, part, &n))
+        return WEFT_NONE;
+    return add(g, name, &n, s);
 }
 
 weft_val weft_add_cross_attention(weft_graph *g, const char *name, weft_val in,
@@ -219,13 +240,16 @@ weft_val weft_add_cross_attention(weft_graph *g, const char *name, weft_val in,
                                   int dim)
 {
     static const char *const part[] = {"to_k", "to_v", "to_q", "to_out.0"};
-    const sequence s = {in, res, text, heads, dim, false, false};
-    names n;
 
-    if (g->status != WEFT_OK || !fits(g, name, in, res, text, heads, dim) ||
-        !make_names(g, name, part, &n))
-        return WEFT_NONE;
-    return add(g, name, &n, &s);
+    return add_checked(g, name, part,
+                       &(sequence){.in = in,
+                                   .res = res,
+                                   .text = text,
+                                   .tilt = WEFT_NONE,
+                                   .heads = heads,
+                                   .dim = dim,
+                                   .out_bias = true,
+                                   .scale = 1 / sqrt(dim)});
 }
 
 weft_val weft_add_causal_attention(weft_graph *g, const char *name, weft_val in,
@@ -233,11 +257,32 @@ weft_val weft_add_causal_attention(weft_graph *g, const char *name, weft_val in,
 {
     static const char *const part[] = {"k_proj", "v_proj", "q_proj",
                                        "out_proj"};
-    const sequence s = {in, res, in, heads, dim, true, true};
-    names n;
 
-    if (g->status != WEFT_OK || !fits(g, name, in, res, in, heads, dim) ||
-        !make_names(g, name, part, &n))
-        return WEFT_NONE;
-    return add(g, name, &n, &s);
+    return add_checked(g, name, part,
+                       &(sequence){.in = in,
+                                   .res = res,
+                                   .text = in,
+                                   .tilt = WEFT_NONE,
+                                   .heads = heads,
+                                   .dim = dim,
+                                   .bias = true,
+                                   .out_bias = true,
+                                   .causal = true,
+                                   .scale = 1 / sqrt(dim)});
+}
+
+weft_val weft_add_tilted_attention(weft_graph *g, const char *name, weft_val in,
+                                   weft_val res, weft_val tilt, int heads,
+                                   int dim)
+{
+    static const char *const part[] = {"k", "v", "q", "o"};
+
+    return add_checked(g, name, part,
+                       &(sequence){.in = in,
+                                   .res = res,
+                                   .text = in,
+                                   .tilt = tilt,
+                                   .heads = heads,
+                                   .dim = dim,
+                                   .scale = 1});
 }

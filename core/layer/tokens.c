@@ -14,7 +14,7 @@ enum { IN, IDS };       /* node->in */
 /* ---- tokens -------------------------------------------------------------- */
 
 static weft_status put_token(const weft_weight *table, const void *rows,
-                             float id, const float *place, int dim, float *out)
+                             float id, int dim, float *out)
 {
     const int count = table->shape[0][0];
     const size_t first = (size_t)id * (size_t)dim;
@@ -23,9 +23,13 @@ static weft_status put_token(const weft_weight *table, const void *rows,
         return weft_fail(WEFT_EINPUT, "token %g is not in 0 to %d", (double)id,
                          count - 1);
     for (int k = 0; k < dim; k++)
-        out[k] =
-            weft_dtype_load(table->type, rows, first + (size_t)k) + place[k];
+        out[k] = weft_dtype_load(table->type, rows, first + (size_t)k);
     return WEFT_OK;
+}
+
+static void add_place(const float *place, int dim, float *out)
+{
+    for (int k = 0; k < dim; k++) out[k] += place[k];
 }
 
 static weft_status tokens(const weft_graph *g, int node, weft_run *run)
@@ -38,9 +42,10 @@ static weft_status tokens(const weft_graph *g, int node, weft_run *run)
     const float *id = weft_run_value(run, d->in[IN]);
     float *out = weft_run_value(run, d->out);
 
-    for (int i = 0; i < run->layout->n * v->w; i++, out += v->c)
-        WEFT_TRY(
-            put_token(table, rows, id[i], places + i % v->w * v->c, v->c, out));
+    for (int i = 0; i < run->layout->n * v->w; i++, out += v->c) {
+        WEFT_TRY(put_token(table, rows, id[i], v->c, out));
+        if (places) add_place(places + i % v->w * v->c, v->c, out);
+    }
     return WEFT_OK;
 }
 
@@ -75,7 +80,8 @@ weft_val weft_add_tokens(weft_graph *g, const char *name, const char *place,
     d->in[IN] = ids;
     d->out = out;
     d->weight[TABLE] = add_table(g, name, WEFT_WEIGHT_TABLE, rows, dim);
-    d->weight[PLACES] = add_table(g, place, WEFT_WEIGHT_FLOAT, w, dim);
+    if (place)
+        d->weight[PLACES] = add_table(g, place, WEFT_WEIGHT_FLOAT, w, dim);
     return g->status == WEFT_OK ? out : WEFT_NONE;
 }
 

@@ -4,7 +4,7 @@
 
 #include "core/layer/layer.h"
 #include "core/net/blocks.h"
-#include "core/net/text.h"
+#include "core/net/encoders.h"
 
 enum { MOST_TOKENS = 1 << 16, MOST_LAYERS = 1024 };
 
@@ -99,7 +99,7 @@ static weft_status read_clip(const weft_json *c, clip *t)
     return read_eos(c, &t->info);
 }
 
-weft_status weft_text_read_info(const weft_json *c, weft_text_info *info)
+weft_status weft_clip_read_info(const weft_json *c, weft_text_info *info)
 {
     clip t;
 
@@ -163,27 +163,11 @@ static weft_status build(const clip *t, const weft_text_opts *o, weft_text *x)
     return weft_graph_finish(g, hidden);
 }
 
-weft_status weft_text_build(const weft_json *c, const weft_text_opts *o,
-                            int tokens, weft_dtype wtype, weft_text *t)
+weft_status weft_clip_build(const weft_json *c, const weft_text_opts *o,
+                            weft_text *t)
 {
-    weft_text made = {.pooled = WEFT_NONE};
-    weft_status st;
     clip x;
 
     WEFT_TRY(read_clip(c, &x));
-    WEFT_MUST(tokens > 0 && tokens <= x.info.tokens);
-    if (o->skip < 0 || o->skip > x.info.layers)
-        return weft_fail(WEFT_EINPUT,
-                         "%s: %d layers cannot be skipped, it has %d",
-                         weft_json_name(c), o->skip, x.info.layers);
-    weft_graph_init(&made.graph, (weft_cell){0, tokens, tokens}, 1);
-    made.graph.wtype = wtype;
-    st = build(&x, o, &made);
-    if (st == WEFT_OK) {
-        *t = made;
-        return WEFT_OK;
-    }
-    weft_fail_within(st, "%s", weft_json_name(c));
-    weft_graph_release(&made.graph);
-    return st;
+    return build(&x, o, t);
 }

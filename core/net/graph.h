@@ -125,11 +125,13 @@ struct weft_node {
             int groups;
             float eps;
             weft_act act;
+            bool rms;
         } norm;
         struct {
             int heads, dim, shares; /* shares of the heads, by turns */
             int ahead;              /* shares on their way at once */
             weft_conv kv, q, out;   /* kv of one share */
+            float scale;            /* of scores */
             bool causal;
         } attend;
         struct {
@@ -142,6 +144,9 @@ struct weft_node {
             float mul, add;
             weft_act act;
         } map;
+        struct {
+            int buckets, most;
+        } relative;
         bool up;  /* resample */
         int pick; /* a token id */
     } u;

@@ -82,6 +82,10 @@ static inline double act(weft_act a, double x)
         return x * tanh(log1p(exp(x)));
     case WEFT_TANH3:
         return 3 * tanh(x / 3);
+    case WEFT_QUICK_GELU:
+        return x / (1 + exp(-1.702 * x));
+    case WEFT_GELU_TANH:
+        return x / 2 * (1 + tanh(sqrt(2 / M_PI) * (x + .044715 * pow(x, 3))));
     default:
         return x;
     }

@@ -323,7 +323,7 @@ static void check_affine(weft_act f, int c0, int c1, bool scaled)
 static void test_affine(void **unused)
 {
     (void)unused;
-    for (int f = WEFT_LINEAR; f <= WEFT_TANH3; f++) {
+    for (int f = WEFT_LINEAR; f <= WEFT_GELU_TANH; f++) {
         check_affine((weft_act)f, 32, 0, true);
         check_affine((weft_act)f, 20, 17, true);
         check_affine((weft_act)f, 7, 0, false);
@@ -337,7 +337,7 @@ static void test_act_accuracy(void **unused)
     enum { N = 8000 };
     static float x[N], y[N];
     for (int i = 0; i < N; i++) x[i] = (float)(i - N / 2) * 0.0051f;
-    for (int f = WEFT_LINEAR; f <= WEFT_TANH3; f++) {
+    for (int f = WEFT_LINEAR; f <= WEFT_GELU_TANH; f++) {
         const weft_affine_args a = {1,    N,           {1, 0}, {x, NULL}, NULL,
                                     NULL, (weft_act)f, y,      0,         1};
         (*devices("fast"))->affine(&a, pools[0]);

@@ -1,8 +1,9 @@
 /*
  * What transformers ask of a device, against plain loops in double and against
- * itself: layer norm, attention that looks back alone, gated linear layers,
- * CLIP's gelu. Any number of threads and any instruction set must give the same
- * bytes. Inputs are allocated to the byte, outputs are preset to NaN.
+ * itself: layer norm, attention that looks back alone or is tilted, gated
+ * linear layers, CLIP's gelu. Any number of threads and any instruction set
+ * must give the same bytes. Inputs are allocated to the byte, outputs are
+ * preset to NaN.
  */
 #include <stdarg.h>
 #include <setjmp.h>
@@ -23,23 +24,25 @@ static double *norm_answer(const weft_layer_norm_args *a)
         const float *in = a->in + (size_t)p * a->c;
         double mean = 0, var = 0;
 
-        for (int k = 0; k < a->c; k++) mean += in[k] / (double)a->c;
+        for (int k = 0; k < a->c && !a->rms; k++) mean += in[k] / (double)a->c;
         for (int k = 0; k < a->c; k++)
             var += (in[k] - mean) * (in[k] - mean) / a->c;
         for (int k = 0; k < a->c; k++)
             out[(size_t)p * a->c + k] =
-                (in[k] - mean) / sqrt(var + a->eps) * a->gamma[k] + a->beta[k];
+                (in[k] - mean) / sqrt(var + a->eps) * a->gamma[k] +
+                (a->beta ? a->beta[k] : 0);
     }
     return out;
 }
 
-static void check_layer_norm(int pixels, int c, float offset)
+static void check_layer_norm(int pixels, int c, float offset, bool rms)
 {
     const size_t count = (size_t)pixels * c;
     float *in = array(count, 2), *gamma = array(c, 1), *beta = array(c, 1);
     float *want = nans(count), *out = nans(count);
     const weft_device *reference;
-    weft_layer_norm_args a = {pixels, c, 1e-5f, in, gamma, beta, out};
+    weft_layer_norm_args a = {pixels, c,  1e-5f, in, gamma, rms ? NULL : beta,
+                              out,    rms};
     double *answer;
     char what[60];
 
@@ -72,15 +75,17 @@ static void test_layer_norm(void **unused)
     (void)unused;
     for (size_t i = 0; i < sizeof channels / sizeof *channels; i++) {
         state = i + 1;
-        check_layer_norm(i % 2 ? 37 : 1, channels[i], 0);
-        check_layer_norm(5, channels[i], channels[i] > 1 ? 3 : 0);
+        check_layer_norm(i % 2 ? 37 : 1, channels[i], 0, false);
+        check_layer_norm(5, channels[i], channels[i] > 1 ? 3 : 0, false);
+        check_layer_norm(4, channels[i], 0, true);
     }
 }
 
 static void test_layer_norm_nan(void **unused)
 {
     float in[2][20] = {{0}}, one[20], zero[20] = {0}, out[2][20];
-    const weft_layer_norm_args a = {2, 20, 1e-5f, in[0], one, zero, out[0]};
+    const weft_layer_norm_args a = {2,   20,   1e-5f,  in[0],
+                                    one, zero, out[0], false};
     const weft_device *dev;
 
     (void)unused;
@@ -94,11 +99,12 @@ static void test_layer_norm_nan(void **unused)
     }
 }
 
-/* ---- attention that looks back ------------------------------------------- */
+/* ---- attention within a sequence ----------------------------------------- */
 
+/* It looks back alone, or, tilted, at all. */
 typedef struct causal {
     int n, tokens, heads, dim, c;
-    float *q, *kv;
+    float *tilt, *q, *kv;
     const float *sample[4];
 } causal;
 
@@ -106,14 +112,17 @@ static void causal_one(const causal *d, int s, int h, int t, double *out)
 {
     const float *q = d->q + ((size_t)s * d->tokens + t) * d->c + h * d->dim;
     const float *kv = d->sample[s] + h * d->dim;
+    const size_t row = (size_t)h * (2 * d->tokens - 1);
+    const float *tilt = d->tilt ? d->tilt + row + d->tokens - 1 - t : NULL;
+    const int last = tilt ? d->tokens - 1 : t;
     double sum = 0;
 
     memset(out, 0, (size_t)d->dim * sizeof *out);
-    for (int k = 0; k <= t; k++, kv += 2 * d->c) {
+    for (int k = 0; k <= last; k++, kv += 2 * d->c) {
         double x = 0;
 
         for (int i = 0; i < d->dim; i++) x += (double)q[i] * kv[i];
-        x = exp(x / sqrt(d->dim));
+        x = exp(x / sqrt(d->dim) + (tilt ? tilt[k] : 0));
         sum += x;
         for (int i = 0; i < d->dim; i++) out[i] += x * kv[d->c + i];
     }
@@ -150,7 +159,8 @@ static void call_causal(const weft_device *dev, const causal *d,
                                 .kv = d->sample,
                                 .out = out,
                                 .step = d->c,
-                                .causal = true};
+                                .causal = !d->tilt,
+                                .tilt = d->tilt};
 
     assert_int_equal(weft_pool_reserve(pool, dev->attend_scratch(
                                                  d->tokens, d->heads, d->dim)),
@@ -158,15 +168,16 @@ static void call_causal(const weft_device *dev, const causal *d,
     dev->attend(&a, pool);
 }
 
-static void check_causal(int n, int tokens, int heads, int dim)
+static void check_causal(int n, int tokens, int heads, int dim, bool tilted)
 {
-    causal d = {n, tokens, heads, dim, heads * dim, NULL, NULL, {NULL}};
+    causal d = {n, tokens, heads, dim, heads * dim, NULL, NULL, NULL, {NULL}};
     const size_t count = (size_t)n * tokens * d.c;
     float *want = nans(count), *out = nans(count);
     const weft_device *reference;
     double *answer;
     char what[60];
 
+    if (tilted) d.tilt = array((size_t)heads * (2 * tokens - 1), 3);
     d.q = array(count, 2);
     d.kv = array(2 * count, 1);
     for (int s = 0; s < n; s++)
@@ -184,16 +195,25 @@ static void check_causal(int n, int tokens, int heads, int dim)
         }
         assert_close(out, answer, count, 2e-6, what);
     }
-    free(want), free(out), free(answer), free(d.q), free(d.kv);
+    free(want), free(out), free(answer), free(d.tilt), free(d.q), free(d.kv);
 }
 
 static void test_causal(void **unused)
 {
     (void)unused;
     state = 1;
-    check_causal(2, 77, 3, 8);
-    check_causal(1, 1, 1, 4);
-    check_causal(1, 600, 2, 20); /* more keys than a block of them */
+    check_causal(2, 77, 3, 8, false);
+    check_causal(1, 1, 1, 4, false);
+    check_causal(1, 600, 2, 20, false); /* more keys than a block of them */
+}
+
+static void test_tilted(void **unused)
+{
+    (void)unused;
+    state = 2;
+    check_causal(2, 77, 3, 8, true);
+    check_causal(1, 1, 1, 4, true);
+    check_causal(1, 600, 2, 20, true);
 }
 
 /* ---- linear layers ------------------------------------------------------- */
@@ -294,6 +314,7 @@ int main(void)
         cmocka_unit_test(test_layer_norm),
         cmocka_unit_test(test_layer_norm_nan),
         cmocka_unit_test(test_causal),
+        cmocka_unit_test(test_tilted),
         cmocka_unit_test(test_linear),
     };
 

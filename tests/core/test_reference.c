@@ -368,7 +368,7 @@ static void nan_is_not_hidden(void **state)
     float out;
 
     (void)state;
-    for (int act = WEFT_LINEAR; act <= WEFT_TANH3; act++) {
+    for (int act = WEFT_LINEAR; act <= WEFT_GELU_TANH; act++) {
         const weft_affine_args a = {.n = 1,
                                     .w = 1,
                                     .c = {1},

@@ -21,7 +21,7 @@ typedef struct text_case {
     weft_json *config;
     weft_text_info info;
     weft_dtype wtype;
-    int n;
+    int n, tokens;
     float *ids; /* [n][tokens] */
     char path[PATH];
 } text_case;
@@ -45,7 +45,7 @@ static void read_ids(text_case *t, const char *text)
     char *at;
 
     for (const char *c = text; *c; c++) count += *c == ',';
-    t->n = count / t->info.tokens;
+    t->n = count / t->tokens;
     t->ids = calloc((size_t)count, sizeof *t->ids);
     assert_non_null(t->ids);
     at = (char *)text;
@@ -55,7 +55,7 @@ static void read_ids(text_case *t, const char *text)
 static void open_case(text_case *t, const char *name)
 {
     char path[PATH];
-    const char *config;
+    const char *config, *length;
 
     memset(t, 0, sizeof *t);
     snprintf(path, sizeof path,
@@ -69,6 +69,8 @@ static void open_case(text_case *t, const char *name)
     golden_write(t->path, weft_st_metadata(t->answer, "tensors"));
     must(weft_st_open(t->path, &t->weights));
     t->wtype = weft_load_dtype(t->weights);
+    length = weft_st_metadata(t->answer, "length");
+    t->tokens = length ? (int)strtol(length, NULL, 10) : t->info.tokens;
     read_ids(t, weft_st_metadata(t->answer, "ids"));
 }
 
@@ -119,7 +121,7 @@ static void set_stage(const text_case *t, const weft_text_opts *o,
     const weft_cut cut = {.n = 1, .first = first};
 
     memset(s, 0, sizeof *s);
-    must(weft_text_build(t->config, o, t->info.tokens, t->wtype, &s->text));
+    must(weft_text_build(t->config, o, t->tokens, t->wtype, &s->text));
     must(weft_load_check(&s->text.graph, t->weights, NULL));
     must(weft_exchange_init(&s->solo, &weft_solo, &cut, WEFT_IN_STEP));
     must(weft_layout_make(&s->text.graph, dev, t->n, &cut, &s->layout));
@@ -149,7 +151,7 @@ static void clear_stage(stage *s)
 static weft_status encode(const text_case *t, stage *s)
 {
     memcpy(weft_run_value(&s->run, s->text.graph.input), t->ids,
-           (size_t)t->n * (size_t)t->info.tokens * sizeof *t->ids);
+           (size_t)t->n * (size_t)t->tokens * sizeof *t->ids);
     return weft_graph_eval(&s->text.graph, &s->run);
 }
 
@@ -188,6 +190,24 @@ static void equals_transformers(void **state)
         }
 }
 
+static void t5_equals_transformers(void **state)
+{
+    static const char *const name[] = {"t5_gated", "t5_relu", "t5_long"};
+    static const char *const dev[] = {"reference", "fast", "lean"};
+
+    (void)state;
+    for (int i = 0; i < 3; i++)
+        for (int k = 0; k < 3; k++) {
+            text_case t;
+
+            open_case(&t, name[i]);
+            check(&t, &(weft_text_opts){0, true, false}, "last", dev[k]);
+            check(&t, &(weft_text_opts){1, false, false}, "skip1", dev[k]);
+            check(&t, &(weft_text_opts){2, true, false}, "skip2", dev[k]);
+            close_case(&t);
+        }
+}
+
 static void refuses_tokens_of_another_vocabulary(void **state)
 {
     text_case t;
@@ -219,11 +239,13 @@ static weft_status try_config(const char *text, weft_text_info *info)
     return st;
 }
 
+#define T5 "{\"architectures\": [\"T5EncoderModel\"], "
+
 static void refuses_by_name(void **state)
 {
     static const char *const bad[][2] = {
-        {"{\"architectures\": [\"T5EncoderModel\"]}", "T5EncoderModel"},
-        {"{\"model_type\": \"t5\"}", "model_type"},
+        {"{\"architectures\": [\"UMT5EncoderModel\"]}", "UMT5EncoderModel"},
+        {"{\"model_type\": \"umt5\"}", "model_type"},
         {"{\"hidden_act\": \"gelu_new\"}", "hidden_act"},
         {"{\"hidden_size\": 0}", "hidden_size"},
         {"{\"hidden_size\": 100, \"num_attention_heads\": 8}",
@@ -231,6 +253,11 @@ static void refuses_by_name(void **state)
         {"{\"num_hidden_layers\": 1000000}", "num_hidden_layers"},
         {"{\"max_position_embeddings\": 1e9}", "max_position_embeddings"},
         {"{\"use_attention_mask\": true}", "use_attention_mask"},
+        {T5 "\"feed_forward_proj\": \"gated-silu\"}", "gated-silu"},
+        {T5 "\"num_heads\": 0}", "num_heads"},
+        {T5 "\"d_model\": 1e9}", "d_model"},
+        {T5 "\"relative_attention_num_buckets\": 30}", "buckets 30"},
+        {T5 "\"relative_attention_max_distance\": 8}", "max_distance 8"},
     };
     weft_text_info info;
 
@@ -265,6 +292,15 @@ static void tells_what_the_rest_must_know(void **state)
                      WEFT_OK);
     assert_int_equal(info.pooled, 1280);
     assert_int_equal(info.eos, 49407);
+    assert_int_equal(try_config("{\"model_type\": \"t5\", \"d_model\": 4096, "
+                                "\"num_layers\": 24}",
+                                &info),
+                     WEFT_OK);
+    assert_string_equal(info.class_name, "T5EncoderModel");
+    assert_int_equal(info.vocab, 32128);
+    assert_int_equal(info.channels, 4096);
+    assert_int_equal(info.layers, 24);
+    assert_int_equal(info.pooled, 0);
 }
 
 static void skips_no_more_than_there_is(void **state)
@@ -282,14 +318,30 @@ static void skips_no_more_than_there_is(void **state)
     close_case(&t);
 }
 
+static void makes_no_vector_where_there_is_none(void **state)
+{
+    weft_text text;
+    text_case t;
+
+    (void)state;
+    open_case(&t, "t5_gated");
+    assert_int_equal(weft_text_build(t.config, &(weft_text_opts){0, true, true},
+                                     8, WEFT_F32, &text),
+                     WEFT_EINPUT);
+    assert_non_null(strstr(weft_fail_text(), "no vector"));
+    close_case(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(equals_transformers),
+        cmocka_unit_test(t5_equals_transformers),
         cmocka_unit_test(refuses_tokens_of_another_vocabulary),
         cmocka_unit_test(refuses_by_name),
         cmocka_unit_test(tells_what_the_rest_must_know),
         cmocka_unit_test(skips_no_more_than_there_is),
+        cmocka_unit_test(makes_no_vector_where_there_is_none),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,13 +10,15 @@ as in nets.py. text_NAME.safetensors holds, for encoders of random weights,
     last      what all layers make of the text, after the last norm
     skip1     without the last layer, no norm (as SDXL)
     skip2     without the last two, with the norm (clip skip of SD)
-    pooled    the vector for the text, projected where the class does it
+    pooled    the vector for the text, projected where the class does it; T5
+              makes none
 
 and as metadata
 
     config    text of config.json
     tensors   "name dtype d0xd1x..;" for every tensor of the checkpoint
     ids       token ids, samples one after the other
+    length    T5: tokens of a sample
 """
 import argparse
 import json
@@ -27,12 +29,14 @@ import torch
 import transformers
 from safetensors.torch import save_file
 from transformers import (CLIPTextConfig, CLIPTextModel,
-                          CLIPTextModelWithProjection)
+                          CLIPTextModelWithProjection, T5Config,
+                          T5EncoderModel)
 
 from nets import DTYPE, HERE, distance, weight
 
 CLASSES = {"CLIPTextModel": CLIPTextModel,
-           "CLIPTextModelWithProjection": CLIPTextModelWithProjection}
+           "CLIPTextModelWithProjection": CLIPTextModelWithProjection,
+           "T5EncoderModel": T5EncoderModel}
 BOS, EOS = 98, 99
 
 
@@ -42,6 +46,12 @@ def config(cls, **more):
             "num_hidden_layers": 4, "num_attention_heads": 4,
             "max_position_embeddings": 77, "projection_dim": 24,
             "bos_token_id": BOS, **more}
+
+
+def t5_config(**more):
+    return {"architectures": ["T5EncoderModel"], "model_type": "t5",
+            "vocab_size": 100, "d_model": 24, "d_kv": 8, "d_ff": 40,
+            "num_layers": 4, "num_heads": 2, **more}
 
 
 def prompt(text, length, pad):
@@ -66,11 +76,22 @@ CASES = {
                           hidden_act="gelu", max_position_embeddings=20),
                    [prompt([9, 9, 9], 20, 0), prompt([1], 20, EOS)], "F32",
                    True),
+    # T5 as Stable Diffusion 3 asks it, T5 as it was first, and a text that is
+    # longer than a block of keys; few buckets, wide heads.
+    "t5_gated": (t5_config(feed_forward_proj="gated-gelu", num_heads=4),
+                 [[5, 17, 17, 80, 1] + [0] * 27, list(range(32))], "F32", False),
+    "t5_relu": (t5_config(feed_forward_proj="relu", d_kv=20,
+                          relative_attention_num_buckets=8,
+                          relative_attention_max_distance=20,
+                          layer_norm_epsilon=1e-5),
+                [[3, 1] + [0] * 48], "F16", False),
+    "t5_long": (t5_config(feed_forward_proj="gated-gelu", num_heads=3),
+                [[i * i % 97 for i in range(300)]], "BF16", False),
 }
 
 
 def checkpoint_name(name, prefixed):
-    if name.startswith("text_projection"):
+    if name.startswith(("text_projection", "shared", "encoder.")):
         return name
     name = name.removeprefix("text_model.")
     return f"text_model.{name}" if prefixed else name
@@ -78,10 +99,12 @@ def checkpoint_name(name, prefixed):
 
 def load(conf, dtype, prefixed):
     cls = CLASSES[conf["architectures"][0]]
-    net = cls(CLIPTextConfig(**{k: v for k, v in conf.items()
-                                if k != "architectures"}))
+    config_of = T5Config if cls is T5EncoderModel else CLIPTextConfig
+    net = cls(config_of(**{k: v for k, v in conf.items()
+                           if k != "architectures"}))
     shapes = {checkpoint_name(k, prefixed): tuple(v.shape)
-              for k, v in net.state_dict().items()}
+              for k, v in net.state_dict().items()
+              if k != "encoder.embed_tokens.weight"} # is shared.weight
     tensors = {k: weight(k, s).to(DTYPE[dtype]) for k, s in shapes.items()}
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder)
@@ -96,6 +119,9 @@ def load(conf, dtype, prefixed):
 @torch.no_grad()
 def evaluate(net, ids):
     out = net(torch.tensor(ids), output_hidden_states=True)
+    if isinstance(net, T5EncoderModel):
+        return {"last": out.last_hidden_state, "skip1": out.hidden_states[-2],
+                "skip2": net.encoder.final_layer_norm(out.hidden_states[-3])}
     inner = getattr(net, "text_model", net)
     return {"last": out.last_hidden_state, "skip1": out.hidden_states[-2],
             "skip2": inner.final_layer_norm(out.hidden_states[-3]),
@@ -127,6 +153,7 @@ def make(name, out):
         "tensors": "".join(f"{k} {dtype} {'x'.join(map(str, s))};"
                            for k, s in shapes.items()),
         "ids": ",".join(str(i) for sample in ids for i in sample),
+        **({"length": str(len(ids[0]))} if name.startswith("t5") else {}),
         "transformers": transformers.__version__})
 
 

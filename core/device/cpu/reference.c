@@ -35,6 +35,8 @@ static double activate(weft_act act, double x)
         return 3 * tanh(x / 3);
     case WEFT_QUICK_GELU:
         return x / (1 + exp(-1.702 * x));
+    case WEFT_GELU_TANH:
+        return x / (1 + exp(-2 * sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
     }
     WEFT_BUG("unknown activation");
 }
@@ -284,13 +286,13 @@ static void layer_norm_pixel(void *arg, int i, int worker)
     double mean = 0, var = 0;
 
     (void)worker;
-    for (int k = 0; k < a->c; k++) mean += in[k];
+    for (int k = 0; k < a->c && !a->rms; k++) mean += in[k];
     mean /= a->c;
     for (int k = 0; k < a->c; k++) var += (in[k] - mean) * (in[k] - mean);
     var /= a->c;
     for (int k = 0; k < a->c; k++)
         out[k] = (float)((in[k] - mean) / sqrt(var + a->eps) * a->gamma[k] +
-                         a->beta[k]);
+                         (a->beta ? a->beta[k] : 0));
 }
 
 static void layer_norm(const weft_layer_norm_args *a, weft_pool *pool)
@@ -332,14 +334,25 @@ static const float *key_at(const weft_attend_args *a, int sample, int head,
            (size_t)head * a->dim;
 }
 
+/* What the score of query t and key 0 gets, those of later keys behind it. */
+static const float *tilt_of(const weft_attend_args *a, int head, int t)
+{
+    const int keys = a->key_rows * a->key_w;
+
+    return a->tilt + (size_t)head * (2 * (size_t)keys - 1) + (keys - 1 - t);
+}
+
+/* `tilt`: of the first of the keys, or NULL. */
 static void softmax_block(const weft_attend_args *a, const float *q, int sample,
-                          int head, int first, int count, softmax *s)
+                          int head, int first, int count, const float *tilt,
+                          softmax *s)
 {
     double score[KEY_BLOCK], top = s->top;
 
     for (int j = 0; j < count; j++) {
         score[j] =
-            a->scale * dot(q, key_at(a, sample, head, first + j), s->dim);
+            a->scale * dot(q, key_at(a, sample, head, first + j), s->dim) +
+            (tilt ? tilt[j] : 0);
         if (!(score[j] <= top)) top = score[j]; /* lets not-a-number through */
     }
     const double keep = exp(s->top - top);
@@ -382,7 +395,8 @@ static void attend_query(const weft_attend_args *a, const float *q, int sample,
     memset(acc, 0, a->dim * sizeof *acc);
     if (a->key0) resume(state, &s);
     for (int j = a->key0; j < min_int(end, sees); j += KEY_BLOCK)
-        softmax_block(a, q, sample, head, j, min_int(KEY_BLOCK, sees - j), &s);
+        softmax_block(a, q, sample, head, j, min_int(KEY_BLOCK, sees - j),
+                      a->tilt ? tilt_of(a, head, t) + j : NULL, &s);
     if (end < keys) {
         suspend(&s, state);
         return;

@@ -68,6 +68,15 @@ INLINE vf vquick_gelu(vf x)
     return x / (vset(1.0f) + e);
 }
 
+/* x / (1 + exp(-2 sqrt(2 / pi) (x + 0.044715 x^3))); 2.3022082 is that factor
+ * times log2(e) */
+INLINE vf vgelu_tanh(vf x)
+{
+    const vf u = vfma(x * x * vset(0.044715f), x, x);
+    const vf e = vexp2(vmin(vset(126.0f), u * vset(-2.3022082f)));
+    return x / (vset(1.0f) + e);
+}
+
 /* erfc(z) = exp(-z^2) t P(t), t = 1 / (1 + 0.35 z), for z >= 0: the tail of the
  * normal distribution, without cancellation on either side. */
 INLINE vf vgelu(vf x)
@@ -116,6 +125,8 @@ static __attribute__((noinline, unused)) vf vact_rare(weft_act act, vf x)
         return vset(3.0f) * vtanh(x * vset(0.33333333f));
     case WEFT_QUICK_GELU:
         return vquick_gelu(x);
+    case WEFT_GELU_TANH:
+        return vgelu_tanh(x);
     default:
         return x;
     }

@@ -18,6 +18,8 @@ enum {
     CHUNK_BYTES = 1 << 21 /* of their state */
 };
 
+#define LOG2E 1.44269504f
+
 typedef struct job {
     const weft_attend_args *a;
     weft_pool *pool;
@@ -210,9 +212,25 @@ static void hide(const room *r, int n, int keys, int seen)
             r->score[i * BLOCK + t] = -INFINITY;
 }
 
+/* What the scores of query t and key k get, those of the next keys behind it
+ * and of the next queries before it; NULL: nothing. */
+static const float *tilt_of(const weft_attend_args *a, int head, int t, int k)
+{
+    const ptrdiff_t keys = (ptrdiff_t)a->key_rows * a->key_w;
+    return a->tilt ? a->tilt + head * (2 * keys - 1) + keys - 1 + k - t : NULL;
+}
+
+static void add_tilt(const room *r, int n, int keys, const float *tilt)
+{
+    for (int i = 0; i < n && tilt; i++)
+        for (int t = 0; t < keys; t++)
+            r->score[i * BLOCK + t] += tilt[t - i] * LOG2E;
+}
+
 /* n queries, q0-th of the chunk on, pass over the packed block, of which the
  * first sees `seen` keys, where each sees one more than the one before. */
-static void pass(const room *r, int q0, int n, int dim, int keys, int seen)
+static void pass(const room *r, int q0, int n, int dim, int keys, int seen,
+                 const float *tilt)
 {
     const int wide = round_up(dim, VL);
     const float *q[QROWS], *weight[QROWS];
@@ -221,6 +239,7 @@ static void pass(const room *r, int q0, int n, int dim, int keys, int seen)
         weight[i] = r->score + i * BLOCK;
     }
     scores(q, n, dim, r, keys);
+    add_tilt(r, n, keys, tilt);
     hide(r, n, keys, seen);
     for (int i = 0; i < n; i++) {
         const float keep = soften(r->score + i * BLOCK, keys, &r->top[q0 + i],
@@ -282,7 +301,7 @@ static void start(const weft_attend_args *a, const room *r, int s, int head,
                   int t0, int n)
 {
     const int dim = a->dim, wide = round_up(dim, VL);
-    const float scale = a->scale * 1.44269504f;
+    const float scale = a->scale * LOG2E;
     for (int i = 0; i < n; i++) {
         const float *q = a->q + query_at(a, s, head, t0 + i);
         for (int c = 0; c < dim; c++) r->q[(size_t)i * dim + c] = q[c] * scale;
@@ -323,7 +342,8 @@ static void attend_task(void *arg, int i, int worker)
         pack_values(&b, a->heads * a->dim, a->dim, r.values);
         for (int q = 0; q < n; q += QROWS)
             pass(&r, q, min_int(QROWS, n - q), a->dim, b.n,
-                 a->causal ? t0 + q + 1 - k0 : b.n);
+                 a->causal ? t0 + q + 1 - k0 : b.n,
+                 tilt_of(a, head, t0 + q, k0));
     }
     if (end < keys)
         suspend(a, &r, s, head, t0, n);

@@ -49,13 +49,14 @@ INLINE void apply(const weft_layer_norm_args *a, size_t at, int k, float mean,
 {
     const vf x = vload(a->in + at + k, lanes) - vset(mean);
     const vf mul = vload(a->gamma + k, lanes) * vset(rstd);
-    vstore(a->out + at + k, vfma(x, mul, vload(a->beta + k, lanes)), lanes);
+    const vf add = a->beta ? vload(a->beta + k, lanes) : vset(0);
+    vstore(a->out + at + k, vfma(x, mul, add), lanes);
 }
 
 static void pixel(const weft_layer_norm_args *a, int i)
 {
     const size_t at = (size_t)i * a->c;
-    const float mean = mean_of(a->in + at, a->c);
+    const float mean = a->rms ? 0 : mean_of(a->in + at, a->c);
     const float var = variance_of(a->in + at, a->c, mean);
     const float rstd = (float)(1 / sqrt((double)var + a->eps));
     int k = 0;
