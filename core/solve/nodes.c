@@ -2,8 +2,7 @@
 
 #include <math.h>
 
-/* Solvers in Karras' coordinates: their classes have fractional times. */
-static bool is_karras(weft_solver_kind kind)
+bool weft_nodes_karras(weft_solver_kind kind)
 {
     return kind == WEFT_EULER || kind == WEFT_EULER_A || kind == WEFT_HEUN;
 }
@@ -44,7 +43,7 @@ static double common_time(const weft_noise_schedule *c, int n, int i)
         break;
     }
     t = linspace_at(last, n, n - 1 - i);
-    return is_karras(c->solver) ? t : whole(t);
+    return weft_nodes_karras(c->solver) ? t : whole(t);
 }
 
 /* How many train steps lie above lambda_min (from 0 upward). */
@@ -112,7 +111,7 @@ static double sigma_between(const weft_noise_schedule *c, double t)
 
     if (part == 0) return a;
     b = weft_noise_schedule_sigma(c, low + 1);
-    if (is_karras(c->solver)) return (float)((b - a) * part + a);
+    if (weft_nodes_karras(c->solver)) return (float)((b - a) * part + a);
     return exp(log(a) + part * (log(b) - log(a)));
 }
 
@@ -207,7 +206,7 @@ static double init_sigma(const weft_solver *s)
 {
     const double max = s->sigma[0];
 
-    if (!is_karras(s->kind)) return 1;
+    if (!weft_nodes_karras(s->kind)) return 1;
     return s->schedule->spacing == WEFT_SPACING_LEADING ? sqrt(max * max + 1)
                                                         : max;
 }

@@ -7,6 +7,10 @@
 
 #include "core/solve/solver.h"
 
+/* In Karras' coordinates, x = x0 + sigma eps? Their classes have fractional
+ * times. */
+bool weft_nodes_karras(weft_solver_kind kind);
+
 /* Fill time, sigma, abar ([s->steps + 1] each) and init_sigma of a solver whose
  * kind, steps and schedule are set. */
 weft_status weft_nodes_fill(const weft_solver_opts *o, weft_solver *s);
