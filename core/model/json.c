@@ -321,6 +321,39 @@ weft_status weft_json_ints(const weft_json *json, const char *key, int min,
     return WEFT_OK;
 }
 
+static weft_status to_row(const weft_json *json, const char *key,
+                          const json_t *value, int min, int max, int most,
+                          int *out, int *length)
+{
+    const size_t count = json_array_size(value); /* 0 if it is none */
+
+    *length = (int)count;
+    if (!json_is_array(value)) return to_int(json, key, value, min, max, out);
+    if (count < 1 || count > (size_t)most)
+        return weft_fail(WEFT_EINPUT,
+                         "%s: key \"%s\": a row of %zu values, 1 to %d are "
+                         "accepted",
+                         json->name, key, count, most);
+    for (int i = 0; i < *length; i++)
+        WEFT_TRY(to_int(json, key, item(value, i), min, max, &out[i]));
+    return WEFT_OK;
+}
+
+weft_status weft_json_rows(const weft_json *json, const char *key, int min,
+                           int max, int most, int *out, int *length, int room,
+                           int *n)
+{
+    json_t *value;
+    int count = 0;
+
+    WEFT_TRY(find_items(json, key, room, &value, &count));
+    for (int i = 0; i < count; i++)
+        WEFT_TRY(to_row(json, key, item(value, i), min, max, most,
+                        out + (ptrdiff_t)i * most, &length[i]));
+    *n = count;
+    return WEFT_OK;
+}
+
 weft_status weft_json_bools(const weft_json *json, const char *key, bool *out,
                             int room, int *n)
 {

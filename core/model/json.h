@@ -49,6 +49,11 @@ weft_status weft_json_string(const weft_json *json, const char *key,
  * may be partly written on failure. */
 weft_status weft_json_ints(const weft_json *json, const char *key, int min,
                            int max, int *out, int room, int *n);
+/* An array of integers and of arrays of them: row i has length[i], 0 where a
+ * single integer stands, and begins at out[i * most]; 1 to `most` in a row. */
+weft_status weft_json_rows(const weft_json *json, const char *key, int min,
+                           int max, int most, int *out, int *length, int room,
+                           int *n);
 weft_status weft_json_bools(const weft_json *json, const char *key, bool *out,
                             int room, int *n);
 weft_status weft_json_doubles(const weft_json *json, const char *key,

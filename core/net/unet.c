@@ -82,21 +82,22 @@ static weft_val embed(weft_graph *g, const weft_unet *u)
 
 /* ---- blocks -------------------------------------------------------------- */
 
-static weft_val transformer(builder *b, const char *name, int level,
+static weft_val transformer(builder *b, const char *name, int level, int depth,
                             bool text_alone, weft_val h)
 {
     const weft_block_text t = {.text = b->text,
                                .groups = b->u->groups,
                                .heads = b->u->heads[level],
-                               .depth = b->u->depth[level],
+                               .depth = depth,
                                .text_alone = text_alone};
 
     return weft_block_transformer(b->g, name, h, &t);
 }
 
-/* Layer i of a block: a resnet, perhaps with attention behind it. */
+/* Layer i of a block: a resnet, perhaps with attention behind it; `depth`: of
+ * its transformer. */
 static weft_val layer(builder *b, const char *block, int i,
-                      weft_unet_sight sight, int level, weft_val in,
+                      weft_unet_sight sight, int level, int depth, weft_val in,
                       weft_val skip)
 {
     char name[WEFT_NAME];
@@ -107,7 +108,7 @@ static weft_val layer(builder *b, const char *block, int i,
                           b->u->channels[level], WEFT_KEEP, 1);
     snprintf(name, sizeof name, "%s.attentions.%d", block, i);
     if (sight == WEFT_SIGHT_TEXT)
-        return transformer(b, name, level, b->u->text_alone[level], h);
+        return transformer(b, name, level, depth, b->u->text_alone[level], h);
     if (sight == WEFT_SIGHT_SELF)
         return weft_block_attention(b->g, &b->style, name, h, b->u->groups,
                                     b->u->head_dim, 1);
@@ -121,7 +122,8 @@ static weft_val down_block(builder *b, int level, weft_val h)
 
     snprintf(block, sizeof block, "down_blocks.%d", level);
     for (int i = 0; i < b->u->layers[level]; i++) {
-        h = layer(b, block, i, kind.sight, level, h, WEFT_NONE);
+        h = layer(b, block, i, kind.sight, level, b->u->down_depth[level][i], h,
+                  WEFT_NONE);
         b->skip[b->nskips++] = h;
     }
     if (level == b->u->levels - 1) return h;
@@ -144,7 +146,8 @@ static weft_val up_block(builder *b, int i, weft_val h)
 
     snprintf(block, sizeof block, "up_blocks.%d", i);
     for (int k = 0; k <= b->u->layers[level]; k++)
-        h = layer(b, block, k, kind.sight, level, h, b->skip[--b->nskips]);
+        h = layer(b, block, k, kind.sight, level, b->u->up_depth[i][k], h,
+                  b->skip[--b->nskips]);
     if (level == 0) return h;
     snprintf(name, sizeof name, "%s.upsamplers.0%s", block,
              kind.resnet_sampling ? "" : ".conv");
@@ -163,7 +166,8 @@ static weft_val text_middle(builder *b, weft_val h)
     h = weft_block_resnet(b->g, &b->style, "mid_block.resnets.0", h, WEFT_NONE,
                           c, WEFT_KEEP, m->scale);
     if (m->single) return h;
-    h = transformer(b, "mid_block.attentions.0", deepest, false, h);
+    h = transformer(b, "mid_block.attentions.0", deepest, b->u->middle_depth,
+                    false, h);
     return weft_block_resnet(b->g, &b->style, "mid_block.resnets.1", h,
                              WEFT_NONE, c, WEFT_KEEP, m->scale);
 }

@@ -56,7 +56,11 @@ typedef struct weft_unet {
 
     /* Of SIGHT_TEXT. */
     int text, tokens; /* channels and length of the text; 0: none */
-    int heads[WEFT_MAX_LEVELS], depth[WEFT_MAX_LEVELS];
+    int heads[WEFT_MAX_LEVELS];
+    /* Blocks of the transformer behind each layer; `up` from the bottom. */
+    int down_depth[WEFT_MAX_LEVELS][WEFT_MAX_LAYERS + 1];
+    int up_depth[WEFT_MAX_LEVELS][WEFT_MAX_LAYERS + 1];
+    int middle_depth;
     bool text_alone[WEFT_MAX_LEVELS]; /* not to the image; but in the middle */
     int added; /* channels of what else is given of it; 0: nothing */
     int guide; /* of how strongly to follow it */

@@ -124,6 +124,62 @@ static weft_status check_heads(const weft_json *c, const weft_unet *u)
     return WEFT_OK;
 }
 
+/* One number for all levels, one for each, or one for each layer of a level:
+ * `layers` of them, and `more`. */
+static weft_status read_depth_rows(const weft_json *c, const char *key,
+                                   const int *layers, int more, int levels,
+                                   int (*out)[WEFT_MAX_LAYERS + 1],
+                                   bool *nested)
+{
+    int length[WEFT_MAX_LEVELS], n;
+
+    *nested = false;
+    WEFT_TRY(weft_json_rows(c, key, 0, WEFT_MAX_LAYERS, WEFT_MAX_LAYERS + 1,
+                            out[0], length, WEFT_MAX_LEVELS, &n));
+    if (!n && !weft_json_has(c, key)) out[0][0] = 1, length[0] = 0, n = 1;
+    if (n != 1 && n != levels)
+        return weft_fail(WEFT_EINPUT,
+                         "%s: %d values of %s for %d block_out_channels",
+                         weft_json_name(c), n, key, levels);
+    for (int i = 0; i < levels; i++) {
+        const int from = i < n ? i : 0, wanted = layers[i] + more;
+
+        if (length[from]) *nested = true;
+        if (length[from] && length[from] < wanted)
+            return weft_fail(WEFT_EINPUT, "%s: %d values of %s for %d layers",
+                             weft_json_name(c), length[from], key, wanted);
+        for (int k = 0; k < wanted; k++)
+            out[i][k] = out[from][length[from] ? k : 0];
+    }
+    return WEFT_OK;
+}
+
+/* Up blocks mirror the down blocks, unless they have a key of their own, which
+ * nested values need. */
+static weft_status read_depths(const weft_json *c, weft_unet *u)
+{
+    const char *key = "transformer_layers_per_block";
+    const char *own = "reverse_transformer_layers_per_block";
+    int layers[WEFT_MAX_LEVELS];
+    bool nested, ignored;
+
+    WEFT_TRY(read_depth_rows(c, key, u->layers, 0, u->levels, u->down_depth,
+                             &nested));
+    u->middle_depth = u->down_depth[u->levels - 1][0];
+    for (int i = 0; i < u->levels; i++)
+        layers[i] = u->layers[u->levels - 1 - i];
+    if (weft_json_has(c, own))
+        return read_depth_rows(c, own, layers, 1, u->levels, u->up_depth,
+                               &ignored);
+    if (nested)
+        return weft_fail(WEFT_EINPUT, "%s: %s of single layers needs %s",
+                         weft_json_name(c), key, own);
+    for (int i = 0; i < u->levels; i++)
+        for (int k = 0; k <= layers[i]; k++)
+            u->up_depth[i][k] = u->down_depth[u->levels - 1 - i][0];
+    return WEFT_OK;
+}
+
 static weft_status read_transformers(const weft_json *c, weft_unet *u)
 {
     bool linear, upcast; /* the same numbers either way */
@@ -133,8 +189,7 @@ static weft_status read_transformers(const weft_json *c, weft_unet *u)
     WEFT_TRY(read_each(c, "attention_head_dim", 8, 1, WEFT_MAX_CHANNELS,
                        u->levels, u->heads));
     WEFT_TRY(check_heads(c, u));
-    WEFT_TRY(read_each(c, "transformer_layers_per_block", 1, 0, WEFT_MAX_LAYERS,
-                       u->levels, u->depth));
+    WEFT_TRY(read_depths(c, u));
     WEFT_TRY(weft_json_bool(c, "use_linear_projection", false, &linear));
     WEFT_TRY(weft_json_bool(c, "upcast_attention", false, &upcast));
     WEFT_TRY(read_alone(c, u));

@@ -85,9 +85,10 @@ static void does_not_depend_on_the_cut(void **state)
         const char *name;
         int most;
     } cut_nets[] = {
-        {"unet_labels", 3}, {"unet_ddpm", 3},   {"unet_attention_resnet", 3},
-        {"kl_encode", 3},   {"kl_mean_std", 3}, {"tiny_decode", 3},
-        {"cond_sd15", 5},   {"cond_sdxl", 5},   {"cond_lcm", 5}};
+        {"unet_labels", 3},   {"unet_ddpm", 3},   {"unet_attention_resnet", 3},
+        {"kl_encode", 3},     {"kl_mean_std", 3}, {"tiny_decode", 3},
+        {"cond_sd15", 5},     {"cond_sdxl", 5},   {"cond_lcm", 5},
+        {"cond_distilled", 2}};
 
     (void)state;
     for (size_t i = 0; i < sizeof cut_nets / sizeof *cut_nets; i++) {
@@ -201,8 +202,12 @@ static void names_what_it_does_not_support(void **state)
     COND("\"attention_head_dim\": null", "attention_head_dim");
     COND("\"transformer_layers_per_block\": [[1, 2], [1], [1], [1]]",
          "transformer_layers_per_block");
-    COND("\"reverse_transformer_layers_per_block\": [1]",
-         "reverse_transformer_layers_per_block");
+    COND("\"reverse_transformer_layers_per_block\": [1, 2]",
+         "2 values of reverse_transformer_layers_per_block");
+    COND("\"transformer_layers_per_block\": [1, 1, [2], 1], "
+         "\"reverse_transformer_layers_per_block\": 1",
+         "1 values of transformer_layers_per_block for 2 layers");
+    COND("\"transformer_layers_per_block\": [1, [], 1, 1]", "a row of 0");
     TINY("\"upsample_fn\": \"bilinear\"", "upsample_fn", "bilinear");
     TINY("\"upsampling_scaling_factor\": 3", "upsampling_scaling_factor");
     TINY("\"latents_mean\": [0, 0, 0, 0]", "latents_mean");

@@ -232,6 +232,17 @@ NETS = {
                        projection_class_embeddings_input_dim=68), "net",
                   (2, 4, 20, 16), dict(time=[999, 41], tokens=77, dtype="F16",
                                        ids=[1024, 768, 0, 16, 1024, 768])),
+    # SSD-1B and Segmind-Vega: SDXL with layers taken out.
+    "cond_distilled": (cond([D, C, C], [8, 16, 32], attention_head_dim=[1, 2, 4],
+                            mid_block_type=None, use_linear_projection=True,
+                            transformer_layers_per_block=[1, [2, 1], [1, 3]],
+                            reverse_transformer_layers_per_block=[
+                                [1, 0, 2], [2, 1, 1], 1],
+                            addition_embed_type="text_time",
+                            addition_time_embed_dim=8,
+                            projection_class_embeddings_input_dim=68), "net",
+                       (1, 4, 8, 12), dict(time=[321], tokens=77, dtype="F16",
+                                           ids=[512, 640, 8, 0, 6, 1])),
     "cond_refiner": (cond([D, C, C, D], [8, 16, 32, 32], layers_per_block=1,
                           attention_head_dim=[1, 2, 4, 4],
                           transformer_layers_per_block=2,
