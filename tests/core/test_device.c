@@ -375,6 +375,57 @@ static void test_conv(const char *kind)
 static void test_conv_fast(void **s) { (void)s, test_conv("fast"); }
 static void test_conv_lean(void **s) { (void)s, test_conv("lean"); }
 
+/* The same numbers in a file of floats, which d->weight are. */
+static conv_data in_floats(const conv_data *d, conv_case *k)
+{
+    conv_data f = *d;
+    float *from = d->weight;
+    *k = *d->k;
+    k->c.wtype = WEFT_F32;
+    f.k = k;
+    for (int s = 0; s < d->nsrc; s++) {
+        const int cout = d->src[s].cout;
+        f.src[s] = (weft_source){from, WEFT_F32, cout};
+        from += (size_t)channels(&k->c) * k->c.kh * k->c.kw * cout;
+    }
+    return f;
+}
+
+static void check_types(const weft_device *dev, const conv_data *half)
+{
+    conv_case k;
+    const conv_data single = in_floats(half, &k);
+    const size_t bytes = dev->weight_bytes(&half->k->c);
+    void *w[2] = {pack(dev, half, 2), pack(dev, &single, 3)};
+    float *out[2] = {nans(half->outputs), nans(half->outputs)};
+    assert_true(bytes <= dev->weight_bytes(&k.c) / 2 + 63);
+    call_conv(dev, half, w[0], pools[1], 0, k.n, 0, k.rows, out[0]);
+    call_conv(dev, &single, w[1], pools[0], 0, k.n, 0, k.rows, out[1]);
+    assert_same(out[1], out[0], half->outputs, "half of the bytes", k.name);
+    for (int i = 0; i < 2; i++) free(w[i]), free(out[i]);
+}
+
+/* Weights are held in the file's type, and converting them where they are used
+ * gives the bytes of converting them first. */
+static void test_types_stay(void **unused)
+{
+    int seen = 0;
+    (void)unused;
+    for (size_t i = 0; i < sizeof conv_cases / sizeof *conv_cases; i++) {
+        state = i + 1;
+        const conv_case k = usual(&conv_cases[i]);
+        const weft_device *plain;
+        if (k.c.wtype == WEFT_F32) continue;
+        conv_data d = make_conv(&k);
+        assert_int_equal(weft_device_find("reference", NULL, &plain), WEFT_OK);
+        check_types(plain, &d);
+        for (const weft_device **dev = devices("lean"); *dev; dev++, seen++)
+            check_types(*dev, &d);
+        free_conv(&d);
+    }
+    assert_true(seen >= 10);
+}
+
 /* What is not a number stays so, and touches only what it must: a pixel of one
  * sample does not reach the others. */
 static void test_conv_nan(void **unused)
@@ -460,9 +511,10 @@ static void test_flops(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_conv_fast), cmocka_unit_test(test_conv_lean),
-        cmocka_unit_test(test_conv_nan),  cmocka_unit_test(test_conv_in_place),
-        cmocka_unit_test(test_find),      cmocka_unit_test(test_flops),
+        cmocka_unit_test(test_conv_fast),  cmocka_unit_test(test_conv_lean),
+        cmocka_unit_test(test_conv_nan),   cmocka_unit_test(test_conv_in_place),
+        cmocka_unit_test(test_types_stay), cmocka_unit_test(test_find),
+        cmocka_unit_test(test_flops),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

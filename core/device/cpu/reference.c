@@ -3,8 +3,9 @@
  * complete, and the judge of the fast ones. All sums are in double, in the
  * order written here, so a result depends on its own inputs alone.
  *
- * Packed weights are floats [kh][kw][cin][cout]: all outputs of one input
- * channel lie side by side, so the innermost loops run along memory.
+ * Packed weights are [kh][kw][cin][cout] in the type that they have in the
+ * file: all outputs of one input channel lie side by side, so the innermost
+ * loops run along memory.
  */
 #include "core/device/cpu/cpu.h"
 
@@ -55,14 +56,30 @@ static size_t conv_cin(const weft_conv *v)
     return (size_t)v->cin[0] + (size_t)v->cin[1];
 }
 
-static size_t weight_floats(const weft_conv *v)
+static size_t weight_used(const weft_conv *v)
 {
-    return (size_t)v->kh * v->kw * conv_cin(v) * v->cout;
+    return (size_t)v->kh * v->kw * conv_cin(v) * v->cout *
+           weft_dtype_size(v->wtype);
 }
 
 static size_t weight_bytes(const weft_conv *v)
 {
-    return (weight_floats(v) * sizeof(float) + 63) / 64 * 64;
+    return (weight_used(v) + 63) / 64 * 64;
+}
+
+/* Element i of a source to `to`: as it is, or as float where the tensors of a
+ * file differ. */
+static char *weight_put(const weft_conv *v, const weft_source *s, size_t i,
+                        char *to)
+{
+    const size_t size = weft_dtype_size(v->wtype);
+    const float f = weft_dtype_load(s->type, s->data, i);
+    const bool same = s->type == v->wtype;
+
+    WEFT_MUST(same || v->wtype == WEFT_F32);
+    memcpy(to, same ? (const char *)s->data + i * size : (const char *)&f,
+           size);
+    return to + size;
 }
 
 /* Parts are ranges of (ky, kx, cin); the last one clears the padding too. */
@@ -72,18 +89,17 @@ static void weight_pack(const weft_conv *v, const weft_source *src, int nsrc,
     const size_t cin = conv_cin(v), taps = (size_t)v->kh * v->kw;
     const size_t first = taps * cin * part / parts;
     const size_t last = taps * cin * (part + 1) / parts;
-    float *out = (float *)packed + first * v->cout;
+    char *out = (char *)packed + first * v->cout * weft_dtype_size(v->wtype);
 
     for (size_t i = first; i < last; i++) {
         const size_t tap = i / cin, c = i % cin;
         for (int s = 0; s < nsrc; s++)
             for (size_t o = 0; o < (size_t)src[s].cout; o++)
-                *out++ = weft_dtype_load(src[s].type, src[s].data,
-                                         (o * cin + c) * taps + tap);
+                out = weight_put(v, &src[s], (o * cin + c) * taps + tap, out);
     }
     if (part == parts - 1)
-        memset((float *)packed + weight_floats(v), 0,
-               weight_bytes(v) - weight_floats(v) * sizeof(float));
+        memset((char *)packed + weight_used(v), 0,
+               weight_bytes(v) - weight_used(v));
 }
 
 /* ---- convolution -------------------------------------------------------- */
@@ -116,27 +132,28 @@ static const float *conv_pixel(const weft_conv_args *a, int i, int y, int x,
            (((ptrdiff_t)row * a->n + sample) * a->w + col) * v->cin[i];
 }
 
-/* sum[0 .. count) += in[c] * weight[c][first ..] over the channels c. */
-static void conv_tap(const float *in, int cin, const float *weight, int cout,
-                     int count, double *sum)
+/* sum[0 .. count) += in[c] * weight[at + c * cout ..] over the channels c. */
+static void conv_tap(const weft_conv *v, const float *in, int cin,
+                     const void *weight, size_t at, int count, double *sum)
 {
-    for (int c = 0; c < cin; c++, weight += cout)
-        for (int o = 0; o < count; o++) sum[o] += (double)in[c] * weight[o];
+    for (int c = 0; c < cin; c++, at += v->cout)
+        for (int o = 0; o < count; o++)
+            sum[o] += (double)in[c] * weft_dtype_load(v->wtype, weight, at + o);
 }
 
 static void conv_sum(const weft_conv_args *a, int y, int x, int sample,
                      int first, int count, double *sum)
 {
     const weft_conv *v = a->conv;
-    const float *weight = (const float *)a->weight + first;
+    size_t at = first;
 
     for (int ky = 0; ky < v->kh; ky++)
         for (int kx = 0; kx < v->kw; kx++)
             for (int i = 0; i < 2; i++) {
                 const float *in = NULL;
                 if (v->cin[i]) in = conv_pixel(a, i, y, x, ky, kx, sample);
-                if (in) conv_tap(in, v->cin[i], weight, v->cout, count, sum);
-                weight += (size_t)v->cin[i] * v->cout;
+                if (in) conv_tap(v, in, v->cin[i], a->weight, at, count, sum);
+                at += (size_t)v->cin[i] * v->cout;
             }
 }
 
