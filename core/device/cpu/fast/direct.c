@@ -121,24 +121,48 @@ static size_t direct_bytes(const weft_conv *c, weft_variant v)
     return (columns * depth(c) * weft_dtype_size(v.dtype) + 63) / 64 * 64;
 }
 
-enum { PACK_K = 64 }; /* channels read at a time */
+/* Elements of an output channel that are read at a time: with those of all
+ * columns they stay in L1. */
+enum { PACK_LINE = 144 };
+
+typedef struct turn {
+    const void *from; /* [column][PACK_LINE], of nk channels [channel][tap] */
+    void *to;         /* [channel][column] of tap 0, `tap` elements to tap 1 */
+    size_t tap;
+    int nk, taps, cols;
+} turn;
+
+#define TURN(name, type)                                                       \
+    static void name(const turn *x)                                            \
+    {                                                                          \
+        for (int t = 0; t < x->taps; t++)                                      \
+            for (int i = 0; i < x->nk; i++) {                                  \
+                const type *from = (const type *)x->from + i * x->taps + t;    \
+                type *to = (type *)x->to + t * x->tap + i * x->cols;           \
+                for (int j = 0; j < x->cols; j++) to[j] = from[j * PACK_LINE]; \
+            }                                                                  \
+    }
+TURN(turn_singles, uint32_t)
+TURN(turn_halves, uint16_t)
 
 static void pack_panel(const weight_view *w, weft_variant v, int n0, char *dst)
 {
     const weft_conv *c = w->conv;
     const int taps = c->kh * c->kw, k = c->cin[0] + c->cin[1];
     const int cols = panel_vectors(c->cout, n0) * VL;
-    float line[PACK_K * 9];
-    for (int j = 0; j < cols; j++)
-        for (int k0 = 0; k0 < k; k0 += PACK_K) {
-            const int nk = min_int(PACK_K, k - k0);
-            memset(line, 0, sizeof line);
-            if (n0 + j < c->cout) ISA(weight_read)(w, n0 + j, k0, nk, line);
-            for (int i = 0; i < nk; i++)
-                for (int t = 0; t < taps; t++) ISA(weight_write)
-            (dst, ((size_t)t * k + k0 + i) * cols + j, line[i * taps + t],
-             v.dtype);
+    const size_t size = weft_dtype_size(v.dtype);
+    uint32_t lines[NMAX * PACK_LINE]; /* or halves */
+    turn x = {lines, NULL, (size_t)k * cols, 0, taps, cols};
+    memset(lines, 0, sizeof lines); /* columns that are not there */
+    for (int k0 = 0; k0 < k; k0 += x.nk) {
+        x.nk = min_int(PACK_LINE / taps, k - k0);
+        for (int j = 0; j < min_int(cols, c->cout - n0); j++) {
+            char *line = (char *)lines + j * PACK_LINE * size;
+            ISA(weight_copy)(w, n0 + j, k0, x.nk, v.dtype, line);
         }
+        x.to = dst + (size_t)k0 * cols * size;
+        (size == 4 ? turn_singles : turn_halves)(&x);
+    }
 }
 
 static void direct_pack(const weight_view *w, weft_variant v, void *packed,

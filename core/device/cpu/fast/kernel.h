@@ -110,8 +110,9 @@ typedef struct weight_view {
 /* w[n][k][taps] of output channel n, as floats, from k0 for nk channels. */
 void ISA(weight_read)(const weight_view *v, int n, int k0, int nk, float *out);
 
-/* dst[i] = x, in type t */
-void ISA(weight_write)(void *dst, size_t i, float x, weft_dtype t);
+/* The same in type t: that of the sources, or float where they differ. */
+void ISA(weight_copy)(const weight_view *v, int n, int k0, int nk, weft_dtype t,
+                      void *out);
 
 /* ---- one algorithm per file ---------------------------------------------- */
 

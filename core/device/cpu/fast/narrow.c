@@ -26,18 +26,20 @@ static void narrow_pack(const weight_view *w, weft_variant v, void *packed,
 {
     const weft_conv *c = w->conv;
     const int taps = c->kh * c->kw, n1 = part_begin(c->cout, i + 1, parts);
+    const size_t size = weft_dtype_size(v.dtype);
     for (int n = part_begin(c->cout, i, parts); n < n1; n++) {
         size_t base = 0; /* channels before this input's, with their tails */
         for (int src = 0, from = 0; src < inputs(c); from += c->cin[src++]) {
             const int full = round_up(c->cin[src], LANES);
             for (int k = 0; k < full; k++) {
-                float f[9] = {0};
-                if (k < c->cin[src]) ISA(weight_read)(w, n, from + k, 1, f);
+                float f[9] = {0}; /* or halves */
+                if (k < c->cin[src])
+                    ISA(weight_copy)(w, n, from + k, 1, v.dtype, f);
                 for (int t = 0; t < taps; t++) {
                     const size_t line = base + t * lanes_of(c) + k - k % LANES;
-                    ISA(weight_write)
-                    (packed, line * c->cout + n * LANES + k % LANES, f[t],
-                     v.dtype);
+                    const size_t at = line * c->cout + n * LANES + k % LANES;
+                    memcpy((char *)packed + at * size, (char *)f + t * size,
+                           size);
                 }
             }
             base += full;
