@@ -6,6 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/model/component.h"
+
 static weft_status no_memory(void)
 {
     return weft_fail(WEFT_ENOMEM, "out of memory");
@@ -49,6 +51,16 @@ static char *portable_form(const char *path)
     return out;
 }
 
+/* Of a model, the folder or the file that it is a part of. */
+static bool is_there(const char *path)
+{
+    char file[4096];
+    const char *rest;
+
+    return weft_component_split(path, file, sizeof file, &rest) == WEFT_OK &&
+           access(file, F_OK) == 0;
+}
+
 /* Look for `name` in `folder` (absolute) and every folder above it. */
 static char *look_upward(char *folder, const char *name)
 {
@@ -57,7 +69,7 @@ static char *look_upward(char *folder, const char *name)
     for (;;) {
         const char *slash = strcmp(folder, "/") == 0 ? "" : "/";
         if (asprintf(&path, "%s%s%s", folder, slash, name) < 0) return NULL;
-        if (access(path, F_OK) == 0) return path;
+        if (is_there(path)) return path;
         free(path);
         if (folder[1] == '\0') return NULL;
         char *last = strrchr(folder, '/');
@@ -78,7 +90,7 @@ static char *look_installed(const char *name)
     }
     if (asprintf(&path, "%s/share/weft/%s", folder, name) < 0) path = NULL;
     free(folder);
-    if (path == NULL || access(path, F_OK) == 0) return path;
+    if (path == NULL || is_there(path)) return path;
     free(path);
     return NULL;
 }

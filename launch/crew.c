@@ -6,58 +6,26 @@
 #include <unistd.h>
 
 #include "core/clock.h"
-#include "launch/signals.h"
 #include "mpi/watch.h"
 
 enum { ABOUT = 160 };
 
-static weft_job *job(const weft_crew *c) { return &c->stock->kind[0].job; }
+static weft_job *job(const weft_crew *c) { return &c->stock->good[0]->job; }
 
 static bool alone(const weft_crew *c)
 {
     return weft_comm_size(job(c)->group) == 1;
 }
 
-/* ---- who is who ---------------------------------------------------------- */
-
-weft_status weft_crew_clerk(const weft_stock *s, const weft_config_dataset *d,
-                            bool *clerk)
-{
-    for (int k = 0; k < s->kinds; k++) {
-        const weft_job *j = &s->kind[k].job;
-        const bool picture = weft_sampler_gets_picture(j);
-        const bool latents = weft_sampler_gets_latents(j);
-        const bool mine = d->images ? picture : latents;
-
-        if ((d->images && d->latents && picture != latents) ||
-            (k > 0 && mine != *clerk))
-            return weft_fail(WEFT_EINPUT,
-                             "pictures and latents of an item would be written "
-                             "by different ranks: parallel.roles must leave "
-                             "the vae to the first role's ranks");
-        *clerk = mine;
-    }
-    return WEFT_OK;
-}
-
-/* A signal to this process, once. */
-static weft_reason wanted(void *arg)
-{
-    weft_crew *c = arg;
-
-    if (c->asked || !weft_signals_pending()) return WEFT_NO_REASON;
-    c->asked = true;
-    return WEFT_STOP;
-}
+/* ---- the crew ------------------------------------------------------------ */
 
 static weft_status make_lists(weft_crew *c)
 {
     const size_t n = (size_t)c->manifest->shard_size;
 
-    c->item = calloc(n, sizeof *c->item);
     c->wanted = calloc(n, sizeof *c->wanted);
     c->vote = calloc(n + 1, sizeof *c->vote);
-    return c->item && c->wanted && c->vote
+    return c->wanted && c->vote
                ? WEFT_OK
                : weft_fail(WEFT_ENOMEM, "out of memory for a shard's items");
 }
@@ -67,15 +35,22 @@ weft_status weft_crew_init(weft_crew *c)
     const weft_job *j = job(c);
 
     WEFT_TRY(weft_comm_agree(j->world, make_lists(c)));
-    return weft_summons_open(j->world, j->group, wanted, c, &c->summons);
+    return weft_keeper_open(&j->config, j->world, j->group, &c->keeper);
+}
+
+/* The clerk's shard has its items. */
+static void forget_shard(weft_crew *c)
+{
+    if (!c->shard) weft_items_free(c->items);
+    weft_shard_free(c->shard);
+    c->shard = NULL;
+    c->items = NULL;
 }
 
 void weft_crew_release(weft_crew *c)
 {
-    weft_summons_close(c->summons);
-    weft_shard_free(c->shard);
-    c->shard = NULL;
-    free(c->item);
+    weft_keeper_close(&c->keeper);
+    forget_shard(c);
     free(c->wanted);
     free(c->vote);
 }
@@ -106,12 +81,7 @@ weft_status weft_crew_tell(weft_crew *c, bool left)
         fact[WEFT_FACT_FAILED] = (double)t.failed;
         fact[WEFT_FACT_WAITED] = t.waited;
     }
-    for (int k = 0; k < c->stock->kinds; k++) {
-        const weft_tally *t = &c->stock->kind[k].sampler.tally;
-
-        fact[WEFT_FACT_BUSY] += t->sampling + t->decode;
-        fact[WEFT_FACT_STEPS] += (double)t->steps;
-    }
+    weft_stock_sum(c->stock, &fact[WEFT_FACT_BUSY], &fact[WEFT_FACT_STEPS]);
     WEFT_TRY(weft_claim_tell(c->claim, fact));
     return c->watch ? c->watch(c->watch_arg) : WEFT_OK;
 }
@@ -163,12 +133,12 @@ static weft_status give_item(weft_crew *c, const weft_flight *f, int slot)
                             .arg = c};
     bool finite;
 
-    if (c->encoder) WEFT_TRY(weft_encoder_room(c->encoder, &c->work));
+    if (c->encoder)
+        WEFT_TRY(weft_encoder_room(c->encoder, &c->kind->form, &c->work));
     WEFT_TRY(weft_sampler_give(&c->kind->sampler, f, slot, &sink, &finite));
     WEFT_TRY(agree_finite(c, &finite));
     if (!c->encoder) return WEFT_OK;
     c->work->shard = c->shard;
-    c->work->form = &c->kind->form;
     c->work->item = f->image[slot];
     c->work->finite = finite;
     return weft_encoder_item(c->encoder, c->work);
@@ -186,10 +156,10 @@ static weft_status arrive(void *arg, const weft_flight *f, double began)
 /* ---- in flight ----------------------------------------------------------- */
 
 /* What an identity is to a checkpoint's images. */
-static void about(const weft_crew *c, int k, char text[ABOUT])
+static void about(const weft_crew *c, char text[ABOUT])
 {
     snprintf(text, ABOUT, "{\"dataset\":\"%s\",\"shard\":%d,\"kind\":%d}",
-             c->about, c->number, k);
+             c->about, c->number, c->making);
 }
 
 static void flight_path(const weft_crew *c, char path[WEFT_SHELF_PATH])
@@ -204,41 +174,45 @@ static weft_status keep(weft_crew *c)
     const weft_checkpoint_head head = {.identity = text,
                                        .weights = c->about,
                                        .done = c->kind->done,
-                                       .images = c->n};
+                                       .images = c->items->n};
 
-    about(c, (int)(c->kind - c->stock->kind), text);
+    about(c, text);
     flight_path(c, path);
     WEFT_TRY(weft_sampler_settle(&c->kind->sampler));
-    return weft_sampler_keep(&c->kind->sampler, path, &head);
+    WEFT_TRY(weft_sampler_keep(&c->kind->sampler, path, &head));
+    weft_keeper_kept(&c->keeper);
+    return WEFT_OK;
 }
 
-/* A weft_pause. Turns are counted on from shard to shard. */
+/* A weft_pause. Turns and steps are counted on from shard to shard. */
 static weft_status pause_turn(void *arg, int turn, int steps, bool *stop)
 {
     weft_crew *c = arg;
     weft_reason why;
 
-    (void)steps;
-    if (turn == INT_MAX) return WEFT_OK;
-    WEFT_TRY(weft_summons_heed(c->summons, c->turns++, &why));
-    if (why != WEFT_STOP) return WEFT_OK;
-    *stop = c->stopped = true;
+    if (turn == INT_MAX) {
+        c->steps += steps;
+        return WEFT_OK;
+    }
+    WEFT_TRY(weft_keeper_heed(&c->keeper, c->turns++, c->steps + steps, &why));
+    if (!why) return WEFT_OK;
+    *stop = c->stopped = why == WEFT_STOP;
     return keep(c);
 }
 
-static weft_status open_flight(const weft_crew *c, int k, const char *path,
+static weft_status open_flight(const weft_crew *c, const char *path,
                                weft_checkpoint *from)
 {
-    const weft_good *g = &c->stock->kind[k];
+    const weft_good *g = c->kind;
     const weft_checkpoint_fit fit = {.solver = g->job.setup.solver,
                                      .rows = g->job.setup.plan.rows,
                                      .columns = g->job.setup.plan.columns,
                                      .channels = g->job.setup.plan.channels,
-                                     .images = c->n};
+                                     .images = c->items->n};
     char text[ABOUT];
     weft_status st;
 
-    about(c, k, text);
+    about(c, text);
     WEFT_TRY(weft_checkpoint_open(path, from));
     st = strcmp(from->identity, text) == 0
              ? weft_checkpoint_fits(from, &fit)
@@ -249,14 +223,14 @@ static weft_status open_flight(const weft_crew *c, int k, const char *path,
 
 /* What was in flight when a job was stopped; of no use to all of the group if
  * one of them cannot read it. */
-static weft_status find_flight(const weft_crew *c, int k, weft_checkpoint *from,
+static weft_status find_flight(const weft_crew *c, weft_checkpoint *from,
                                bool *found)
 {
     char path[WEFT_SHELF_PATH];
     double bad;
 
     flight_path(c, path);
-    bad = access(path, F_OK) != 0 || open_flight(c, k, path, from) != WEFT_OK;
+    bad = access(path, F_OK) != 0 || open_flight(c, path, from) != WEFT_OK;
     *found = !bad;
     if (!alone(c)) WEFT_TRY(weft_comm_max(job(c)->group, &bad, 1));
     if (*found && bad > 0) weft_checkpoint_close(from);
@@ -270,8 +244,8 @@ static weft_status voyage(weft_crew *c, const weft_checkpoint *from)
     weft_share share;
     weft_status st;
 
-    WEFT_TRY(
-        weft_share_left(c->n, g->job.setup.plan.batch, from, g->done, &share));
+    WEFT_TRY(weft_share_left(c->items->n, g->job.setup.plan.batch, from,
+                             g->done, &share));
     const weft_voyage v = {
         .share = &share, .arrive = arrive, .pause = pause_turn, .arg = c};
 
@@ -280,23 +254,26 @@ static weft_status voyage(weft_crew *c, const weft_checkpoint *from)
     return st;
 }
 
+static bool any_wanted(const weft_crew *c, int k)
+{
+    for (int i = 0; i < c->items->n; i++)
+        if (c->wanted[i] && c->items->item[i].kind == k) return true;
+    return false;
+}
+
 static weft_status make_kind(weft_crew *c, int k)
 {
-    weft_good *g = &c->stock->kind[k];
     weft_checkpoint from;
-    char path[WEFT_SHELF_PATH];
     weft_status st;
     bool found;
 
-    weft_stock_take(c->stock, k, c->item, c->n, c->wanted);
-    if (!g->left) return WEFT_OK;
-    c->kind = g;
-    WEFT_TRY(find_flight(c, k, &from, &found));
+    if (!any_wanted(c, k)) return WEFT_OK;
+    WEFT_TRY(weft_stock_find(c->stock, c->items, k, &c->kind));
+    weft_stock_take(c->kind, k, c->items, c->wanted);
+    c->making = k;
+    WEFT_TRY(find_flight(c, &from, &found));
     st = voyage(c, found ? &from : NULL);
-    if (!found) return st;
-    flight_path(c, path);
-    if (c->encoder && !c->stopped) unlink(path);
-    weft_checkpoint_close(&from);
+    if (found) weft_checkpoint_close(&from);
     return st;
 }
 
@@ -332,7 +309,8 @@ static weft_status reload(const weft_crew *c, weft_shard *s)
 
     WEFT_TRY(weft_shelf_look(c->shelf, c->number, true, &state, NULL));
     if (state != WEFT_SHARD_FAILED) return WEFT_OK;
-    return weft_commit_reload(c->shelf, c->number, s->item, s->n, &s->spool);
+    return weft_commit_reload(c->shelf, c->number, s->items->item, s->items->n,
+                              &s->spool);
 }
 
 static weft_status open_spool(weft_crew *c, weft_shard *s)
@@ -340,7 +318,7 @@ static weft_status open_spool(weft_crew *c, weft_shard *s)
     char path[WEFT_SHELF_PATH];
 
     weft_shelf_path(c->shelf, c->number, WEFT_SHELF_SPOOL, path);
-    WEFT_TRY(weft_spool_open(path, c->about, c->n, &s->spool));
+    WEFT_TRY(weft_spool_open(path, c->about, s->items->n, &s->spool));
     if (c->state[c->number] == WEFT_SHARD_FAILED && !s->spool.found)
         return reload(c, s);
     return WEFT_OK;
@@ -352,27 +330,43 @@ static weft_status open_shard(weft_crew *c, int entry)
 
     if (!s) return weft_fail(WEFT_ENOMEM, "out of memory");
     *s = (weft_shard){.number = c->number,
-                      .n = c->n,
+                      .items = c->items,
                       .entry = entry,
                       .rank = weft_comm_rank(job(c)->world),
                       .began = weft_clock(),
                       .spool = {.fd = -1}};
     c->shard = s;
-    s->item = calloc((size_t)c->n, sizeof *s->item);
-    if (!s->item) return weft_fail(WEFT_ENOMEM, "out of memory");
-    memcpy(s->item, c->item, (size_t)c->n * sizeof *s->item);
     WEFT_TRY(open_spool(c, s));
-    for (int i = 0; i < c->n; i++) c->vote[i] = !s->spool.item[i].there;
+    for (int i = 0; i < s->items->n; i++) c->vote[i] = !s->spool.item[i].there;
     return WEFT_OK;
 }
 
 static weft_status find_items(weft_crew *c)
 {
-    c->n = weft_manifest_count(c->manifest, c->number);
-    WEFT_TRY(weft_manifest_shard(c->manifest, c->number, c->item));
-    for (int i = 0; i < c->n; i++)
-        if (c->item[i].label < 0) c->item[i].label = c->label;
+    WEFT_TRY(weft_manifest_shard(c->manifest, c->number, &c->items));
+    for (int i = 0; i < c->items->n; i++) {
+        weft_item *item = &c->items->item[i];
+
+        if (item->label < 0) item->label = c->label;
+    }
     return WEFT_OK;
+}
+
+/* All of it was made: what is left to be done with it is the encoder's. */
+static weft_status end_shard(weft_crew *c)
+{
+    weft_shard *s = c->shard;
+    char path[WEFT_SHELF_PATH];
+
+    if (!s) {
+        forget_shard(c);
+        return WEFT_OK;
+    }
+    flight_path(c, path);
+    unlink(path); /* if it is there */
+    c->shard = NULL;
+    c->items = NULL;
+    return weft_encoder_shard(c->encoder, s);
 }
 
 static weft_status make_shard(weft_crew *c, int entry)
@@ -380,22 +374,18 @@ static weft_status make_shard(weft_crew *c, int entry)
     c->number = c->queue[entry];
     WEFT_TRY(find_items(c));
     if (c->encoder) WEFT_TRY(open_shard(c, entry));
-    WEFT_TRY(share(c, c->vote, c->n));
-    for (int i = 0; i < c->n; i++) c->wanted[i] = c->vote[i] != 0;
-    for (int k = 0; k < c->stock->kinds && !c->stopped; k++)
+    WEFT_TRY(share(c, c->vote, c->items->n));
+    for (int i = 0; i < c->items->n; i++) c->wanted[i] = c->vote[i] != 0;
+    for (int k = 0; k < c->items->kinds && !c->stopped; k++)
         WEFT_TRY(make_kind(c, k));
-    if (!c->encoder || c->stopped) return WEFT_OK;
-    weft_shard *s = c->shard;
-
-    c->shard = NULL;
-    return weft_encoder_shard(c->encoder, s);
+    return c->stopped ? WEFT_OK : end_shard(c);
 }
 
 weft_status weft_crew_rest(weft_crew *c)
 {
     weft_reason why;
 
-    return weft_summons_heed(c->summons, INT_MAX, &why);
+    return weft_keeper_heed(&c->keeper, INT_MAX, 0, &why);
 }
 
 weft_status weft_crew_run(weft_crew *c)

@@ -9,10 +9,10 @@
 #ifndef WEFT_LAUNCH_CREW_H
 #define WEFT_LAUNCH_CREW_H
 
+#include "launch/keeper.h"
 #include "launch/shelf.h"
 #include "launch/stock.h"
 #include "mpi/claim.h"
-#include "mpi/summons.h"
 
 /* What every rank tells rank 0. */
 typedef enum weft_fact {
@@ -34,17 +34,18 @@ typedef struct weft_crew {
     const unsigned char *state; /* [shards], weft_shard_state */
     int entries;
     weft_claim *claim;
-    weft_summons *summons;
+    weft_keeper keeper;
     weft_encoder *encoder; /* the clerk's; else NULL */
-    int label;             /* of items without one */
-    bool asked, stopped;   /* for the end; all of my group were */
-    int turns;             /* of my group, all shards together */
+    int label;             /* of items without one; -1: none has */
+    bool stopped;          /* all of my group were */
+    int turns, steps;      /* of my group, all shards together */
     /* under way: */
-    int number, n;     /* of the shard; its items */
+    int number;        /* of the shard */
+    weft_items *items; /* its own; the clerk's shard has them */
     weft_shard *shard; /* the clerk's */
-    weft_item *item;   /* [shard_size], owned */
     bool *wanted;      /* [shard_size], owned */
     double *vote;      /* [shard_size + 1], owned */
+    int making;        /* a kind of theirs */
     weft_good *kind;
     weft_finished *work;
     /* Whoever looks at the whole, now and then; rank 0 has one. */
@@ -52,10 +53,6 @@ typedef struct weft_crew {
     void *watch_arg;
 } weft_crew;
 
-/* Local: whether my rank writes what my group makes. WEFT_EINPUT where pictures
- * and latents would be written by different ranks. */
-weft_status weft_crew_clerk(const weft_stock *s, const weft_config_dataset *d,
-                            bool *clerk);
 /* Collective over the job, after the rest is filled in. */
 weft_status weft_crew_init(weft_crew *c);
 /* Collective over the job. */

@@ -68,12 +68,26 @@ static weft_status parse(dataset *d)
 
 /* ---- the manifest -------------------------------------------------------- */
 
+static weft_stock_spec stock_spec(const dataset *d)
+{
+    return (weft_stock_spec){.world = d->world,
+                             .path = d->cli->path,
+                             .text = d->text,
+                             .bytes = d->bytes,
+                             .override = d->cli->override,
+                             .noverrides = d->cli->noverrides,
+                             .config = &d->config,
+                             .manifest = d->manifest};
+}
+
 static weft_status read_manifest(dataset *d)
 {
+    weft_stock_spec spec = stock_spec(d);
     int classes;
 
     WEFT_TRY(weft_models_classes(&d->config, &classes));
-    return weft_manifest_read(&d->config.dataset, classes, &d->manifest);
+    return weft_manifest_read(&d->config.dataset, classes, weft_stock_check,
+                              &spec, &d->manifest);
 }
 
 /* Rank 0 reads all of it; the others learn where shards begin. */
@@ -101,19 +115,13 @@ static weft_status share_manifest(dataset *d)
 static weft_status plan(dataset *d)
 {
     const weft_cli *cli = d->cli;
-    weft_stock_spec spec = {.world = d->world,
-                            .path = cli->path,
-                            .override = cli->override,
-                            .noverrides = cli->noverrides,
-                            .config = &d->config};
+    weft_stock_spec spec;
 
     WEFT_TRY(weft_job_read(d->world, cli->path, cli->override, cli->noverrides,
                            &d->text, &d->bytes));
     WEFT_TRY(weft_comm_agree(d->world, parse(d)));
     WEFT_TRY(share_manifest(d));
-    spec.text = d->text;
-    spec.bytes = d->bytes;
-    spec.manifest = d->manifest;
+    spec = stock_spec(d);
     return weft_stock_plan(&spec, &d->stock);
 }
 
@@ -132,11 +140,11 @@ static weft_status open_folder(dataset *d)
     snprintf(path, sizeof path, "%.4096s/.lock", dir);
     WEFT_TRY(weft_file_make_folder(path));
     WEFT_TRY(weft_hold_take(dir, of->slice, of->slices, &d->hold));
-    WEFT_TRY(weft_card_make(&d->stock.kind[0].job.config, d->manifest, &card));
+    WEFT_TRY(weft_card_make(&d->stock.good[0]->job.config, d->manifest, &card));
     st = weft_card_check(dir, card);
     if (st == WEFT_OK) st = weft_card_hash(card, d->crew.about);
     json_decref(card);
-    if (st == WEFT_OK && of->slices == 1) weft_shelf_sweep(dir);
+    if (st == WEFT_OK) weft_shelf_sweep(dir, of->slice, of->slices);
     return st;
 }
 
@@ -182,28 +190,21 @@ static void poll_claims(void *arg)
     if (d->crew.claim) weft_claim_poll(d->crew.claim);
 }
 
-/* Room for two batches to wait; the largest of all kinds. */
+/* Room for two batches to wait, of the base and of most others. */
 static weft_status start_encoder(dataset *d)
 {
-    weft_encoder_spec s = {.shelf = &d->shelf,
-                           .images = d->config.dataset.images,
-                           .latents = d->config.dataset.latents};
+    enum { LEAST = 8 };
+    const int batch = d->stock.good[0]->job.setup.plan.batch;
+    const weft_encoder_spec s = {.shelf = &d->shelf,
+                                 .images = d->config.dataset.images,
+                                 .latents = d->config.dataset.latents,
+                                 .room = 2 * batch > LEAST ? 2 * batch : LEAST};
     bool clerk = false;
 
-    WEFT_TRY(weft_crew_clerk(&d->stock, &d->config.dataset, &clerk));
-    for (int k = 0; k < d->stock.kinds; k++) {
-        const weft_form *f = &d->stock.kind[k].form;
-        const size_t pixels =
-            (size_t)f->width * (size_t)f->height * (size_t)f->channels;
-        const size_t floats =
-            (size_t)f->rows * (size_t)f->columns * (size_t)f->latent_channels;
-        const int batch = d->stock.kind[k].job.setup.plan.batch;
-
-        if (s.images && pixels > s.pixels) s.pixels = pixels;
-        if (s.latents && floats > s.floats) s.floats = floats;
-        if (2 * batch > s.room) s.room = 2 * batch;
-    }
-    return clerk ? weft_encoder_start(&s, &d->crew.encoder) : WEFT_OK;
+    WEFT_TRY(weft_stock_clerk(d->stock.good[0], &d->config.dataset, &clerk));
+    if (clerk) WEFT_TRY(weft_encoder_start(&s, &d->crew.encoder));
+    d->stock.encoder = d->crew.encoder;
+    return WEFT_OK;
 }
 
 static weft_status open_crew(dataset *d)
@@ -224,16 +225,16 @@ static weft_status open_crew(dataset *d)
 
 static weft_status report_start(dataset *d)
 {
-    const weft_plan *p = &d->stock.kind[0].job.setup.plan;
+    const weft_plan *p = &d->stock.good[0]->job.setup.plan;
 
     return weft_report_event(
         d->report, "start",
-        json_pack("{s:i, s:i, s:i, s:s, s:s, s:I, s:i, s:i, s:i, s:I, s:i}",
+        json_pack("{s:i, s:i, s:i, s:s, s:s, s:I, s:i, s:I, s:i, s:I, s:i}",
                   "ranks", p->ranks, "groups", p->grid.groups, "threads",
                   p->threads, "kernels", p->kernels, "isa", p->dev->isa,
                   "items", (json_int_t)d->manifest->items, "shards",
-                  d->manifest->shards, "kinds", d->manifest->kinds, "batch",
-                  p->batch, "items_left", (json_int_t)d->survey.items,
+                  d->manifest->shards, "kinds", (json_int_t)d->manifest->kinds,
+                  "batch", p->batch, "items_left", (json_int_t)d->survey.items,
                   "shards_left", d->survey.entries));
 }
 

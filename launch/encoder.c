@@ -43,7 +43,7 @@ void weft_shard_free(weft_shard *s)
 {
     if (!s) return;
     weft_spool_close(&s->spool, false);
-    free(s->item);
+    weft_items_free(s->items);
     free(s);
 }
 
@@ -133,6 +133,26 @@ static weft_status add_latents(const weft_finished *w, made *m)
     return WEFT_OK;
 }
 
+/* A caption or a prompt, as it stands in the manifest. */
+static weft_status add_caption(const weft_item *item, made *m)
+{
+    char *text = strdup(item->caption);
+
+    if (!text) return weft_fail(WEFT_ENOMEM, "out of memory");
+    add(m, "txt", text, strlen(text));
+    return WEFT_OK;
+}
+
+static void write_caption(FILE *f, const weft_item *item)
+{
+    json_t *json = item->caption ? json_string(item->caption) : NULL;
+    char *quoted = json ? json_dumps(json, JSON_ENCODE_ANY) : NULL;
+
+    if (quoted) fprintf(f, ",\"caption\":%s", quoted);
+    free(quoted);
+    json_decref(json);
+}
+
 /* What the item is, and the hashes of what was made of it. */
 static weft_status add_json(const weft_finished *w, const weft_item *item,
                             made *m)
@@ -145,7 +165,9 @@ static weft_status add_json(const weft_finished *w, const weft_item *item,
     WEFT_TRY(weft_config_sample(&c, item->seed, &sample));
     f = open_memstream(&text, &bytes);
     if (f) {
-        fprintf(f, "{\"id\":\"%s\",%s,\"sha256\":{", item->id, sample);
+        fprintf(f, "{\"id\":\"%s\",%s", item->id, sample);
+        write_caption(f, item);
+        fputs(",\"sha256\":{", f);
         for (int i = 0; i < m->n; i++)
             fprintf(f, "%s\"%s\":\"%s\"", i ? "," : "", m->member[i].suffix,
                     m->sha256[i]);
@@ -173,6 +195,7 @@ static weft_status make_members(const weft_encoder *e, const weft_finished *w,
 {
     if (e->spec.images) WEFT_TRY(add_png(w, item, m));
     if (e->spec.latents) WEFT_TRY(add_latents(w, m));
+    if (item->caption) WEFT_TRY(add_caption(item, m));
     return add_json(w, item, m);
 }
 
@@ -185,7 +208,7 @@ static weft_status encode(weft_encoder *e, weft_finished *w, bool *failed)
     if (outcome == WEFT_MADE && e->spec.images && is_black(w))
         outcome = WEFT_BLACK;
     if (outcome == WEFT_MADE)
-        st = make_members(e, w, &w->shard->item[w->item], &m);
+        st = make_members(e, w, &w->shard->items->item[w->item], &m);
     if (st == WEFT_OK)
         st = weft_spool_add(&w->shard->spool, w->item, outcome, m.member, m.n);
     release(&m);
@@ -197,10 +220,10 @@ static weft_status encode(weft_encoder *e, weft_finished *w, bool *failed)
 
 static weft_status commit(weft_encoder *e, weft_shard *s)
 {
-    weft_status st =
-        weft_commit(e->spec.shelf, s->number, s->item, s->n, &s->spool,
-                    json_pack("{s:i, s:f}", "rank", s->rank, "seconds",
-                              weft_clock() - s->began));
+    weft_status st = weft_commit(e->spec.shelf, s->number, s->items->item,
+                                 s->items->n, &s->spool,
+                                 json_pack("{s:i, s:f}", "rank", s->rank,
+                                           "seconds", weft_clock() - s->began));
 
     if (st == WEFT_OK) weft_spool_close(&s->spool, true);
     weft_shard_free(s);
@@ -249,7 +272,10 @@ static void do_task(weft_encoder *e, task t)
     pthread_mutex_lock(&e->lock);
     e->tally.busy += weft_clock() - start;
     if (st != WEFT_OK) keep_failure(e, st);
-    if (t.item) e->freed++;
+    if (t.item) {
+        t.item->form->waiting--;
+        e->freed++;
+    }
     if (works && st == WEFT_OK) {
         if (t.shard) note_done(e, entry);
         e->tally.items += t.item != NULL;
@@ -282,7 +308,33 @@ static weft_status failure(const weft_encoder *e)
     return e->status == WEFT_OK ? WEFT_OK : weft_fail(e->status, "%s", e->text);
 }
 
-weft_status weft_encoder_room(weft_encoder *e, weft_finished **w)
+/* Items of other kinds may have been smaller. */
+static weft_status make_room(const weft_encoder *e, weft_finished *w)
+{
+    const weft_form *f = w->form;
+    const size_t pixels =
+        (size_t)f->width * (size_t)f->height * (size_t)f->channels;
+    const size_t floats =
+        (size_t)f->rows * (size_t)f->columns * (size_t)f->latent_channels;
+
+    if (e->spec.images && pixels > w->room_pixels) {
+        free(w->pixels);
+        w->pixels = malloc(pixels);
+        w->room_pixels = w->pixels ? pixels : 0;
+    }
+    if (e->spec.latents && floats > w->room_floats) {
+        free(w->latents);
+        w->latents = malloc(floats * sizeof *w->latents);
+        w->room_floats = w->latents ? floats : 0;
+    }
+    return (e->spec.images && w->room_pixels < pixels) ||
+                   (e->spec.latents && w->room_floats < floats)
+               ? weft_fail(WEFT_ENOMEM, "out of memory for finished items")
+               : WEFT_OK;
+}
+
+weft_status weft_encoder_room(weft_encoder *e, weft_form *form,
+                              weft_finished **w)
 {
     const double start = weft_clock();
     weft_status st;
@@ -294,7 +346,8 @@ weft_status weft_encoder_room(weft_encoder *e, weft_finished **w)
     e->tally.waited += weft_clock() - start;
     st = failure(e);
     pthread_mutex_unlock(&e->lock);
-    return st;
+    (*w)->form = form;
+    return st == WEFT_OK ? make_room(e, *w) : st;
 }
 
 static weft_status push(weft_encoder *e, task t)
@@ -305,6 +358,7 @@ static weft_status push(weft_encoder *e, task t)
     while (e->pushed - e->taken == 2 * e->spec.room)
         pthread_cond_wait(&e->changed, &e->lock);
     e->task[e->pushed++ % (2 * e->spec.room)] = t;
+    if (t.item) t.item->form->waiting++;
     pthread_cond_broadcast(&e->changed);
     st = failure(e);
     pthread_mutex_unlock(&e->lock);
@@ -342,6 +396,17 @@ weft_encoder_tally weft_encoder_look(weft_encoder *e)
     return t;
 }
 
+weft_status weft_encoder_settle(weft_encoder *e, const weft_form *form)
+{
+    weft_status st;
+
+    pthread_mutex_lock(&e->lock);
+    while (form->waiting > 0) pthread_cond_wait(&e->changed, &e->lock);
+    st = failure(e);
+    pthread_mutex_unlock(&e->lock);
+    return st;
+}
+
 weft_status weft_encoder_drain(weft_encoder *e)
 {
     weft_status st;
@@ -361,14 +426,8 @@ static weft_status make_places(weft_encoder *e)
 
     e->place = calloc((size_t)s->room, sizeof *e->place);
     e->task = calloc(2 * (size_t)s->room, sizeof *e->task);
-    if (!e->place || !e->task) return weft_fail(WEFT_ENOMEM, "out of memory");
-    for (int i = 0; i < s->room; i++) {
-        e->place[i].pixels = malloc(s->pixels + 1);
-        e->place[i].latents = malloc((s->floats + 1) * sizeof(float));
-        if (!e->place[i].pixels || !e->place[i].latents)
-            return weft_fail(WEFT_ENOMEM, "out of memory for finished items");
-    }
-    return WEFT_OK;
+    return e->place && e->task ? WEFT_OK
+                               : weft_fail(WEFT_ENOMEM, "out of memory");
 }
 
 weft_status weft_encoder_start(const weft_encoder_spec *s, weft_encoder **out)

@@ -1,12 +1,10 @@
 #include "launch/endure.h"
 
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/clock.h"
-#include "launch/signals.h"
+#include "launch/leftover.h"
 
 /* ---- what there is ------------------------------------------------------- */
 
@@ -38,8 +36,10 @@ weft_status weft_endure_find(weft_job *j, weft_endure *e)
     memset(e, 0, sizeof *e);
     e->job = j;
     st = weft_comm_agree(j->world, weft_state_init(&j->config, &e->state));
-    if (st == WEFT_OK && weft_comm_rank(j->world) == 0)
+    if (st == WEFT_OK && weft_comm_rank(j->world) == 0) {
         st = weft_state_take(&e->state, &fit, &found);
+        if (st == WEFT_OK) weft_leftover_remove(&j->config);
+    }
     WEFT_TRY(weft_comm_agree(j->world, weft_setup_status(st)));
     any = found;
     WEFT_TRY(weft_comm_max(j->world, &any, 1));
@@ -126,23 +126,6 @@ static void say_where_from(const weft_endure *e)
             e->job->setup.plan.images == 1 ? "" : "s", e->state.from.n);
 }
 
-/* Rank 0 looks at the clock for all. */
-static weft_reason wanted(void *arg)
-{
-    weft_endure *e = arg;
-    const double every = e->job->config.run.keep_seconds;
-    const bool first = weft_comm_rank(e->job->world) == 0;
-
-    if (!e->asked && weft_signals_pending()) {
-        e->asked = true;
-        return WEFT_STOP;
-    }
-    if (every <= 0 || !first || weft_clock() - e->kept_at < every)
-        return WEFT_NO_REASON;
-    e->kept_at = weft_clock();
-    return WEFT_KEEP;
-}
-
 weft_status weft_endure_begin(weft_endure *e)
 {
     weft_status st = hash_weights(e);
@@ -151,9 +134,8 @@ weft_status weft_endure_begin(weft_endure *e)
     if (st == WEFT_OK) st = make_work(e);
     WEFT_TRY(weft_comm_agree(e->job->world, st));
     say_where_from(e);
-    e->kept_at = weft_clock();
-    return weft_summons_open(e->job->world, e->job->group, wanted, e,
-                             &e->summons);
+    return weft_keeper_open(&e->job->config, e->job->world, e->job->group,
+                            &e->keeper);
 }
 
 /* ---- on the way ---------------------------------------------------------- */
@@ -169,21 +151,17 @@ static weft_status keep(weft_endure *e, weft_sampler *s)
     /* Who writes pictures may be another than who says that they are there. */
     WEFT_TRY(weft_comm_barrier(e->job->group));
     WEFT_TRY(weft_sampler_keep(s, e->path, &head));
-    e->kept_at = weft_clock(); /* however long that took */
+    weft_keeper_kept(&e->keeper);
     return WEFT_OK;
 }
 
 weft_status weft_endure_pause(weft_endure *e, weft_sampler *s, int turn,
                               int steps, bool *stop)
 {
-    const int every = e->job->config.run.keep_steps;
     weft_reason why;
 
-    WEFT_TRY(weft_summons_heed(e->summons, turn, &why));
-    if (turn == INT_MAX) return WEFT_OK;
-    if (!why && every && steps / every > e->kept_after / every) why = WEFT_KEEP;
+    WEFT_TRY(weft_keeper_heed(&e->keeper, turn, steps, &why));
     if (!why) return WEFT_OK;
-    e->kept_after = steps;
     *stop = e->stopped = why == WEFT_STOP;
     return keep(e, s);
 }
@@ -226,7 +204,7 @@ weft_status weft_endure_end(weft_endure *e, const weft_sampler *s,
 
 void weft_endure_release(weft_endure *e)
 {
-    weft_summons_close(e->summons);
+    weft_keeper_close(&e->keeper);
     weft_share_release(&e->share);
     weft_state_release(&e->state);
     free(e->weights);

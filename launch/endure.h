@@ -9,25 +9,22 @@
 #ifndef WEFT_LAUNCH_ENDURE_H
 #define WEFT_LAUNCH_ENDURE_H
 
+#include "launch/keeper.h"
 #include "launch/sample.h"
 #include "launch/state.h"
-#include "mpi/summons.h"
 
 enum { WEFT_EXIT_AGAIN = 75 }; /* of a run that was stopped with work left */
 
 typedef struct weft_endure {
     weft_job *job;
     weft_state state;
-    weft_summons *summons;
+    weft_keeper keeper;
     weft_share share;
     char *weights;       /* hashes of the files of weights; owned */
     char *path;          /* of my group's checkpoint; owned */
     unsigned char *done; /* [images], as far as this rank knows; owned */
     int complete;        /* images that were when this run began */
-    bool asked;          /* for the end */
     bool stopped;
-    double kept_at; /* clock: the last checkpoint, or the beginning */
-    int kept_after; /* steps */
 } weft_endure;
 
 /* Collective over the job, when it is planned: what there is to go on from. On

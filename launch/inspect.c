@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "core/io/png.h"
+#include "core/model/component.h"
 #include "launch/commands.h"
 #include "launch/inspect_dataset.h"
 #include "launch/inspect_model.h"
@@ -72,6 +73,7 @@ static weft_status inspect_file(const char *path, FILE *out)
     fclose(f);
     if (n >= sizeof png && memcmp(head, png, sizeof png) == 0)
         return inspect_png(path, out);
+    WEFT_TRY(weft_component_check_file(path));
     if (ends_in(path, ".safetensors") ||
         ends_in(path, ".safetensors.index.json") ||
         (n == sizeof head && head[8] == '{' && head[7] == 0))
@@ -87,11 +89,16 @@ static weft_status inspect_file(const char *path, FILE *out)
 
 weft_status weft_inspect(const char *path, FILE *out)
 {
+    char file[4096];
+    const char *inside;
     struct stat s;
+    bool runs;
 
-    if (stat(path, &s) != 0)
+    WEFT_TRY(weft_component_split(path, file, sizeof file, &inside));
+    if (stat(file, &s) != 0)
         return weft_fail(WEFT_EINPUT, "%s: there is no such file or folder",
                          path);
+    if (inside) return weft_inspect_part(path, path, false, &runs, out);
     if (S_ISDIR(s.st_mode) && weft_is_dataset(path))
         return weft_inspect_dataset(path, false, out);
     if (S_ISDIR(s.st_mode)) return weft_inspect_folder(path, out);

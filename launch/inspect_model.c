@@ -8,7 +8,11 @@
 #include <unistd.h>
 
 #include "core/model/component.h"
+#include "core/model/load.h"
+#include "core/model/original.h"
 #include "core/net/net.h"
+#include "core/net/text.h"
+#include "core/text/tokenizer.h"
 #include "launch/checkpoint.h"
 
 enum { PATH_ROOM = 4096, NAMES_SHOWN = 8, TYPES = 16 };
@@ -117,21 +121,58 @@ static void print_tensors(FILE *out, const weft_st *st)
     if (shown < n) fprintf(out, "    and %d more\n", n - shown);
 }
 
+/* A change of another model's weights: its matrices come in pairs. */
+static void print_lora(FILE *out, const weft_st *st)
+{
+    static const char *const down[] = {".lora_down.", ".lora_A.", ".lora.down.",
+                                       "_lora.down.", ".down.weight"};
+    int pairs = 0, least = 0, most = 0;
+
+    for (int i = 0; i < weft_st_count(st); i++) {
+        const weft_st_tensor *t = weft_st_at(st, i);
+        const int rank = t->ndim && t->shape[0] < 65536 ? (int)t->shape[0] : 0;
+        bool found = false;
+
+        for (size_t k = 0; k < sizeof down / sizeof *down; k++)
+            if (strstr(t->name, down[k])) found = true;
+        if (!found || !strstr(t->name, "lora")) continue;
+        least = pairs == 0 || rank < least ? rank : least;
+        most = rank > most ? rank : most;
+        pairs++;
+    }
+    if (pairs == 0) return;
+    fprintf(out, "  a LoRA: changes %d layers by matrices of rank %d", pairs,
+            least);
+    if (most > least) fprintf(out, " to %d", most);
+    putc('\n', out);
+}
+
+/* What a file is by the names in it. */
+static weft_status print_file(const char *path, const weft_st *st, FILE *out)
+{
+    weft_original o;
+
+    if (weft_checkpoint_is(st)) return weft_inspect_checkpoint(path, out);
+    weft_original_tell(st, &o);
+    for (int i = 0; i < WEFT_PIPELINE_ROLES; i++)
+        if (o.prefix[i]) return weft_inspect_pipeline(path, out);
+    fprintf(out, "%s: safetensors\n  ", path);
+    print_weights(out, st);
+    print_lora(out, st);
+    print_metadata(out, st);
+    print_tensors(out, st);
+    return WEFT_OK;
+}
+
 weft_status weft_inspect_tensors(const char *path, FILE *out)
 {
     weft_st *st;
+    weft_status s;
 
     WEFT_TRY(weft_st_open(path, &st));
-    if (weft_checkpoint_is(st)) {
-        weft_st_close(st);
-        return weft_inspect_checkpoint(path, out);
-    }
-    fprintf(out, "%s: safetensors\n  ", path);
-    print_weights(out, st);
-    print_metadata(out, st);
-    print_tensors(out, st);
+    s = print_file(path, st, out);
     weft_st_close(st);
-    return WEFT_OK;
+    return s;
 }
 
 /* ---- one component ---------------------------------------------------------
@@ -158,6 +199,12 @@ static void print_unet(FILE *out, const weft_net_info *info)
             "  %d channels in, %d out; height and width of the sample in "
             "multiples of %d\n",
             info->in_channels, info->out_channels, info->stride);
+    if (info->text_channels > 0)
+        fprintf(out, "  sees a text of %d channels", info->text_channels);
+    if (info->added > 0)
+        fprintf(out, ", and %d numbers of its vector and of sizes",
+                info->added);
+    if (info->text_channels > 0) putc('\n', out);
     if (info->labels > 0)
         fprintf(out,
                 "  %d classes, of which the last (%d) is the default "
@@ -180,24 +227,95 @@ static void print_vae(FILE *out, const weft_net_info *info)
         fprintf(out, ", shift %g\n", (double)info->shift_factor);
 }
 
-/* A net that weft cannot run is still worth describing. */
-static void print_net(FILE *out, const weft_json *config)
+static void print_text(FILE *out, const weft_text_info *info)
+{
+    fprintf(out,
+            "  %d layers of %d channels; texts of at most %d tokens, of %d "
+            "there are\n",
+            info->layers, info->channels, info->tokens, info->vocab);
+    fprintf(out, "  a vector of %d numbers for the whole text\n", info->pooled);
+}
+
+/* Whether its weights are all there. */
+static weft_status try_text(const weft_json *config, const weft_text_info *info,
+                            const weft_st *st)
+{
+    const weft_text_opts opts = {.norm = true, .pooled = true};
+    weft_text text;
+    weft_status s;
+
+    WEFT_TRY(weft_text_build(config, &opts, info->tokens, weft_load_dtype(st),
+                             &text));
+    s = weft_load_check(&text.graph, st, NULL);
+    weft_graph_release(&text.graph);
+    return s;
+}
+
+static weft_status try_net(const weft_json *config, const weft_net_info *info,
+                           const weft_st *st)
+{
+    const weft_net_part part =
+        weft_net_is_unet(info) ? WEFT_PART_NET : WEFT_PART_DECODE;
+    const weft_cell cell = {info->stride, info->stride, info->stride};
+    weft_graph g;
+    weft_status s;
+
+    WEFT_TRY(weft_net_build(config, info, part, cell, weft_load_dtype(st), &g));
+    s = weft_load_check(&g, st, NULL);
+    weft_graph_release(&g);
+    return s;
+}
+
+static weft_status print_text_encoder(FILE *out, const weft_json *config,
+                                      const weft_st *st)
+{
+    weft_text_info info;
+
+    WEFT_TRY(weft_text_read_info(config, &info));
+    print_text(out, &info);
+    return try_text(config, &info, st);
+}
+
+static weft_status print_image_net(FILE *out, const weft_json *config,
+                                   const weft_st *st)
 {
     weft_net_info info;
 
-    if (weft_net_read_info(config, &info) != WEFT_OK) {
-        fputs("  weft cannot run it: ", out);
-        weft_inspect_print(out, weft_fail_text(), 500);
-        putc('\n', out);
-    } else if (weft_net_is_unet(&info)) {
+    WEFT_TRY(weft_net_read_info(config, &info));
+    if (weft_net_is_unet(&info))
         print_unet(out, &info);
-    } else {
+    else
         print_vae(out, &info);
-    }
+    return try_net(config, &info, st);
 }
 
-/* "NAME: CLASS" and a line feed. */
-static void print_head(FILE *out, const char *name, const char *class)
+/* A net that weft cannot run is still worth describing. transformers' configs
+ * tell their class elsewhere than diffusers'. */
+static void print_net(FILE *out, const weft_json *config, const weft_st *st,
+                      bool *runs)
+{
+    const weft_status s = weft_json_has(config, "architectures")
+                              ? print_text_encoder(out, config, st)
+                              : print_image_net(out, config, st);
+
+    if (s == WEFT_OK) return;
+    fputs("  weft cannot run it: ", out);
+    weft_inspect_print(out, weft_fail_text(), 500);
+    putc('\n', out);
+    *runs = false;
+}
+
+static weft_status read_class(const weft_json *json, const char **class)
+{
+    int n = 0;
+
+    *class = "a model without a class name";
+    if (!weft_json_has(json, "architectures"))
+        return weft_json_string(json, "_class_name", *class, class);
+    return weft_json_strings(json, "architectures", class, 1, &n);
+}
+
+void weft_inspect_head(FILE *out, const char *name, const char *class)
 {
     weft_inspect_print(out, name, 200);
     fputs(": ", out);
@@ -205,22 +323,21 @@ static void print_head(FILE *out, const char *name, const char *class)
     putc('\n', out);
 }
 
-static weft_status print_component(const char *folder, const char *name,
-                                   FILE *out, bool brief)
+static weft_status print_component(const char *path, const char *name,
+                                   bool brief, bool *runs, FILE *out)
 {
     const char *class;
     weft_json *json;
     weft_st *st;
     weft_status s;
 
-    WEFT_TRY(weft_component_open(folder, &json, &st));
-    s = weft_json_string(json, "_class_name", "a model without a class name",
-                         &class);
+    WEFT_TRY(weft_component_open(path, &json, &st));
+    s = read_class(json, &class);
     if (s == WEFT_OK) {
-        print_head(out, name, class);
+        weft_inspect_head(out, name, class);
         fputs("  ", out);
         print_weights(out, st);
-        print_net(out, json);
+        print_net(out, json, st, runs);
         if (!brief) {
             fprintf(out, "  %s\n", weft_st_path(st));
             print_metadata(out, st);
@@ -232,7 +349,7 @@ static weft_status print_component(const char *folder, const char *name,
     return s;
 }
 
-static weft_status print_scheduler(const char *folder, const char *name,
+static weft_status print_scheduler(const char *path, const char *name,
                                    FILE *out)
 {
     const char *class, *beta, *prediction, *spacing;
@@ -240,7 +357,7 @@ static weft_status print_scheduler(const char *folder, const char *name,
     weft_status s;
     int steps;
 
-    WEFT_TRY(weft_component_scheduler(folder, &json));
+    WEFT_TRY(weft_component_scheduler(path, &json));
     s = weft_json_string(json, "_class_name", "a scheduler", &class);
     if (s == WEFT_OK)
         s = weft_json_string(json, "beta_schedule", "default", &beta);
@@ -252,7 +369,7 @@ static weft_status print_scheduler(const char *folder, const char *name,
         s = weft_json_int(json, "num_train_timesteps", 1000, 1, 1000000,
                           &steps);
     if (s == WEFT_OK) {
-        print_head(out, name, class);
+        weft_inspect_head(out, name, class);
         fprintf(out, "  %d train steps, betas ", steps);
         weft_inspect_print(out, beta, 40);
         fputs(", predicts ", out);
@@ -270,12 +387,32 @@ static weft_status print_scheduler(const char *folder, const char *name,
 
 static int is_component(const struct dirent *e) { return e->d_name[0] != '.'; }
 
-static weft_status print_part(const char *folder, const char *name, FILE *out,
-                              bool brief)
+static weft_status print_tokenizer(const char *folder, const char *name,
+                                   FILE *out)
 {
-    return holds(folder, "scheduler_config.json")
-               ? print_scheduler(folder, name, out)
-               : print_component(folder, name, out, brief);
+    weft_tokenizer *t;
+    const weft_tokenizer_info *info;
+
+    WEFT_TRY(weft_tokenizer_open(folder, &t));
+    info = weft_tokenizer_tell(t);
+    weft_inspect_head(out, name, "CLIPTokenizer");
+    fprintf(out, "  texts of at most %d tokens; begin %d, end %d, padding %d\n",
+            info->most, info->begin, info->end, info->pad);
+    weft_tokenizer_free(t);
+    return WEFT_OK;
+}
+
+weft_status weft_inspect_part(const char *path, const char *name, bool brief,
+                              bool *runs, FILE *out)
+{
+    const char *inside = strrchr(path, ':');
+
+    *runs = true;
+    if (holds(path, "scheduler_config.json") ||
+        (inside && strcmp(inside, ":scheduler") == 0))
+        return print_scheduler(path, name, out);
+    if (holds(path, "vocab.json")) return print_tokenizer(path, name, out);
+    return print_component(path, name, brief, runs, out);
 }
 
 /* Each subfolder that is a component; a broken one is named and the rest goes
@@ -286,6 +423,7 @@ static weft_status print_parts(const char *folder, FILE *out, int *n)
     const int entries = scandir(folder, &entry, is_component, alphasort);
     weft_status worst = WEFT_OK;
     char part[PATH_ROOM], first[512] = "";
+    bool runs;
 
     *n = 0;
     for (int i = 0; i < entries; i++) {
@@ -295,9 +433,9 @@ static weft_status print_parts(const char *folder, FILE *out, int *n)
             !holds(part, "scheduler_config.json"))
             continue;
         ++*n;
-        const weft_status s = print_part(part, name, out, true);
+        const weft_status s = weft_inspect_part(part, name, true, &runs, out);
         if (s == WEFT_OK) continue;
-        print_head(out, name, "cannot be used");
+        weft_inspect_head(out, name, "cannot be used");
         if (worst == WEFT_OK)
             snprintf(first, sizeof first, "%s", weft_fail_text());
         worst = s;
@@ -327,31 +465,11 @@ static weft_status print_classes(const char *path, FILE *out)
     return s;
 }
 
-static weft_status print_pipeline(const char *path, FILE *out)
-{
-    const char *class;
-    weft_json *json;
-    weft_status s;
-
-    WEFT_TRY(weft_json_read(path, &json));
-    s = weft_json_string(json, "_class_name", "no class", &class);
-    if (s == WEFT_OK) {
-        fputs("pipeline: ", out);
-        weft_inspect_print(out, class, 80);
-        putc('\n', out);
-    }
-    weft_json_free(json);
-    return s;
-}
-
 static weft_status print_collection(const char *folder, FILE *out)
 {
     char path[PATH_ROOM];
     int n;
 
-    if (holds(folder, "model_index.json") &&
-        join(folder, "model_index.json", path))
-        WEFT_TRY(print_pipeline(path, out));
     if (holds(folder, "demo.json") && join(folder, "demo.json", path))
         WEFT_TRY(print_classes(path, out));
     WEFT_TRY(print_parts(folder, out, &n));
@@ -363,7 +481,14 @@ static weft_status print_collection(const char *folder, FILE *out)
 
 weft_status weft_inspect_folder(const char *path, FILE *out)
 {
-    if (!holds(path, "config.json") && !holds(path, "scheduler_config.json"))
-        return print_collection(path, out);
-    return print_part(path, path, out, false);
+    static const char *const component[] = {
+        "config.json", "scheduler_config.json", "vocab.json"};
+    bool runs;
+
+    if (holds(path, "model_index.json"))
+        return weft_inspect_pipeline(path, out);
+    for (size_t i = 0; i < sizeof component / sizeof *component; i++)
+        if (holds(path, component[i]))
+            return weft_inspect_part(path, path, false, &runs, out);
+    return print_collection(path, out);
 }

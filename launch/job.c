@@ -97,14 +97,18 @@ static bool measures(const weft_job *j)
            weft_comm_size(j->world) > 1;
 }
 
-static weft_status make_setup(weft_job *j)
+static weft_status make_setup(weft_job *j, const weft_job *like)
 {
     weft_machine m;
-    weft_status st;
+    weft_status st = WEFT_OK;
 
     if (j->config.parallel.measured)
         WEFT_TRY(weft_calibrate(j->world, &j->config, &j->topology, &j->speed));
-    WEFT_TRY(find_machine(j, &m));
+    if (like)
+        m = like->setup.machine;
+    else
+        st = find_machine(j, &m);
+    WEFT_TRY(st);
     st = weft_setup_make(&j->config, weft_comm_size(j->world),
                          j->topology.threads, j->speed, &m, &j->setup);
     WEFT_TRY(weft_comm_agree(j->world, st));
@@ -187,7 +191,8 @@ static weft_status find_group(weft_job *j)
     return weft_comm_split(j->group, rank % plan->across, &j->column);
 }
 
-weft_status weft_job_plan_config(weft_comm *world, weft_config *c, weft_job *j)
+weft_status weft_job_plan_config(weft_comm *world, weft_config *c,
+                                 const weft_job *like, weft_job *j)
 {
     const weft_plan *plan = &j->setup.plan;
     weft_status st;
@@ -198,8 +203,10 @@ weft_status weft_job_plan_config(weft_comm *world, weft_config *c, weft_job *j)
     memset(c, 0, sizeof *c);
     weft_watch_deadline(j->config.run.deadline);
     WEFT_TRY(weft_comm_node(world, &j->node));
-    WEFT_TRY(weft_comm_agree(world, find_processors(j)));
-    WEFT_TRY(make_setup(j));
+    st = like ? weft_topology_copy(&like->topology, &j->topology)
+              : find_processors(j);
+    WEFT_TRY(weft_comm_agree(world, st));
+    WEFT_TRY(make_setup(j, like));
     WEFT_TRY(weft_comm_same(world, plan->hash, "plan"));
     WEFT_TRY(weft_comm_agree(world, fix_layout(j)));
     WEFT_TRY(find_group(j));
@@ -226,7 +233,7 @@ weft_status weft_job_plan(weft_comm *world, const char *path,
             weft_config_parse(path, text, bytes, overrides, noverrides, &c));
     if (st == WEFT_OK) st = weft_comm_agree(world, weft_config_resolve(&c));
     free(text);
-    if (st == WEFT_OK) return weft_job_plan_config(world, &c, j);
+    if (st == WEFT_OK) return weft_job_plan_config(world, &c, NULL, j);
     weft_config_release(&c);
     return st;
 }

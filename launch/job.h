@@ -85,11 +85,14 @@ weft_status weft_job_plan(weft_comm *world, const char *path,
                           const char *const *overrides, int noverrides,
                           weft_job *j);
 /* The same in two parts. `read` gives the config's text to all ranks; *text is
- * owned. `plan_config` takes over *c, whatever happens. */
+ * owned. `plan_config` takes over *c, whatever happens. `like`: another job, of
+ * whose group `world` is and whose processors and costs this one has too; or
+ * NULL. */
 weft_status weft_job_read(const weft_comm *world, const char *path,
                           const char *const *overrides, int noverrides,
                           char **text, size_t *bytes);
-weft_status weft_job_plan_config(weft_comm *world, weft_config *c, weft_job *j);
+weft_status weft_job_plan_config(weft_comm *world, weft_config *c,
+                                 const weft_job *like, weft_job *j);
 /* Collective over the job: threads, memory, lanes. */
 weft_status weft_job_connect(weft_job *j, bool timed);
 /* Collective over the job: the packed weights of file `i`, shared by those

@@ -1,6 +1,5 @@
 #include "launch/manifest.h"
 
-#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,165 +8,14 @@
 #include <unistd.h>
 
 #include "core/io/file.h"
-#include "launch/manifest_item.h"
+#include "launch/manifest_kinds.h"
+#include "launch/manifest_lines.h"
 #include "launch/manifest_rule.h"
 #include "launch/manifest_twice.h"
-
-enum { PIECE = 1 << 20 };
 
 static weft_status no_memory(void)
 {
     return weft_fail(WEFT_ENOMEM, "out of memory for a manifest");
-}
-
-/* ---- lines of a file ----------------------------------------------------- */
-
-typedef struct lines {
-    const weft_manifest *m;
-    uint64_t at, end;      /* of what is still to be read from the file */
-    char *buffer;          /* [PIECE + WEFT_LINE_BYTES + 1] */
-    size_t from, to;       /* what was read and not yet handed out */
-    uint64_t begins, next; /* in the file: the line handed out, the next */
-    long long number;      /* of the line handed out; 0: unknown */
-    bool counted;          /* from the first of the file on */
-    weft_hash *hash;       /* takes all that is read; or NULL */
-    weft_line *fields, *header;
-    char *header_text; /* what the header's fields point into */
-} lines;
-
-static void lines_close(lines *l)
-{
-    free(l->buffer);
-    free(l->header_text);
-    free(l->fields);
-    free(l->header);
-}
-
-static weft_status lines_open(const weft_manifest *m, uint64_t from,
-                              uint64_t to, lines *l)
-{
-    *l = (lines){
-        .m = m, .at = from, .end = to, .next = from, .counted = from == 0};
-    l->buffer = malloc(PIECE + WEFT_LINE_BYTES + 1);
-    l->fields = malloc(sizeof *l->fields);
-    l->header = malloc(sizeof *l->header);
-    if (l->buffer && l->fields && l->header) return WEFT_OK;
-    lines_close(l);
-    return no_memory();
-}
-
-/* At most one more piece. */
-static weft_status read_more(lines *l)
-{
-    const uint64_t left = l->end - l->at;
-    const size_t want = left < PIECE ? (size_t)left : PIECE;
-    ssize_t n;
-
-    memmove(l->buffer, l->buffer + l->from, l->to - l->from);
-    l->to -= l->from;
-    l->from = 0;
-    do n = pread(l->m->fd, l->buffer + l->to, want, (off_t)l->at);
-    while (n < 0 && errno == EINTR);
-    if (n < 0) return weft_file_fail(errno, l->m->name, "read");
-    if (n == 0)
-        return weft_fail(WEFT_EINPUT, "%s: was shortened while it was read",
-                         l->m->name);
-    if (l->hash) weft_hash_add(l->hash, l->buffer + l->to, (size_t)n);
-    l->at += (uint64_t)n;
-    l->to += (size_t)n;
-    return WEFT_OK;
-}
-
-/* "FILE:LINE: " before what was said of a line. */
-static weft_status at_line(const lines *l, weft_status s)
-{
-    if (s == WEFT_OK || s == WEFT_ENOMEM) return s;
-    return l->number ? weft_fail_within(s, "%s:%lld", l->m->name, l->number)
-                     : weft_fail_within(s, "%s", l->m->name);
-}
-
-/* The next line without its end, or *s NULL. */
-static weft_status next_line(lines *l, const char **s, size_t *bytes)
-{
-    const char *end;
-
-    while (!(end = memchr(l->buffer + l->from, '\n', l->to - l->from)) &&
-           l->at < l->end && l->to - l->from <= WEFT_LINE_BYTES)
-        WEFT_TRY(read_more(l));
-    *s = l->to > l->from ? l->buffer + l->from : NULL;
-    if (!*s) return WEFT_OK;
-    if (l->counted) l->number++;
-    *bytes = end ? (size_t)(end - *s) : l->to - l->from;
-    if (*bytes > WEFT_LINE_BYTES)
-        return at_line(l, weft_fail(WEFT_EINPUT, "a line of more than %d bytes",
-                                    WEFT_LINE_BYTES));
-    l->begins = l->next;
-    l->next += *bytes + (end != NULL);
-    l->from += *bytes + (end != NULL);
-    if (*bytes && (*s)[*bytes - 1] == '\r') --*bytes;
-    return WEFT_OK;
-}
-
-static bool is_blank(const char *s, size_t bytes)
-{
-    while (bytes && (*s == ' ' || *s == '\t')) s++, bytes--;
-    return bytes == 0;
-}
-
-/* The same that is not blank, and a byte order mark left out. */
-static weft_status next_full(lines *l, const char **s, size_t *bytes)
-{
-    do {
-        WEFT_TRY(next_line(l, s, bytes));
-        if (*s && l->begins == 0 && *bytes >= 3 &&
-            memcmp(*s, "\xef\xbb\xbf", 3) == 0) {
-            *s += 3;
-            *bytes -= 3;
-        }
-    } while (*s && is_blank(*s, *bytes));
-    return WEFT_OK;
-}
-
-/* ---- items --------------------------------------------------------------- */
-
-static int find_kind(const weft_manifest *m, const char *keys)
-{
-    for (int i = 0; i < m->kinds; i++)
-        if (strcmp(m->kind[i].keys, keys) == 0) return i;
-    return -1;
-}
-
-/* The item on a line, and the words that make its kind. */
-static weft_status read_item(lines *l, const char *s, size_t bytes,
-                             weft_item *item, char keys[WEFT_KEYS_ROOM])
-{
-    weft_status st = l->m->table ? weft_line_row(l->header, s, bytes, l->fields)
-                                 : weft_line_json(s, bytes, l->fields);
-
-    if (st == WEFT_OK) st = weft_item_take(l->fields, item, keys);
-    return at_line(l, st);
-}
-
-static weft_status read_header(lines *l)
-{
-    const char *s;
-    size_t bytes;
-
-    if (!l->m->table) return WEFT_OK;
-    WEFT_TRY(next_full(l, &s, &bytes));
-    if (!s) return weft_fail(WEFT_EINPUT, "%s: is empty", l->m->name);
-    l->header_text = malloc(bytes + 1);
-    if (!l->header_text) return no_memory();
-    memcpy(l->header_text, s, bytes); /* there may be zeros in it */
-    WEFT_TRY(at_line(l, weft_line_cells(l->header_text, bytes, l->header)));
-    for (int i = 0; i < l->header->n; i++)
-        for (int k = 0; k < i; k++)
-            if (l->header->field[i].nvalue == l->header->field[k].nvalue &&
-                memcmp(l->header->field[i].value, l->header->field[k].value,
-                       l->header->field[i].nvalue) == 0)
-                return at_line(
-                    l, weft_fail(WEFT_EINPUT, "a column stands there twice"));
-    return WEFT_OK;
 }
 
 /* Not a cryptographic one: it notices a file that has changed. */
@@ -182,10 +30,13 @@ static uint64_t fold(uint64_t h, const char *s, size_t bytes)
 
 typedef struct reading {
     weft_manifest *m;
-    lines l;
+    weft_manifest_check *check;
+    void *arg;
+    weft_lines l;
     weft_twice twice;
+    weft_kinds kinds;
     int room; /* of shards */
-    char keys[WEFT_KEYS_ROOM];
+    weft_words words;
 } reading;
 
 static weft_status grow(reading *r)
@@ -194,43 +45,71 @@ static weft_status grow(reading *r)
     uint64_t *offset =
         realloc(r->m->offset, ((size_t)room + 1) * sizeof *offset);
     uint64_t *check;
-    int(*count)[WEFT_KINDS];
+    double *cost;
 
     if (offset) r->m->offset = offset;
     check = realloc(r->m->check, (size_t)room * sizeof *check);
     if (check) r->m->check = check;
-    count = realloc(r->m->count, (size_t)room * sizeof *count);
-    if (count) r->m->count = count;
-    if (!offset || !check || !count) return no_memory();
+    cost = realloc(r->m->cost, (size_t)room * sizeof *cost);
+    if (cost) r->m->cost = cost;
+    if (!offset || !check || !cost) return no_memory();
     r->room = room;
     return WEFT_OK;
 }
 
-static weft_status take_kind(reading *r, weft_item *item)
+static weft_status check_kind(reading *r, float *cost)
+{
+    char *prompts = r->words.keys + r->words.prompts;
+    const char first = *prompts;
+    double found = 1;
+    weft_status st = WEFT_OK;
+
+    *prompts = '\0';
+    if (r->check) st = r->check(r->arg, r->words.keys, &found);
+    *prompts = first;
+    *cost = (float)found;
+    return weft_lines_blame(&r->l, st);
+}
+
+/* A kind that nobody met before. */
+static weft_status add_kind(reading *r, uint64_t hash, weft_met *place)
 {
     weft_manifest *m = r->m;
-    weft_kind *k;
+    weft_met met = {.hash = hash, .at = -1};
 
-    item->kind = find_kind(m, r->keys);
-    if (item->kind < 0) {
-        if (m->kinds == WEFT_KINDS)
-            return at_line(
-                &r->l,
-                weft_fail(WEFT_EINPUT,
-                          "more than %d different sets of parameters; items "
-                          "may differ in id, label and seed without end",
-                          WEFT_KINDS));
-        k = &m->kind[m->kinds];
+    WEFT_TRY(check_kind(r, &met.cost));
+    if (m->kept < WEFT_KINDS) {
+        weft_kind *k = &m->kind[m->kept];
+
         *k = (weft_kind){
-            .keys = strdup(r->keys), .most = -1, .line = r->l.number};
+            .keys = strdup(r->words.keys), .most = -1, .line = r->l.number};
         if (!k->keys) return no_memory();
-        item->kind = m->kinds++;
+        met.at = m->kept++;
     }
-    k = &m->kind[item->kind];
-    if (item->label < 0 && !k->bare_line) k->bare_line = r->l.number;
-    if (item->label <= k->most) return WEFT_OK;
-    k->most = item->label;
-    k->most_line = r->l.number;
+    *place = met;
+    r->kinds.n++;
+    m->kinds++;
+    return WEFT_OK;
+}
+
+static void note_label(weft_kind *k, int label, long long line)
+{
+    if (label < 0 && !k->bare_line) k->bare_line = line;
+    if (label <= k->most) return;
+    k->most = label;
+    k->most_line = line;
+}
+
+static weft_status take_kind(reading *r, const weft_item *item, double *cost)
+{
+    const uint64_t hash = weft_keys_hash(r->words.keys, r->words.prompts);
+    weft_met *met;
+
+    WEFT_TRY(weft_kinds_find(&r->kinds, hash, &met));
+    if (!met->hash) WEFT_TRY(add_kind(r, hash, met));
+    if (met->at >= 0)
+        note_label(&r->m->kind[met->at], item->label, r->l.number);
+    *cost = met->cost;
     return WEFT_OK;
 }
 
@@ -238,20 +117,23 @@ static weft_status take_item(reading *r, const char *s, size_t bytes)
 {
     weft_manifest *m = r->m;
     weft_item item;
+    double cost;
+    int k;
 
-    WEFT_TRY(read_item(&r->l, s, bytes, &item, r->keys));
-    WEFT_TRY(take_kind(r, &item));
-    WEFT_TRY(weft_twice_add(&r->twice, &item));
+    WEFT_TRY(weft_lines_item(&r->l, s, bytes, &item, &r->words));
+    WEFT_TRY(take_kind(r, &item, &cost));
+    WEFT_TRY(weft_twice_add(&r->twice, &item, r->words.keys));
     if (m->items % m->shard_size == 0) {
         if (m->shards == r->room) WEFT_TRY(grow(r));
         m->offset[m->shards] = r->l.begins;
-        memset(m->count[m->shards], 0, sizeof *m->count);
+        m->cost[m->shards] = 0;
         m->check[m->shards++] = 0;
     }
+    k = m->shards - 1;
     m->items++;
-    m->count[m->shards - 1][item.kind]++;
-    m->check[m->shards - 1] = fold(m->check[m->shards - 1], s, bytes);
-    m->offset[m->shards] = r->l.next;
+    m->cost[k] += cost;
+    m->check[k] = fold(m->check[k], s, bytes);
+    m->offset[k + 1] = r->l.next;
     return WEFT_OK;
 }
 
@@ -260,19 +142,21 @@ static weft_status read_all(reading *r)
     const char *s;
     size_t bytes;
 
-    WEFT_TRY(read_header(&r->l));
+    WEFT_TRY(weft_lines_header(&r->l));
     for (;;) {
-        WEFT_TRY(next_full(&r->l, &s, &bytes));
+        WEFT_TRY(weft_lines_next(&r->l, &s, &bytes));
         if (!s) break;
         WEFT_TRY(take_item(r, s, bytes));
     }
     weft_hash_text(r->l.hash, r->m->sha256);
     if (!r->m->items)
         return weft_fail(WEFT_EINPUT, "%s: has no items", r->m->name);
+    weft_kinds_release(&r->kinds);
     return weft_twice_check(&r->twice, r->m);
 }
 
-static weft_status read_file(weft_manifest *m, uint64_t bytes)
+static weft_status read_file(weft_manifest *m, uint64_t bytes,
+                             weft_manifest_check *check, void *arg)
 {
     reading *r = calloc(1, sizeof *r);
     weft_status st;
@@ -280,14 +164,17 @@ static weft_status read_file(weft_manifest *m, uint64_t bytes)
 
     if (!r) return no_memory();
     r->m = m;
+    r->check = check;
+    r->arg = arg;
     r->twice.contents = !m->spec->repeat;
-    st = lines_open(m, 0, bytes, &r->l);
+    st = weft_lines_open(m, 0, bytes, &r->l);
     if (st == WEFT_OK) {
         weft_hash_start(&hash);
         r->l.hash = &hash;
         st = read_all(r);
-        lines_close(&r->l);
+        weft_lines_close(&r->l);
     }
+    weft_kinds_release(&r->kinds);
     weft_twice_release(&r->twice);
     free(r);
     return st;
@@ -320,6 +207,11 @@ static weft_manifest *new_manifest(const weft_config_dataset *d)
     weft_manifest *m = calloc(1, sizeof *m);
 
     if (!m) return NULL;
+    m->kind = calloc(WEFT_KINDS, sizeof *m->kind);
+    if (!m->kind) {
+        free(m);
+        return NULL;
+    }
     m->spec = d;
     m->shard_size = d->shard_size;
     m->fd = -1;
@@ -327,6 +219,7 @@ static weft_manifest *new_manifest(const weft_config_dataset *d)
 }
 
 weft_status weft_manifest_read(const weft_config_dataset *d, int classes,
+                               weft_manifest_check *check, void *arg,
                                weft_manifest **out)
 {
     weft_manifest *m = new_manifest(d);
@@ -336,7 +229,7 @@ weft_status weft_manifest_read(const weft_config_dataset *d, int classes,
     if (!m) return no_memory();
     if (d->manifest) {
         st = open_file(d, m, &bytes);
-        if (st == WEFT_OK) st = read_file(m, bytes);
+        if (st == WEFT_OK) st = read_file(m, bytes, check, arg);
     } else {
         st = weft_manifest_rule(d, classes, m);
     }
@@ -351,34 +244,28 @@ void weft_manifest_free(weft_manifest *m)
 {
     if (!m) return;
     if (m->fd >= 0) close(m->fd);
-    for (int i = 0; i < m->kinds; i++) free(m->kind[i].keys);
+    for (int i = 0; i < m->kept; i++) free(m->kind[i].keys);
+    free(m->kind);
     free(m->name);
     free(m->offset);
     free(m->check);
-    free(m->count);
+    free(m->cost);
     free(m);
 }
 
 /* ---- for other ranks ----------------------------------------------------- */
 
-/* All numbers of one, then texts of kinds, offsets and checks. */
+/* All numbers of one, then the keys of its first kind, offsets, checks and
+ * costs. */
 typedef struct packed {
-    int64_t items;
-    int32_t shards, kinds, labels;
-    weft_kind kind[WEFT_KINDS]; /* without keys */
+    int64_t items, kinds;
+    int32_t shards, labels;
+    weft_kind first; /* without keys */
     weft_range all;
     char sha256[WEFT_HASH_TEXT];
 } packed;
 
-static size_t kinds_bytes(const weft_manifest *m)
-{
-    size_t n = 0;
-
-    for (int i = 0; i < m->kinds; i++) n += strlen(m->kind[i].keys) + 1;
-    return n;
-}
-
-/* A rule has neither offsets nor checks. */
+/* A rule has none of these. */
 static size_t offsets_of(const weft_manifest *m)
 {
     return m->offset ? (size_t)m->shards : 0;
@@ -387,27 +274,25 @@ static size_t offsets_of(const weft_manifest *m)
 weft_status weft_manifest_pack(const weft_manifest *m, char **data,
                                size_t *bytes)
 {
-    const size_t n = offsets_of(m);
+    const size_t n = offsets_of(m), keys = strlen(m->kind[0].keys) + 1;
     packed p = {.items = m->items,
-                .shards = m->shards,
                 .kinds = m->kinds,
+                .shards = m->shards,
                 .labels = m->labels,
+                .first = m->kind[0],
                 .all = m->all};
     char *at;
 
     memcpy(p.sha256, m->sha256, sizeof p.sha256);
-    memcpy(p.kind, m->kind, sizeof p.kind);
-    *bytes = sizeof p + kinds_bytes(m) +
-             (n ? (2 * n + 1) * 8 + n * sizeof *m->count : 0);
+    *bytes = sizeof p + keys + (n ? (3 * n + 1) * 8 : 0);
     at = *data = malloc(*bytes);
     if (!at) return no_memory();
     at = mempcpy(at, &p, sizeof p);
-    for (int i = 0; i < m->kinds; i++)
-        at = mempcpy(at, m->kind[i].keys, strlen(m->kind[i].keys) + 1);
+    at = mempcpy(at, m->kind[0].keys, keys);
     if (!n) return WEFT_OK;
     at = mempcpy(at, m->offset, (n + 1) * sizeof *m->offset);
     at = mempcpy(at, m->check, n * sizeof *m->check);
-    memcpy(at, m->count, n * sizeof *m->count);
+    memcpy(at, m->cost, n * sizeof *m->cost);
     return WEFT_OK;
 }
 
@@ -418,12 +303,12 @@ static weft_status unpack_file(weft_manifest *m, const char *at)
 
     m->offset = malloc((n + 1) * sizeof *m->offset);
     m->check = malloc(n * sizeof *m->check);
-    m->count = malloc(n * sizeof *m->count);
-    if (!m->offset || !m->check || !m->count) return no_memory();
+    m->cost = malloc(n * sizeof *m->cost);
+    if (!m->offset || !m->check || !m->cost) return no_memory();
     memcpy(m->offset, at, (n + 1) * sizeof *m->offset);
     at += (n + 1) * sizeof *m->offset;
     memcpy(m->check, at, n * sizeof *m->check);
-    memcpy(m->count, at + n * sizeof *m->check, n * sizeof *m->count);
+    memcpy(m->cost, at + n * sizeof *m->check, n * sizeof *m->cost);
     return open_file(m->spec, m, &bytes);
 }
 
@@ -434,17 +319,16 @@ static weft_status unpack(weft_manifest *m, const char *data)
 
     memcpy(&p, data, sizeof p);
     m->items = p.items;
+    m->kinds = p.kinds;
     m->shards = p.shards;
     m->labels = p.labels;
     m->all = p.all;
     memcpy(m->sha256, p.sha256, sizeof p.sha256);
-    for (int i = 0; i < p.kinds; i++, at += strlen(at) + 1) {
-        m->kind[i] = p.kind[i];
-        m->kind[i].keys = strdup(at);
-        if (!m->kind[i].keys) return no_memory();
-        m->kinds++;
-    }
-    if (m->spec->manifest) return unpack_file(m, at);
+    m->kind[0] = p.first;
+    m->kind[0].keys = strdup(at);
+    if (!m->kind[0].keys) return no_memory();
+    m->kept = 1;
+    if (m->spec->manifest) return unpack_file(m, at + strlen(at) + 1);
     m->name = strdup("dataset.items");
     return m->name ? WEFT_OK : no_memory();
 }
@@ -483,30 +367,88 @@ static weft_status changed(const weft_manifest *m)
                      m->name);
 }
 
-static weft_status read_shard(const weft_manifest *m, int k, lines *l,
-                              weft_item *item)
+void weft_items_free(weft_items *l)
 {
-    char keys[WEFT_KEYS_ROOM];
-    uint64_t check = 0;
+    if (!l) return;
+    for (int i = 0; i < l->n && l->item; i++) free(l->item[i].caption);
+    for (int k = 0; k < l->kinds; k++) free(l->keys[k]);
+    free(l->item);
+    free(l->keys);
+    free(l);
+}
+
+static weft_items *new_items(int n)
+{
+    weft_items *l = calloc(1, sizeof *l);
+
+    if (!l) return NULL;
+    l->n = n;
+    l->item = calloc((size_t)n, sizeof *l->item);
+    l->keys = calloc((size_t)n, sizeof *l->keys);
+    if (l->item && l->keys) return l;
+    weft_items_free(l);
+    return NULL;
+}
+
+/* Which kind of the list that is; a new one if none. Here prompts count. */
+static weft_status find_kind(weft_items *l, weft_kinds *t, const char *keys,
+                             int *kind)
+{
+    uint64_t hash = weft_keys_hash(keys, strlen(keys));
+    weft_met *met;
+
+    for (;; hash++) {
+        WEFT_TRY(weft_kinds_find(t, hash ? hash : 1, &met));
+        if (!met->hash) break;
+        *kind = met->at;
+        if (strcmp(l->keys[met->at], keys) == 0) return WEFT_OK;
+    }
+    l->keys[l->kinds] = strdup(keys);
+    if (!l->keys[l->kinds]) return no_memory();
+    *met = (weft_met){.hash = hash ? hash : 1, .at = *kind = l->kinds++};
+    t->n++;
+    return WEFT_OK;
+}
+
+/* What stands where a shard's items stand. */
+typedef struct rereading {
+    const weft_manifest *m;
+    int k;
+    weft_lines l;
+    weft_kinds kinds;
+    weft_words words;
+} rereading;
+
+static weft_status reread_item(rereading *r, weft_items *l, weft_item *item,
+                               uint64_t *check)
+{
     const char *s;
     size_t bytes;
 
-    for (int i = 0; i < weft_manifest_count(m, k); i++) {
-        WEFT_TRY(next_full(l, &s, &bytes));
-        if (!s) return changed(m);
-        WEFT_TRY(read_item(l, s, bytes, &item[i], keys));
-        item[i].kind = find_kind(m, keys);
-        if (item[i].kind < 0) return changed(m);
-        check = fold(check, s, bytes);
-    }
-    return check == m->check[k] ? WEFT_OK : changed(m);
+    WEFT_TRY(weft_lines_next(&r->l, &s, &bytes));
+    if (!s) return changed(r->m);
+    WEFT_TRY(weft_lines_item(&r->l, s, bytes, item, &r->words));
+    WEFT_TRY(find_kind(l, &r->kinds, r->words.keys, &item->kind));
+    *check = fold(*check, s, bytes);
+    if (!r->words.caption[0]) return WEFT_OK;
+    item->caption = strdup(r->words.caption);
+    return item->caption ? WEFT_OK : no_memory();
 }
 
-static weft_status open_shard(const weft_manifest *m, int k, lines *l)
+static weft_status reread(rereading *r, weft_items *l)
 {
-    WEFT_TRY(lines_open(m, 0, m->offset[m->shards], l));
-    if (read_header(l) != WEFT_OK) {
-        lines_close(l);
+    uint64_t check = 0;
+
+    for (int i = 0; i < l->n; i++)
+        WEFT_TRY(reread_item(r, l, &l->item[i], &check));
+    return check == r->m->check[r->k] ? WEFT_OK : changed(r->m);
+}
+
+static weft_status open_shard(const weft_manifest *m, int k, weft_lines *l)
+{
+    WEFT_TRY(weft_lines_open(m, 0, m->offset[m->shards], l));
+    if (weft_lines_header(l) != WEFT_OK) {
+        weft_lines_close(l);
         return changed(m);
     }
     l->at = l->next = m->offset[k];
@@ -517,39 +459,80 @@ static weft_status open_shard(const weft_manifest *m, int k, lines *l)
     return WEFT_OK;
 }
 
-weft_status weft_manifest_shard(const weft_manifest *m, int k, weft_item *item)
+static weft_status read_shard(const weft_manifest *m, int k, weft_items *l)
 {
+    rereading *r = calloc(1, sizeof *r);
     weft_status st;
-    lines l;
+
+    if (!r) return no_memory();
+    r->m = m;
+    r->k = k;
+    st = open_shard(m, k, &r->l);
+    if (st == WEFT_OK) {
+        st = reread(r, l);
+        weft_lines_close(&r->l);
+    }
+    weft_kinds_release(&r->kinds);
+    free(r);
+    return st;
+}
+
+static weft_status make_shard(const weft_manifest *m, int k, weft_items *l)
+{
+    weft_manifest_rule_shard(m, k, l->item);
+    l->keys[0] = strdup("");
+    if (!l->keys[0]) return no_memory();
+    l->kinds = 1;
+    return WEFT_OK;
+}
+
+weft_status weft_manifest_shard(const weft_manifest *m, int k, weft_items **out)
+{
+    weft_items *l;
+    weft_status st;
 
     WEFT_MUST(k >= 0 && k < m->shards);
-    if (!m->offset) return weft_manifest_rule_shard(m, k, item);
-    WEFT_TRY(open_shard(m, k, &l));
-    st = read_shard(m, k, &l, item);
-    lines_close(&l);
+    l = new_items(weft_manifest_count(m, k));
+    if (!l) return no_memory();
+    st = m->offset ? read_shard(m, k, l) : make_shard(m, k, l);
+    if (st == WEFT_OK)
+        *out = l;
+    else
+        weft_items_free(l);
     return st;
+}
+
+static weft_status walk(weft_lines *l, weft_words *w,
+                        weft_manifest_visit *visit, void *arg)
+{
+    weft_item item;
+    const char *s;
+    size_t bytes;
+
+    WEFT_TRY(weft_lines_header(l));
+    for (;;) {
+        WEFT_TRY(weft_lines_next(l, &s, &bytes));
+        if (!s) return WEFT_OK;
+        WEFT_TRY(weft_lines_item(l, s, bytes, &item, w));
+        WEFT_TRY(visit(arg, &item, w->keys, l->number));
+    }
 }
 
 weft_status weft_manifest_walk(const weft_manifest *m,
                                weft_manifest_visit *visit, void *arg)
 {
-    char keys[WEFT_KEYS_ROOM];
-    weft_item item;
+    weft_words *w;
     weft_status st;
-    const char *s;
-    size_t bytes;
-    lines l;
+    weft_lines l;
 
     if (!m->offset) return weft_manifest_rule_walk(m, visit, arg);
-    WEFT_TRY(lines_open(m, 0, m->offset[m->shards], &l));
-    st = read_header(&l);
-    while (st == WEFT_OK) {
-        st = next_full(&l, &s, &bytes);
-        if (st != WEFT_OK || !s) break;
-        st = read_item(&l, s, bytes, &item, keys);
-        item.kind = find_kind(m, keys);
-        if (st == WEFT_OK) st = visit(arg, &item, l.number);
+    w = malloc(sizeof *w);
+    if (!w) return no_memory();
+    st = weft_lines_open(m, 0, m->offset[m->shards], &l);
+    if (st == WEFT_OK) {
+        st = walk(&l, w, visit, arg);
+        weft_lines_close(&l);
     }
-    lines_close(&l);
+    free(w);
     return st;
 }

@@ -8,14 +8,18 @@
  *
  * or, where its name ends in .csv, a table whose header has the same keys. `id`
  * and `seed` are required; an id is 1 to 80 letters, digits, _, -, +, = and @
- * (a webdataset key ends at its first dot). Every other key is one of
- * `sample:` and holds for that item alone. A rule's items are called LABEL-SEED
- * or, where the model has no labels, SEED, both with leading zeros.
+ * (a webdataset key ends at its first dot). `caption` is a text for ID.txt and
+ * says nothing of the image. Every other key is one of `sample:` and holds for
+ * that item alone. A rule's items are called LABEL-SEED or, where the model has
+ * no labels, SEED, both with leading zeros.
  *
- * Items that differ in id, label and seed only are of one *kind*: they can
- * share a batch. There are few kinds and perhaps 10^7 items, so a manifest
- * holds no items but where each shard's begin in the file: `read` goes over all
- * of it once and checks every line, `shard` reads the items of one again.
+ * Items that differ in id, caption, label and seed only are of one *kind*: they
+ * can share a batch. There are perhaps 10^7 items, of as many kinds, so a
+ * manifest holds no items but where each shard's begin in the file: `read` goes
+ * over all of it once and checks every line, `shard` reads the items of one
+ * again. Who reads keeps the first WEFT_KINDS kinds, prompts aside, so that
+ * they can be held against the models before anything is made, and 16 bytes of
+ * each other one.
  *
  * A file is hostile until read. Messages begin with FILE:LINE.
  */
@@ -28,20 +32,34 @@
 #include "core/io/hash.h"
 #include "launch/config.h"
 
-enum { WEFT_ITEM_ID = 81, WEFT_KINDS = 16 };
+enum { WEFT_ITEM_ID = 81, WEFT_KINDS = 256 };
 
 typedef struct weft_item {
     char id[WEFT_ITEM_ID];
     uint64_t seed;
-    int label; /* -1: what the config says, if anything */
-    int kind;
+    int label;     /* -1: what the config says, if anything */
+    int kind;      /* of its shard's */
+    char *caption; /* for ID.txt: of its own, or the prompt; NULL. Owned by the
+                      list that it is in */
 } weft_item;
 
-/* Of the items of a kind, what a model has to be held against: their largest
- * label and its line; the line of one without a label. Lines 0: there is none.
- */
+/* The items of one shard. */
+typedef struct weft_items {
+    weft_item *item; /* [n] */
+    int n;
+    char **keys; /* [kinds]: "sample.steps=50\n..." by key; "" for none. In the
+                    order of their first items */
+    int kinds;
+} weft_items;
+
+/* NULL is nothing. */
+void weft_items_free(weft_items *l);
+
+/* Of items whose keys are equal but for their prompts, what a model has to be
+ * held against: their largest label and its line; the line of one without a
+ * label. Lines 0: there is none. */
 typedef struct weft_kind {
-    char *keys; /* "sample.steps=50\n..." by key; "" for none; owned */
+    char *keys; /* of the first of them; owned */
     int most;
     long long line, most_line, bare_line; /* line: the first of all */
 } weft_kind;
@@ -52,26 +70,32 @@ typedef struct weft_manifest {
     int shard_size;
     int64_t items;
     int shards;
-    weft_kind kind[WEFT_KINDS];
-    int kinds;
+    weft_kind *kind; /* [kept], on who has read it; the others have the first */
+    int kept;
+    long long kinds;             /* in all, prompts aside */
     char sha256[WEFT_HASH_TEXT]; /* of the file, or of the rule's words */
     /* a file: */
     int fd;
-    bool table;               /* CSV */
-    char *header;             /* of a table; owned */
-    uint64_t *offset;         /* [shards + 1] */
-    uint64_t *check;          /* [shards], of its lines */
-    int (*count)[WEFT_KINDS]; /* [shards], its items of each kind; all ranks
-                                 have it */
+    bool table;       /* CSV */
+    uint64_t *offset; /* [shards + 1] */
+    uint64_t *check;  /* [shards], of its lines */
+    double *cost;     /* [shards], of its items together */
     /* a rule: */
     bool labels;    /* they have some */
     weft_range all; /* where the rule says all labels */
 } weft_manifest;
 
+/* Is called once for the keys of each kind, prompts aside, when they are met:
+ * are they good, and how long does one such item take against others? */
+typedef weft_status weft_manifest_check(void *arg, const char *keys,
+                                        double *cost);
+
 /* *Local*. Read all of it. `classes`: labels that the model has, the
  * unconditional one left out; 0: it takes none. Found twice, and refused unless
- * d->repeat: items with equal contents; ids always. `d` is borrowed. */
+ * d->repeat: items with equal contents; ids always. `d` is borrowed. `check`
+ * may be NULL: any keys are good. */
 weft_status weft_manifest_read(const weft_config_dataset *d, int classes,
+                               weft_manifest_check *check, void *arg,
                                weft_manifest **m);
 void weft_manifest_free(weft_manifest *m); /* NULL is nothing */
 
@@ -85,12 +109,12 @@ weft_status weft_manifest_unpack(const weft_config_dataset *d, const char *data,
 /* Items of shard k. */
 int weft_manifest_count(const weft_manifest *m, int k);
 /* *Local*. The items of shard k, in their order. WEFT_EINPUT if the file is not
- * what it was when it was read. item: [weft_manifest_count] */
-weft_status weft_manifest_shard(const weft_manifest *m, int k, weft_item *item);
+ * what it was when it was read. *l is owned. */
+weft_status weft_manifest_shard(const weft_manifest *m, int k, weft_items **l);
 
-/* *Local*. Every item with its line (0 in a rule). */
+/* *Local*. Every item with its keys, and its line (0 in a rule). */
 typedef weft_status weft_manifest_visit(void *arg, const weft_item *item,
-                                        long long line);
+                                        const char *keys, long long line);
 weft_status weft_manifest_walk(const weft_manifest *m,
                                weft_manifest_visit *visit, void *arg);
 

@@ -104,26 +104,74 @@ static bool is_key(const weft_line_field *f)
            made_of(f->key, f->nkey, "abcdefghijklmnopqrstuvwxyz0123456789_");
 }
 
-static weft_status write_keys(const weft_line_field **f, int n,
-                              char keys[WEFT_KEYS_ROOM])
+static bool is_prompt(const weft_line_field *f)
 {
-    FILE *to = fmemopen(keys, WEFT_KEYS_ROOM, "w");
-    long bytes;
+    return weft_line_is(f, "prompt") || weft_line_is(f, "negative_prompt");
+}
 
-    if (!to) return weft_fail(WEFT_ENOMEM, "out of memory");
-    setbuf(to, NULL);
+/* Prompts, or all others. */
+static void write_some(FILE *to, const weft_line_field **f, int n, bool prompts)
+{
     for (int i = 0; i < n; i++) {
+        if (is_prompt(f[i]) != prompts) continue;
         fprintf(to, "sample.%.*s=", (int)f[i]->nkey, f[i]->key);
         write_value(to, f[i]);
         putc('\n', to);
     }
+}
+
+static weft_status write_keys(const weft_line_field **f, int n, weft_words *w)
+{
+    FILE *to = fmemopen(w->keys, WEFT_KEYS_ROOM, "w");
+    long bytes;
+
+    if (!to) return weft_fail(WEFT_ENOMEM, "out of memory");
+    setbuf(to, NULL);
+    write_some(to, f, n, false);
+    bytes = ftell(to);
+    w->prompts = bytes < 0 ? 0 : (size_t)bytes;
+    write_some(to, f, n, true);
     bytes = ftell(to);
     putc('\0', to);
     fclose(to);
     if (bytes < 0 || bytes >= WEFT_KEYS_ROOM - 1)
         return weft_fail(WEFT_EINPUT, "more than %d bytes of parameters",
                          WEFT_KEYS_ROOM - 1);
-    keys[bytes] = '\0';
+    w->keys[bytes] = '\0';
+    return WEFT_OK;
+}
+
+/* ---- texts ----------------------------------------------------------------
+ */
+
+static weft_status not_text(const weft_line_field *f, const char *expected)
+{
+    return weft_fail(WEFT_EINPUT, "%.*s: expected %s", (int)f->nkey, f->key,
+                     expected);
+}
+
+/* UTF-8 without zeros. */
+static weft_status check_text(const weft_line_field *f)
+{
+    json_t *json;
+
+    if (!f->text) return not_text(f, "a text in quotes");
+    json = memchr(f->value, '\0', f->nvalue)
+               ? NULL
+               : json_stringn(f->value, f->nvalue);
+    if (!json) return not_text(f, "a text in UTF-8");
+    json_decref(json);
+    return WEFT_OK;
+}
+
+static weft_status take_caption(const weft_line_field *f, weft_words *w)
+{
+    WEFT_TRY(check_text(f));
+    if (f->nvalue >= WEFT_CAPTION_ROOM)
+        return weft_fail(WEFT_EINPUT, "%.*s: more than %d bytes", (int)f->nkey,
+                         f->key, WEFT_CAPTION_ROOM - 1);
+    memcpy(w->caption, f->value, f->nvalue);
+    w->caption[f->nvalue] = '\0';
     return WEFT_OK;
 }
 
@@ -134,8 +182,27 @@ static bool is_null(const weft_line_field *f)
     return !f->text && f->nvalue == 4 && memcmp(f->value, "null", 4) == 0;
 }
 
+/* Fields that are not those of an item alone. */
+typedef struct rest {
+    const weft_line_field *field[WEFT_LINE_FIELDS];
+    int n;
+    bool captioned;
+} rest;
+
+static weft_status take_key(const weft_line_field *f, weft_words *w, rest *r)
+{
+    if (!is_key(f))
+        return weft_fail(WEFT_EINPUT, "unknown key \"%.*s\"",
+                         f->nkey < 80 ? (int)f->nkey : 80, f->key);
+    if (is_prompt(f)) WEFT_TRY(check_text(f));
+    if (weft_line_is(f, "prompt") && !r->captioned)
+        WEFT_TRY(take_caption(f, w));
+    r->field[r->n++] = f;
+    return WEFT_OK;
+}
+
 static weft_status take_field(const weft_line_field *f, weft_item *item,
-                              bool *seed, const weft_line_field **rest, int *n)
+                              bool *seed, weft_words *w, rest *r)
 {
     uint64_t label = 0;
 
@@ -147,33 +214,29 @@ static weft_status take_field(const weft_line_field *f, weft_item *item,
                    : not_whole(f, UINT64_MAX);
     }
     if (is_null(f)) return WEFT_OK;
-    if (weft_line_is(f, "label")) {
-        if (!take_whole(f, INT_MAX, &label)) return not_whole(f, INT_MAX);
-        item->label = (int)label;
-        return WEFT_OK;
+    if (weft_line_is(f, "caption")) {
+        r->captioned = true;
+        return take_caption(f, w);
     }
-    if (!is_key(f))
-        return weft_fail(WEFT_EINPUT, "unknown key \"%.*s\"",
-                         f->nkey < 80 ? (int)f->nkey : 80, f->key);
-    rest[(*n)++] = f;
+    if (!weft_line_is(f, "label")) return take_key(f, w, r);
+    if (!take_whole(f, INT_MAX, &label)) return not_whole(f, INT_MAX);
+    item->label = (int)label;
     return WEFT_OK;
 }
 
-weft_status weft_item_take(const weft_line *l, weft_item *item,
-                           char keys[WEFT_KEYS_ROOM])
+weft_status weft_item_take(const weft_line *l, weft_item *item, weft_words *w)
 {
-    const weft_line_field *rest[WEFT_LINE_FIELDS];
     bool seed = false;
-    int n = 0;
+    rest r = {.n = 0};
 
-    item->id[0] = '\0';
-    item->label = -1;
+    *item = (weft_item){.label = -1};
+    w->keys[0] = w->caption[0] = '\0';
+    w->prompts = 0;
     for (int i = 0; i < l->n; i++)
-        WEFT_TRY(take_field(&l->field[i], item, &seed, rest, &n));
+        WEFT_TRY(take_field(&l->field[i], item, &seed, w, &r));
     if (!item->id[0]) return weft_fail(WEFT_EINPUT, "id is missing");
     if (!seed) return weft_fail(WEFT_EINPUT, "seed is missing");
-    keys[0] = '\0';
-    if (!n) return WEFT_OK;
-    qsort(rest, (size_t)n, sizeof *rest, compare);
-    return write_keys(rest, n, keys);
+    if (!r.n) return WEFT_OK;
+    qsort(r.field, (size_t)r.n, sizeof *r.field, compare);
+    return write_keys(r.field, r.n, w);
 }

@@ -7,11 +7,18 @@
 #include "launch/manifest.h"
 #include "launch/manifest_line.h"
 
-enum { WEFT_KEYS_ROOM = 1 << 13 };
+enum { WEFT_KEYS_ROOM = 1 << 13, WEFT_CAPTION_ROOM = 1 << 12 };
 
-/* All but the kind; `keys` has what makes it: "sample.KEY=VALUE\n" for each
- * other field, by key, with numbers in their shortest form. */
-weft_status weft_item_take(const weft_line *l, weft_item *item,
-                           char keys[WEFT_KEYS_ROOM]);
+/* What a line says beside id, seed and label. Keys are "sample.KEY=VALUE\n" by
+ * key, numbers in their shortest form; those of prompts, last, are no part of
+ * what is checked once for many items. */
+typedef struct weft_words {
+    char keys[WEFT_KEYS_ROOM];
+    size_t prompts;                  /* where in keys the prompts begin */
+    char caption[WEFT_CAPTION_ROOM]; /* or the prompt; "": none */
+} weft_words;
+
+/* All but the kind and the caption of the item; the caption is in w. */
+weft_status weft_item_take(const weft_line *l, weft_item *item, weft_words *w);
 
 #endif

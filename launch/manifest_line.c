@@ -217,11 +217,19 @@ weft_status weft_line_cells(const char *s, size_t bytes, weft_line *l)
     }
 }
 
+/* Of these, whatever stands there. */
+static bool is_text_key(const weft_line_field *f)
+{
+    return weft_line_is(f, "caption") || weft_line_is(f, "prompt") ||
+           weft_line_is(f, "negative_prompt");
+}
+
 static bool looks_like_text(const weft_line_field *f)
 {
     char text[64];
     double value;
 
+    if (is_text_key(f)) return true;
     if (f->value[0] == '[' || f->value[0] == '{') return false;
     if (f->nvalue >= sizeof text) return true;
     memcpy(text, f->value, f->nvalue);

@@ -37,7 +37,9 @@ weft_status weft_line_json(const char *s, size_t bytes, weft_line *l);
  * values without keys. */
 weft_status weft_line_cells(const char *s, size_t bytes, weft_line *l);
 /* One row under such a header: empty cells are left out, and what looks like a
- * number, true, false, a list or a mapping is one. */
+ * number, true, false, a list or a mapping is one, but for captions and
+ * prompts.
+ */
 weft_status weft_line_row(const weft_line *header, const char *s, size_t bytes,
                           weft_line *l);
 

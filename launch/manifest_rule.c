@@ -120,7 +120,7 @@ weft_status weft_manifest_rule(const weft_config_dataset *d, int classes,
     m->kind[0] = (weft_kind){.keys = strdup(""), .most = -1};
     if (!m->name || !m->kind[0].keys)
         return weft_fail(WEFT_ENOMEM, "out of memory for a manifest");
-    m->kinds = 1;
+    m->kinds = m->kept = 1;
     if (m->labels) {
         m->kind[0].most = largest(m);
         m->kind[0].most_line = 1;
@@ -132,14 +132,12 @@ weft_status weft_manifest_rule(const weft_config_dataset *d, int classes,
     return WEFT_OK;
 }
 
-weft_status weft_manifest_rule_shard(const weft_manifest *m, int k,
-                                     weft_item *item)
+void weft_manifest_rule_shard(const weft_manifest *m, int k, weft_item *item)
 {
     const uint64_t first = (uint64_t)k * (uint64_t)m->shard_size;
 
     for (int i = 0; i < weft_manifest_count(m, k); i++)
         make_item(m, first + (uint64_t)i, &item[i]);
-    return WEFT_OK;
 }
 
 weft_status weft_manifest_rule_walk(const weft_manifest *m,
@@ -149,7 +147,7 @@ weft_status weft_manifest_rule_walk(const weft_manifest *m,
 
     for (int64_t i = 0; i < m->items; i++) {
         make_item(m, (uint64_t)i, &item);
-        WEFT_TRY(visit(arg, &item, 0));
+        WEFT_TRY(visit(arg, &item, "", 0));
     }
     return WEFT_OK;
 }

@@ -9,8 +9,8 @@
 
 weft_status weft_manifest_rule(const weft_config_dataset *d, int classes,
                                weft_manifest *m);
-weft_status weft_manifest_rule_shard(const weft_manifest *m, int k,
-                                     weft_item *item);
+/* item: [weft_manifest_count] */
+void weft_manifest_rule_shard(const weft_manifest *m, int k, weft_item *item);
 weft_status weft_manifest_rule_walk(const weft_manifest *m,
                                     weft_manifest_visit *visit, void *arg);
 

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "launch/manifest_kinds.h"
+
 /* ---- hashes -------------------------------------------------------------- */
 
 static uint64_t mix(uint64_t h, uint64_t v)
@@ -11,29 +13,16 @@ static uint64_t mix(uint64_t h, uint64_t v)
     return h ^ h >> 29;
 }
 
-static uint64_t hash_id(const weft_item *item)
+static uint64_t hash_id(const weft_item *item, const char *keys)
 {
-    uint64_t h = 1469598103934665603u;
-
-    for (const char *c = item->id; *c; c++)
-        h = (h ^ (unsigned char)*c) * 1099511628211u;
-    return mix(h, 1);
+    (void)keys;
+    return mix(weft_keys_hash(item->id, strlen(item->id)), 1);
 }
 
-static uint64_t hash_content(const weft_item *item)
+static uint64_t hash_content(const weft_item *item, const char *keys)
 {
     return mix(mix(mix(1, item->seed), (uint64_t)(int64_t)item->label),
-               (uint64_t)item->kind);
-}
-
-static bool same_id(const weft_item *a, const weft_item *b)
-{
-    return strcmp(a->id, b->id) == 0;
-}
-
-static bool same_content(const weft_item *a, const weft_item *b)
-{
-    return a->seed == b->seed && a->label == b->label && a->kind == b->kind;
+               weft_keys_hash(keys, strlen(keys)));
 }
 
 /* ---- the list ------------------------------------------------------------ */
@@ -54,11 +43,12 @@ static weft_status grow(weft_twice *t)
     return WEFT_OK;
 }
 
-weft_status weft_twice_add(weft_twice *t, const weft_item *item)
+weft_status weft_twice_add(weft_twice *t, const weft_item *item,
+                           const char *keys)
 {
     if (t->n == t->room) WEFT_TRY(grow(t));
-    t->id[t->n] = hash_id(item);
-    if (t->contents) t->content[t->n] = hash_content(item);
+    t->id[t->n] = hash_id(item, keys);
+    if (t->contents) t->content[t->n] = hash_content(item, keys);
     t->n++;
     return WEFT_OK;
 }
@@ -75,38 +65,53 @@ void weft_twice_release(weft_twice *t)
 /* All items of one hash, until one of them is like the first. */
 typedef struct suspect {
     uint64_t hash;
-    uint64_t (*of)(const weft_item *);
-    bool (*same)(const weft_item *, const weft_item *);
+    bool content; /* else ids */
     weft_item first;
+    char *keys;     /* of the first; owned */
     long long line; /* of the first; 0: not met yet */
     long long again;
 } suspect;
 
-static weft_status look(void *arg, const weft_item *item, long long line)
+static bool is_like_first(const suspect *s, const weft_item *item,
+                          const char *keys)
 {
-    suspect *s = arg;
-
-    if (s->again || s->of(item) != s->hash) return WEFT_OK;
-    if (!s->line) {
-        s->first = *item;
-        s->line = line;
-    } else if (s->same(item, &s->first)) {
-        s->again = line;
-    }
-    return WEFT_OK;
+    if (!s->content) return strcmp(item->id, s->first.id) == 0;
+    return item->seed == s->first.seed && item->label == s->first.label &&
+           strcmp(keys, s->keys) == 0;
 }
 
-static weft_status examine(const weft_manifest *m, suspect *s, bool content)
+static weft_status look(void *arg, const weft_item *item, const char *keys,
+                        long long line)
 {
-    WEFT_TRY(weft_manifest_walk(m, look, s));
-    if (!s->again) return WEFT_OK;
+    suspect *s = arg;
+    const uint64_t hash =
+        s->content ? hash_content(item, keys) : hash_id(item, keys);
+
+    if (s->again || hash != s->hash) return WEFT_OK;
+    if (s->line) {
+        if (is_like_first(s, item, keys)) s->again = line;
+        return WEFT_OK;
+    }
+    s->first = *item;
+    s->line = line;
+    s->keys = strdup(keys);
+    return s->keys ? WEFT_OK : weft_fail(WEFT_ENOMEM, "out of memory");
+}
+
+static weft_status examine(const weft_manifest *m, uint64_t hash, bool content)
+{
+    suspect s = {.hash = hash, .content = content};
+    const weft_status st = weft_manifest_walk(m, look, &s);
+
+    free(s.keys);
+    if (st != WEFT_OK || !s.again) return st;
     if (!content)
         return weft_fail(WEFT_EINPUT, "%s:%lld: id %s stands on line %lld too",
-                         m->name, s->again, s->first.id, s->line);
+                         m->name, s.again, s.first.id, s.line);
     return weft_fail(WEFT_EINPUT,
                      "%s:%lld: the same item as %s on line %lld, but for its "
                      "id; dataset.duplicates: allow would make both",
-                     m->name, s->again, s->first.id, s->line);
+                     m->name, s.again, s.first.id, s.line);
 }
 
 static int compare(const void *a, const void *b)
@@ -120,13 +125,8 @@ static weft_status check(const weft_manifest *m, uint64_t *hash, size_t n,
                          bool content)
 {
     qsort(hash, n, sizeof *hash, compare);
-    for (size_t i = 1; i < n; i++) {
-        suspect s = {.hash = hash[i],
-                     .of = content ? hash_content : hash_id,
-                     .same = content ? same_content : same_id};
-
-        if (hash[i] == hash[i - 1]) WEFT_TRY(examine(m, &s, content));
-    }
+    for (size_t i = 1; i < n; i++)
+        if (hash[i] == hash[i - 1]) WEFT_TRY(examine(m, hash[i], content));
     return WEFT_OK;
 }
 

@@ -17,7 +17,8 @@ typedef struct weft_twice {
 } weft_twice;
 
 /* `t` begins as zeros but for `contents`. */
-weft_status weft_twice_add(weft_twice *t, const weft_item *item);
+weft_status weft_twice_add(weft_twice *t, const weft_item *item,
+                           const char *keys);
 /* WEFT_EINPUT, with both lines, where two items are one. */
 weft_status weft_twice_check(weft_twice *t, const weft_manifest *m);
 void weft_twice_release(weft_twice *t);

@@ -4,8 +4,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "core/io/file.h"
+#include "core/model/component.h"
 
 /* A file under its one real name, and what it is to this run. */
 typedef struct place {
@@ -66,7 +68,7 @@ static bool is_model_file(const char *name)
 
 static weft_status add_folder(places *p, const char *folder)
 {
-    DIR *dir = folder ? opendir(folder) : NULL;
+    DIR *dir = opendir(folder);
     const struct dirent *entry;
     weft_status st = WEFT_OK;
 
@@ -86,13 +88,27 @@ static weft_status add_folder(places *p, const char *folder)
     return st;
 }
 
+/* A component: a folder, or what of a file is meant. */
+static weft_status add_model(places *p, const char *path)
+{
+    char file[4096];
+    const char *rest;
+    struct stat s;
+
+    if (!path) return WEFT_OK;
+    WEFT_TRY(weft_component_split(path, file, sizeof file, &rest));
+    if (stat(file, &s) == 0 && S_ISREG(s.st_mode))
+        return add_input(p, file, "a file of a model");
+    return add_folder(p, file);
+}
+
 static weft_status add_inputs(places *p, const weft_config *c)
 {
     WEFT_TRY(add_input(p, c->file, "the config of this run"));
     for (int i = 0; i < c->nmodels; i++)
-        WEFT_TRY(add_folder(p, c->model[i].path));
-    WEFT_TRY(add_folder(p, c->vae));
-    return add_folder(p, c->schedule);
+        WEFT_TRY(add_model(p, c->model[i].path));
+    WEFT_TRY(add_model(p, c->vae));
+    return add_model(p, c->schedule);
 }
 
 /* ---- outputs ------------------------------------------------------------- */

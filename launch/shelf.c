@@ -117,10 +117,27 @@ weft_status weft_shard_read(const weft_shard_reader *r,
 
 /* ---- what killed jobs left ----------------------------------------------- */
 
-/* 000123.tar.tmp.456, 000123.json.tmp.456, 000123.tmp.456: digits first. */
-static bool is_torn(const char *name)
+static bool is_of_set(const char *name)
 {
-    return strspn(name, "0123456789") >= 6 && strstr(name, ".tmp.") != NULL;
+    static const char *const file[] = {"dataset.json.", "index.jsonl.",
+                                       "table.csv."};
+
+    for (size_t i = 0; i < sizeof file / sizeof *file; i++)
+        if (strncmp(name, file[i], strlen(file[i])) == 0) return true;
+    return false;
+}
+
+/* 000123.tar.tmp.456, 000123.json.tmp.456, 000123.tmp.456,
+ * .000123.flight.tmp.456, .000123.part.h4Y3sX */
+static bool is_torn(const char *name, int slice, int slices)
+{
+    const char *digits = name + (name[0] == '.');
+    const size_t n = strspn(digits, "0123456789");
+
+    if (!strstr(name, ".tmp.") && !(n && strncmp(digits + n, ".part.", 6) == 0))
+        return false;
+    if (n < 6 || n > 9) return slices == 1 && is_of_set(name);
+    return strtol(digits, NULL, 10) % slices == slice;
 }
 
 static void remove_torn(int dir, const char *name)
@@ -137,12 +154,12 @@ static void remove_torn(int dir, const char *name)
     unlinkat(dir, name, AT_REMOVEDIR);
 }
 
-void weft_shelf_sweep(const char *dir)
+void weft_shelf_sweep(const char *dir, int slice, int slices)
 {
     DIR *d = opendir(dir);
 
     for (const struct dirent *e; d && (e = readdir(d));)
-        if (is_torn(e->d_name)) remove_torn(dirfd(d), e->d_name);
+        if (is_torn(e->d_name, slice, slices)) remove_torn(dirfd(d), e->d_name);
     if (d) closedir(d);
 }
 

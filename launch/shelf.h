@@ -56,9 +56,10 @@ typedef enum weft_shard_state {
 weft_status weft_shelf_look(const weft_shelf *s, int k, bool verify,
                             weft_shard_state *state, json_t **mark);
 
-/* Remove what killed jobs left: half-written shards and marks, which have names
- * of their own. Whoever calls has the folder to itself. */
-void weft_shelf_sweep(const char *dir);
+/* Remove what killed jobs left: half-written files, which have names of their
+ * own. Whoever calls has slice `slice` of `slices` to itself; with all of the
+ * folder those that are of no shard go too. */
+void weft_shelf_sweep(const char *dir, int slice, int slices);
 
 /* ---- members of a shard, in the order of their names --------------------- */
 

@@ -1,5 +1,6 @@
 #include "launch/stock.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,8 +26,37 @@ static int split(char *keys, const char **override, int n)
     return n;
 }
 
-/* Seeds and labels are those of a shard's items. */
-static weft_status adapt(const weft_stock_spec *spec, const weft_kind *kind,
+static weft_status parse(const weft_stock_spec *spec, const char *keys,
+                         weft_config *c)
+{
+    const char *override[WEFT_MAX_OVERRIDES + MOST_KEYS];
+    char *copy = strdup(keys);
+    weft_status st;
+    int n;
+
+    if (!copy) return weft_fail(WEFT_ENOMEM, "out of memory");
+    memcpy(override, spec->override,
+           (size_t)spec->noverrides * sizeof *override);
+    n = split(copy, override, spec->noverrides);
+    st = weft_config_parse(spec->path, spec->text, spec->bytes, override, n, c);
+    free(copy);
+    return st;
+}
+
+weft_status weft_stock_check(void *arg, const char *keys, double *cost)
+{
+    const weft_stock_spec *spec = arg;
+    weft_config c = {0};
+
+    WEFT_TRY(parse(spec, keys, &c));
+    *cost = (double)c.sample.steps * (double)c.sample.width * c.sample.height;
+    weft_config_release(&c);
+    return WEFT_OK;
+}
+
+/* Seeds and labels are those of a shard's items; `most` is their largest label,
+ * or -1. */
+static weft_status adapt(const weft_stock_spec *spec, int ranks, int most,
                          weft_config *c)
 {
     const size_t n = (size_t)spec->manifest->shard_size;
@@ -35,34 +65,28 @@ static weft_status adapt(const weft_stock_spec *spec, const weft_kind *kind,
     c->sample.seed = calloc(n, sizeof *c->sample.seed);
     if (!c->sample.seed) return weft_fail(WEFT_ENOMEM, "out of memory");
     c->sample.nseeds = spec->manifest->shard_size;
-    weft_config_for_dataset(c, weft_comm_size(spec->world));
-    if (kind->most >= c->sample.label) c->sample.label = kind->most;
+    weft_config_for_dataset(c, ranks);
+    if (most >= c->sample.label) c->sample.label = most;
     c->sample.has_label = c->sample.label >= 0;
     return WEFT_OK;
 }
 
-static weft_status make_config(const weft_stock_spec *spec,
-                               const weft_kind *kind, weft_config *c)
+/* On failure there is nothing to be released. */
+static weft_status make_config(const weft_stock_spec *spec, const char *keys,
+                               int ranks, int most, weft_config *c)
 {
-    const char *override[WEFT_MAX_OVERRIDES + MOST_KEYS];
-    char *keys = strdup(kind->keys);
-    weft_status st;
-    int n;
+    weft_status st = parse(spec, keys, c);
 
-    if (!keys) return weft_fail(WEFT_ENOMEM, "out of memory");
-    memcpy(override, spec->override,
-           (size_t)spec->noverrides * sizeof *override);
-    n = split(keys, override, spec->noverrides);
-    st = weft_config_parse(spec->path, spec->text, spec->bytes, override, n, c);
-    free(keys);
     if (st != WEFT_OK) return st;
     st = weft_config_resolve(c);
-    if (st == WEFT_OK) st = adapt(spec, kind, c);
-    if (st != WEFT_OK) weft_config_release(c);
+    if (st == WEFT_OK) st = adapt(spec, ranks, most, c);
+    if (st == WEFT_OK) return WEFT_OK;
+    weft_config_release(c);
+    *c = (weft_config){0};
     return st;
 }
 
-/* ---- planning ------------------------------------------------------------ */
+/* ---- whose fault it is --------------------------------------------------- */
 
 static weft_status blame(const weft_manifest *m, long long line, weft_status st)
 {
@@ -74,40 +98,57 @@ static weft_status blame(const weft_manifest *m, long long line, weft_status st)
 static weft_status blame_plan(const weft_manifest *m, const weft_kind *kind,
                               weft_status st)
 {
+    if (st == WEFT_OK) return st;
     if (strstr(weft_fail_text(), "sample.label"))
         return blame(m, kind->most_line, st);
     return kind->keys[0] ? blame(m, kind->line, st) : st;
 }
 
 /* Items without a label need one from the config, if any item's model asks. */
-static weft_status check_labels(const weft_stock_spec *spec,
-                                const weft_kind *kind, const weft_good *g)
+static weft_status check_bare(const weft_setup *s)
 {
-    const weft_models *m = &g->job.setup.models;
-    const weft_method *method = &g->job.setup.method;
+    const weft_method *method = &s->method;
 
-    if (!kind->bare_line || spec->config->sample.has_label) return WEFT_OK;
     for (int i = 0; i < method->nmodels; i++)
-        if (m->label[i].any && g->job.config.model[method->model[i]].label < 0)
-            return blame(spec->manifest, kind->bare_line,
-                         weft_fail(WEFT_EINPUT,
-                                   "label is missing, and the config has no "
-                                   "sample.label"));
+        if (s->models.label[i].any &&
+            s->config->model[method->model[i]].label < 0)
+            return weft_fail(WEFT_EINPUT,
+                             "label is missing, and the config has no "
+                             "sample.label");
     return WEFT_OK;
 }
 
-static weft_status check_group(const weft_stock *s, int k)
+static weft_status check_labels(const weft_stock_spec *spec,
+                                const weft_kind *kind, const weft_setup *s)
 {
-    const weft_plan *p = &s->kind[k].job.setup.plan;
+    if (!kind->bare_line || spec->config->sample.has_label) return WEFT_OK;
+    return blame(spec->manifest, kind->bare_line, check_bare(s));
+}
 
-    if (weft_plan_group(p) == weft_plan_group(&s->kind[0].job.setup.plan))
-        return WEFT_OK;
+static weft_status check_group(const weft_plan *base, const weft_plan *p)
+{
+    if (weft_plan_group(p) == weft_plan_group(base)) return WEFT_OK;
     return weft_fail(WEFT_EINPUT,
                      "items of different parameters would be split over %d and "
                      "%d ranks: give parallel.patches",
-                     weft_plan_group(&s->kind[0].job.setup.plan),
-                     weft_plan_group(p));
+                     weft_plan_group(base), weft_plan_group(p));
 }
+
+weft_status weft_stock_clerk(const weft_good *g, const weft_config_dataset *d,
+                             bool *clerk)
+{
+    const bool picture = weft_sampler_gets_picture(&g->job);
+    const bool latents = weft_sampler_gets_latents(&g->job);
+
+    *clerk = d->images ? picture : latents;
+    if (!d->images || !d->latents || picture == latents) return WEFT_OK;
+    return weft_fail(WEFT_EINPUT,
+                     "pictures and latents of an item would be written by "
+                     "different ranks: parallel.roles must leave the vae to "
+                     "the first role's ranks");
+}
+
+/* ---- one kind ------------------------------------------------------------ */
 
 static void fill_form(weft_good *g)
 {
@@ -134,89 +175,264 @@ static weft_status make_lists(const weft_manifest *m, weft_good *g)
     return WEFT_OK;
 }
 
-static weft_status plan_kind(const weft_stock_spec *spec, int k, weft_stock *s)
+/* Collective over the job of g. */
+static weft_status open_good(const weft_stock *s, weft_good *g)
 {
-    const weft_kind *kind = &spec->manifest->kind[k];
-    weft_good *g = &s->kind[k];
-    weft_config c = {0};
-    weft_status st = make_config(spec, kind, &c);
+    weft_job *j = &g->job;
 
-    st = weft_comm_agree(spec->world, blame(spec->manifest, kind->line, st));
+    j->poll = s->poll;
+    j->poll_arg = s->poll_arg;
+    WEFT_TRY(weft_job_connect(j, false));
+    if (g != s->good[0]) WEFT_TRY(weft_job_borrow(j, &s->good[0]->job));
+    WEFT_TRY(weft_sampler_create(j, &g->sampler));
+    return j->setup.models.vae >= 0 ? weft_job_load(j, j->setup.models.vae)
+                                    : WEFT_OK;
+}
+
+static void release_good(weft_good *g)
+{
+    if (!g) return;
+    weft_sampler_release(&g->sampler);
+    weft_job_release(&g->job);
+    free(g->keys);
+    free(g->label);
+    free(g->done);
+    free(g);
+}
+
+static weft_status new_good(const char *keys, weft_good **g)
+{
+    *g = calloc(1, sizeof **g);
+    if (*g) (*g)->keys = strdup(keys);
+    return *g && (*g)->keys ? WEFT_OK : weft_fail(WEFT_ENOMEM, "out of memory");
+}
+
+/* ---- planning ------------------------------------------------------------ */
+
+/* Collective over the job. */
+static weft_status plan_base(weft_stock *s)
+{
+    const weft_stock_spec *spec = &s->spec;
+    const weft_manifest *m = spec->manifest;
+    const weft_kind *kind = &m->kind[0];
+    weft_config c = {0};
+    weft_good *g;
+    weft_status st = new_good(kind->keys, &g);
+
+    s->good[0] = g;
+    s->n = g != NULL;
+    if (g) g->most = kind->most;
+    if (st == WEFT_OK)
+        st = blame(m, kind->line,
+                   make_config(spec, kind->keys, weft_comm_size(spec->world),
+                               kind->most, &c));
+    st = weft_comm_agree(spec->world, st);
     if (st != WEFT_OK) {
         weft_config_release(&c);
         return st;
     }
-    s->kinds = k + 1;
-    st = weft_job_plan_config(spec->world, &c, &g->job);
-    if (st != WEFT_OK) return blame_plan(spec->manifest, kind, st);
-    WEFT_TRY(check_labels(spec, kind, g));
-    WEFT_TRY(check_group(s, k));
-    return weft_comm_agree(spec->world, make_lists(spec->manifest, g));
+    st = weft_job_plan_config(spec->world, &c, NULL, &g->job);
+    WEFT_TRY(blame_plan(m, kind, st));
+    WEFT_TRY(check_labels(spec, kind, &g->job.setup));
+    return weft_comm_agree(spec->world, make_lists(m, g));
+}
+
+/* Without a job: what its models and its plan say. */
+static weft_status try_kind(const weft_stock *s, const weft_kind *kind)
+{
+    const weft_stock_spec *spec = &s->spec;
+    const weft_job *base = &s->good[0]->job;
+    const int ranks = weft_plan_group(&base->setup.plan);
+    weft_config c = {0};
+    weft_setup setup;
+    weft_status st = make_config(spec, kind->keys, ranks, kind->most, &c);
+
+    if (st != WEFT_OK) return blame(spec->manifest, kind->line, st);
+    st = weft_setup_make(&c, ranks, base->topology.threads, NULL,
+                         &base->setup.machine, &setup);
+    st = blame_plan(spec->manifest, kind, st);
+    if (st == WEFT_OK) {
+        st = check_labels(spec, kind, &setup);
+        if (st == WEFT_OK)
+            st = blame_plan(spec->manifest, kind,
+                            check_group(&base->setup.plan, &setup.plan));
+        weft_setup_release(&setup);
+    }
+    weft_config_release(&c);
+    return st;
+}
+
+static weft_status try_kinds(const weft_stock *s)
+{
+    const weft_manifest *m = s->spec.manifest;
+
+    for (int k = 1; k < m->kept; k++) WEFT_TRY(try_kind(s, &m->kind[k]));
+    return WEFT_OK;
 }
 
 weft_status weft_stock_plan(const weft_stock_spec *spec, weft_stock *s)
 {
-    *s = (weft_stock){
-        .kind = calloc((size_t)spec->manifest->kinds, sizeof *s->kind)};
-    if (!s->kind) return weft_fail(WEFT_ENOMEM, "out of memory");
+    weft_status st;
+
+    *s = (weft_stock){.spec = *spec};
     weft_watch_at("planning", 0, 0);
-    for (int k = 0; k < spec->manifest->kinds; k++)
-        WEFT_TRY(plan_kind(spec, k, s));
-    return WEFT_OK;
+    WEFT_TRY(plan_base(s));
+    weft_watch_deadline(0); /* there may be many */
+    st = weft_comm_agree(spec->world, try_kinds(s));
+    weft_watch_deadline(spec->config->run.deadline);
+    return st;
 }
 
 /* ---- life ---------------------------------------------------------------- */
 
 weft_status weft_stock_open(weft_stock *s, void (*poll)(void *), void *arg)
 {
-    for (int k = 0; k < s->kinds; k++) {
-        weft_job *j = &s->kind[k].job;
+    s->poll = poll;
+    s->poll_arg = arg;
+    return open_good(s, s->good[0]);
+}
 
-        j->poll = poll;
-        j->poll_arg = arg;
-        WEFT_TRY(weft_job_connect(j, false));
-        for (int i = 0; i < k; i++)
-            WEFT_TRY(weft_job_borrow(j, &s->kind[i].job));
-        WEFT_TRY(weft_sampler_create(j, &s->kind[k].sampler));
-        if (j->setup.models.vae >= 0)
-            WEFT_TRY(weft_job_load(j, j->setup.models.vae));
-    }
+/* The one that nobody wanted for longest makes room; never the base. */
+static weft_status make_room(weft_stock *s)
+{
+    int oldest = 1;
+    weft_good *g;
+
+    if (s->n < WEFT_GOODS) return WEFT_OK;
+    for (int i = 2; i < s->n; i++)
+        if (s->good[i]->asked < s->good[oldest]->asked) oldest = i;
+    g = s->good[oldest];
+    if (s->encoder) WEFT_TRY(weft_encoder_settle(s->encoder, &g->form));
+    s->good[oldest] = s->good[--s->n];
+    s->busy += g->sampler.tally.sampling + g->sampler.tally.decode;
+    s->steps += (double)g->sampler.tally.steps;
+    release_good(g);
     return WEFT_OK;
+}
+
+/* "FILE: items with sample.steps=50 sample.eta=0.5: " before what was said. */
+static weft_status blame_keys(const weft_manifest *m, const char *keys,
+                              weft_status st)
+{
+    char shown[160];
+
+    if (st == WEFT_OK || st == WEFT_ENOMEM) return st;
+    snprintf(shown, sizeof shown, "%s", keys[0] ? keys : "no parameters");
+    for (char *c = shown; *c; c++)
+        if (*c == '\n') *c = ' ';
+    return weft_fail_within(st, "%s: items with %s", m->name, shown);
+}
+
+static weft_status add(weft_stock *s, weft_good *g)
+{
+    const weft_job *base = &s->good[0]->job;
+    const weft_stock_spec *spec = &s->spec;
+    const weft_config_dataset *d = spec->manifest->spec;
+    const int ranks = weft_comm_size(base->group);
+    bool clerk, mine;
+    weft_config c = {0};
+
+    WEFT_TRY(weft_comm_agree(base->group,
+                             make_config(spec, g->keys, ranks, g->most, &c)));
+    WEFT_TRY(weft_job_plan_config(base->group, &c, base, &g->job));
+    WEFT_TRY(check_group(&base->setup.plan, &g->job.setup.plan));
+    WEFT_TRY(weft_comm_agree(base->group, make_lists(spec->manifest, g)));
+    WEFT_TRY(weft_stock_clerk(g, d, &clerk));
+    WEFT_TRY(weft_stock_clerk(s->good[0], d, &mine));
+    if (clerk != mine)
+        return weft_fail(WEFT_EINPUT,
+                         "they would be written by another rank than others");
+    return open_good(s, g);
+}
+
+static weft_status add_good(weft_stock *s, const char *keys, int most,
+                            weft_good **g)
+{
+    weft_status st;
+
+    weft_watch_at("planning", 0, 0);
+    WEFT_TRY(make_room(s));
+    st = new_good(keys, g);
+    if (*g) s->good[s->n++] = *g;
+    WEFT_TRY(st);
+    (*g)->most = most;
+    return add(s, *g);
+}
+
+static void span_labels(const weft_items *items, int k, int *least, int *most)
+{
+    *least = INT_MAX;
+    *most = -1;
+    for (int i = 0; i < items->n; i++) {
+        const weft_item *item = &items->item[i];
+
+        if (item->kind != k) continue;
+        if (item->label < *least) *least = item->label;
+        if (item->label > *most) *most = item->label;
+    }
+}
+
+/* Its models have seen no label as large as that. */
+static weft_status admit(weft_good *g, int most)
+{
+    weft_job *j = &g->job;
+
+    if (most <= g->most) return WEFT_OK;
+    j->config.sample.label = g->most = most;
+    j->config.sample.has_label = true;
+    return weft_models_label(&j->setup.method, &j->setup.models);
+}
+
+static weft_status find(weft_stock *s, const char *keys, int least, int most,
+                        weft_good **g)
+{
+    *g = NULL;
+    for (int i = 0; i < s->n && !*g; i++)
+        if (strcmp(s->good[i]->keys, keys) == 0) *g = s->good[i];
+    if (!*g) WEFT_TRY(add_good(s, keys, most, g));
+    (*g)->asked = ++s->asked;
+    WEFT_TRY(admit(*g, most));
+    return least < 0 ? check_bare(&(*g)->job.setup) : WEFT_OK;
+}
+
+weft_status weft_stock_find(weft_stock *s, const weft_items *items, int k,
+                            weft_good **g)
+{
+    int least, most;
+
+    span_labels(items, k, &least, &most);
+    return blame_keys(s->spec.manifest, items->keys[k],
+                      find(s, items->keys[k], least, most, g));
 }
 
 void weft_stock_release(weft_stock *s)
 {
-    for (int k = 0; k < s->kinds; k++) {
-        weft_sampler_release(&s->kind[k].sampler);
-        weft_job_release(&s->kind[k].job);
-        free(s->kind[k].label);
-        free(s->kind[k].done);
-    }
-    free(s->kind);
-    *s = (weft_stock){.kind = NULL};
+    while (s->n) release_good(s->good[--s->n]);
+    *s = (weft_stock){.n = 0};
 }
 
-void weft_stock_take(weft_stock *s, int k, const weft_item *item, int n,
+/* ---- a shard ------------------------------------------------------------- */
+
+void weft_stock_take(weft_good *g, int k, const weft_items *items,
                      const bool *wanted)
 {
-    weft_good *g = &s->kind[k];
-
     g->left = 0;
-    for (int i = 0; i < n; i++) {
-        g->job.config.sample.seed[i] = item[i].seed;
-        g->label[i] = item[i].label;
-        g->done[i] = !wanted[i] || item[i].kind != k;
+    for (int i = 0; i < items->n; i++) {
+        g->job.config.sample.seed[i] = items->item[i].seed;
+        g->label[i] = items->item[i].label;
+        g->done[i] = !wanted[i] || items->item[i].kind != k;
         g->left += !g->done[i];
     }
 }
 
-double weft_stock_cost(const weft_stock *s, int k)
+void weft_stock_sum(const weft_stock *s, double *busy, double *steps)
 {
-    const weft_plan *p = &s->kind[k].job.setup.plan;
-    double flops = 0;
+    *busy = s->busy;
+    *steps = s->steps;
+    for (int i = 0; i < s->n; i++) {
+        const weft_tally *t = &s->good[i]->sampler.tally;
 
-    for (int i = 0; i < p->nnets; i++)
-        flops += p->net[i].flops * p->net[i].evaluations /
-                 (p->net[i].each_image ? 1 : p->batch);
-    return flops > 0 ? flops : p->steps;
+        *busy += t->sampling + t->decode;
+        *steps += (double)t->steps;
+    }
 }

@@ -3,8 +3,11 @@
  *
  * A kind is the config with the kind's keys put on it, so whatever `weft
  * sample` can do a kind can do; the images of a run are then the items of one
- * shard, whose seeds and labels are set shard by shard. All kinds have the same
- * groups of ranks.
+ * shard, whose seeds and labels are set shard by shard. The manifest's first
+ * kind, the *base*, is planned by all ranks together: it makes the groups and
+ * has the weights, and stays. Others are planned by a group when it meets them,
+ * on that group's ranks, take over the weights, and go again when there are too
+ * many of them. All kinds have the same groups.
  */
 #ifndef WEFT_LAUNCH_STOCK_H
 #define WEFT_LAUNCH_STOCK_H
@@ -13,7 +16,12 @@
 #include "launch/manifest.h"
 #include "launch/sample.h"
 
+enum { WEFT_GOODS = 8 }; /* kinds that are there at once, at most */
+
 typedef struct weft_good {
+    char *keys;      /* owned */
+    long long asked; /* when it was wanted last */
+    int most;        /* the largest label that was held against its models */
     weft_job job;
     weft_sampler sampler;
     weft_form form;
@@ -21,11 +29,6 @@ typedef struct weft_good {
     unsigned char *done; /* [shard_size], or not of this kind; owned */
     int left;            /* that are not */
 } weft_good;
-
-typedef struct weft_stock {
-    weft_good *kind; /* [kinds] */
-    int kinds;
-} weft_stock;
 
 /* The config that all kinds are made of. */
 typedef struct weft_stock_spec {
@@ -38,20 +41,47 @@ typedef struct weft_stock_spec {
     const weft_manifest *manifest;
 } weft_stock_spec;
 
-/* Collective over the job: plans every kind. On failure, too, to be released.
+typedef struct weft_stock {
+    weft_stock_spec spec;
+    weft_good *good[WEFT_GOODS]; /* [n], owned; the base comes first */
+    int n;
+    long long asked;
+    void (*poll)(void *);
+    void *poll_arg;
+    weft_encoder *encoder; /* has their forms; or NULL */
+    double busy, steps;    /* of those that went: seconds sampling, decoding */
+} weft_stock;
+
+/* Local: a weft_manifest_check with a weft_stock_spec, which needs no manifest
+ * for it. An item's cost is its steps times its pixels. */
+weft_status weft_stock_check(void *spec, const char *keys, double *cost);
+
+/* Collective over the job: plans the base; rank 0 holds all kinds that its
+ * manifest kept against their models. On failure, too, to be released.
  * WEFT_EINPUT names the line of the manifest, where it is one's fault. */
 weft_status weft_stock_plan(const weft_stock_spec *spec, weft_stock *s);
 /* Collective over the job: threads, memory, weights. poll is called while ranks
  * compute. */
 weft_status weft_stock_open(weft_stock *s, void (*poll)(void *), void *arg);
+/* Collective over the group, after that: kind k of a shard's items, ready to
+ * sample them; valid until the next call. Items without a label that need one
+ * are refused, and labels that its models do not have. */
+weft_status weft_stock_find(weft_stock *s, const weft_items *items, int k,
+                            weft_good **g);
+/* Collective over the job. */
 void weft_stock_release(weft_stock *s);
 
-/* Local. The shard at hand has these items; kind k is to make those of its own
- * that are `wanted`. Image i of the job is then item i of the shard. */
-void weft_stock_take(weft_stock *s, int k, const weft_item *item, int n,
+/* Local. Whether my rank writes what a kind's job makes. WEFT_EINPUT where
+ * pictures and latents would be written by different ranks. */
+weft_status weft_stock_clerk(const weft_good *g, const weft_config_dataset *d,
+                             bool *clerk);
+
+/* Local. The shard at hand has these items; g is to make those of kind k that
+ * are `wanted`. Image i of the job is then item i of the shard. */
+void weft_stock_take(weft_good *g, int k, const weft_items *items,
                      const bool *wanted);
 
-/* Local. How long an item of kind k takes, against one of another. */
-double weft_stock_cost(const weft_stock *s, int k);
+/* Local. Seconds of sampling and decoding of all kinds so far, and steps. */
+void weft_stock_sum(const weft_stock *s, double *busy, double *steps);
 
 #endif

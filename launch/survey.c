@@ -36,7 +36,7 @@ static weft_status look_at_mine(const weft_survey_spec *spec, double *state)
 
 static weft_status look_at_all(const weft_survey_spec *spec, double *state)
 {
-    const double deadline = spec->stock->kind[0].job.config.run.deadline;
+    const double deadline = spec->stock->spec.config->run.deadline;
     weft_status st;
 
     weft_watch_at("looking at what is done", 0, 0);
@@ -66,12 +66,8 @@ static int compare(const void *a, const void *b)
 static double cost_of(const weft_survey_spec *spec, int k)
 {
     const weft_manifest *m = spec->manifest;
-    double sum = 0;
 
-    if (m->kinds == 1) return weft_manifest_count(m, k);
-    for (int i = 0; i < m->kinds; i++)
-        sum += weft_stock_cost(spec->stock, i) * m->count[k][i];
-    return sum;
+    return m->cost ? m->cost[k] : weft_manifest_count(m, k);
 }
 
 static bool is_left(const weft_survey_spec *spec, weft_shard_state state)

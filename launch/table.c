@@ -10,8 +10,9 @@
 enum { MOST_JSON = WEFT_LINE_BYTES };
 
 static const char *const column[] = {
-    "id",    "label",    "seed", "method", "model",  "solver",
-    "steps", "guidance", "eta",  "width",  "height", "rng",
+    "id",     "label",           "seed",    "method", "model",  "solver",
+    "steps",  "guidance",        "eta",     "width",  "height", "rng",
+    "prompt", "negative_prompt", "caption",
 };
 
 enum { COLUMNS = sizeof column / sizeof *column };
@@ -27,6 +28,21 @@ typedef struct table {
 
 /* ---- lines --------------------------------------------------------------- */
 
+/* As RFC 4180 says: in quotes where need be, quotes doubled. */
+static void write_cell(FILE *to, const weft_line_field *f)
+{
+    bool quoted = false;
+
+    for (size_t i = 0; i < f->nvalue; i++)
+        quoted |= strchr("\",\n\r", f->value[i]) != NULL;
+    if (quoted) putc('"', to);
+    for (size_t i = 0; i < f->nvalue; i++) {
+        if (f->value[i] == '"') putc('"', to);
+        putc(f->value[i], to);
+    }
+    if (quoted) putc('"', to);
+}
+
 static void write_row(table *t)
 {
     for (int i = 0; i < COLUMNS; i++) {
@@ -34,8 +50,7 @@ static void write_row(table *t)
         for (int k = 0; k < t->fields.n; k++) {
             const weft_line_field *f = &t->fields.field[k];
 
-            if (weft_line_is(f, column[i]))
-                fwrite(f->value, 1, f->nvalue, t->csv_lines);
+            if (weft_line_is(f, column[i])) write_cell(t->csv_lines, f);
         }
     }
     fprintf(t->csv_lines, ",%s,done\n", t->shard);

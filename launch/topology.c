@@ -223,6 +223,18 @@ weft_status weft_topology_synthetic(const char *synthetic, int local_rank,
                     masks_shared ? local_size : 1, want_threads, t);
 }
 
+weft_status weft_topology_copy(const weft_topology *from, weft_topology *t)
+{
+    const size_t bytes = (size_t)from->threads * sizeof *from->cpu;
+
+    *t = *from;
+    if (!from->cpu) return WEFT_OK;
+    t->cpu = malloc(bytes);
+    if (!t->cpu) return weft_fail(WEFT_ENOMEM, "out of memory");
+    memcpy(t->cpu, from->cpu, bytes);
+    return WEFT_OK;
+}
+
 void weft_topology_release(weft_topology *t)
 {
     free(t->cpu);

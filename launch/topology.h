@@ -39,6 +39,7 @@ uint64_t weft_topology_mask(void);
 weft_status weft_topology_discover(int local_rank, int local_size,
                                    bool masks_shared, int want_threads,
                                    weft_topology *t);
+weft_status weft_topology_copy(const weft_topology *from, weft_topology *t);
 void weft_topology_release(weft_topology *t);
 
 /* The same on a machine described by hwloc's `synthetic` text ("pack:2 core:4

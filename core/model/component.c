@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "core/io/file.h"
+#include "core/model/original.h"
 
 enum { PATH_ROOM = 4096, NAME_ROOM = 256, STEMS = 2 };
 
@@ -172,21 +173,30 @@ static weft_status look_variant(const char *folder, const char *variant,
     return WEFT_OK;
 }
 
+/* `what`: "is", or all that a folder has. */
+static weft_status refuse_pickle(const char *path, const char *what)
+{
+    return weft_fail(WEFT_EINPUT,
+                     "%s: %s a pickle: to read one is to run what is in it, so "
+                     "weft does not; convert it to safetensors (diffusers' and "
+                     "transformers' save_pretrained write them)",
+                     path, what);
+}
+
 static weft_status refuse(const char *folder, const struct found *found)
 {
+    char what[NAME_ROOM + 32];
+
     if (found->variant[0][0])
         return weft_fail(WEFT_EINPUT,
                          "%s: no weights but those of variants, and more than "
                          "one (%s, %s): say which, such as %s:%s",
                          folder, found->variant[0], found->variant[1], folder,
                          found->variant[0]);
-    if (found->pickle[0])
-        return weft_fail(WEFT_EINPUT,
-                         "%s: has no weights but %s, a pickle: to read one is "
-                         "to run what is in it, so weft does not; convert it "
-                         "to safetensors (diffusers' and transformers' "
-                         "save_pretrained write them)",
-                         folder, found->pickle);
+    if (found->pickle[0]) {
+        snprintf(what, sizeof what, "has no weights but %s,", found->pickle);
+        return refuse_pickle(folder, what);
+    }
     return weft_fail(WEFT_EINPUT,
                      "%s: no %s.safetensors and no %s.safetensors.index.json, "
                      "nor those of %s",
@@ -259,16 +269,136 @@ weft_status weft_component_paths(const char *path, char *config, char *weights,
     return weft_fail_within(status, "%s: no config.json; also", folder);
 }
 
-weft_status weft_component_scheduler(const char *path, weft_json **config)
-{
-    char file[PATH_ROOM];
+/* ---- checkpoints in one file --------------------------------------------- */
 
-    WEFT_TRY(join(path, "scheduler_config.json", file, sizeof file));
-    return weft_json_read(file, config);
+/* What of a file is meant, as it stands behind the colon. */
+static const struct inside {
+    const char *name;
+    weft_pipeline_role role;
+    double scaling; /* 0: the family's */
+} insides[] = {
+    {"unet", WEFT_PIPELINE_UNET, 0},
+    {"vae", WEFT_PIPELINE_VAE, 0},
+    {"text_encoder", WEFT_PIPELINE_TEXT, 0},
+    {"text_encoder_2", WEFT_PIPELINE_TEXT_2, 0},
+    {"scheduler", WEFT_PIPELINE_SCHEDULER, 0},
+    {"vae-sd", WEFT_PIPELINE_VAE, 0.18215},
+    {"vae-sdxl", WEFT_PIPELINE_VAE, 0.13025},
+};
+
+static weft_status find_inside(const char *file, const char *name,
+                               const struct inside **in)
+{
+    for (size_t i = 0; name && i < sizeof insides / sizeof *insides; i++)
+        if (strcmp(insides[i].name, name) == 0) {
+            *in = &insides[i];
+            return WEFT_OK;
+        }
+    return weft_fail(WEFT_EINPUT,
+                     "%s: is one file: say what of it is meant, as %s:unet "
+                     "(or vae, text_encoder, text_encoder_2, scheduler)%s%s",
+                     file, file, name ? ", not " : "", name ? name : "");
 }
 
-weft_status weft_component_open(const char *path, weft_json **config,
-                                weft_st **st)
+/* A scheduler is in no file, but goes with a U-Net. */
+static weft_status check_inside(const char *file, const struct inside *in,
+                                const weft_original *o)
+{
+    const weft_pipeline_role role =
+        in->role == WEFT_PIPELINE_SCHEDULER ? WEFT_PIPELINE_UNET : in->role;
+
+    if (o->prefix[role]) return WEFT_OK;
+    for (int i = 0; i < WEFT_PIPELINE_ROLES; i++)
+        if (o->prefix[i])
+            return weft_fail(WEFT_EINPUT, "%s: has no %s", file, in->name);
+    return weft_fail(WEFT_EINPUT,
+                     "%s: is no checkpoint of Stable Diffusion 1, 2 or XL by "
+                     "the names of its tensors",
+                     file);
+}
+
+/* `path` is its name in errors. Without `select` st stays as it is. */
+static weft_status read_inside(const char *path, const char *file,
+                               const struct inside *in, bool select,
+                               weft_json **config, weft_st *st)
+{
+    weft_original o;
+    weft_status status;
+
+    if (select && in->role == WEFT_PIPELINE_SCHEDULER)
+        return weft_fail(WEFT_EINPUT, "%s: a scheduler is no model", path);
+    weft_original_tell(st, &o);
+    WEFT_TRY(check_inside(file, in, &o));
+    WEFT_TRY(weft_original_config(st, &o, in->role, path, in->scaling, config));
+    status = select ? weft_original_select(st, &o, in->role) : WEFT_OK;
+    if (status != WEFT_OK) weft_json_free(*config);
+    return status;
+}
+
+/* st may be NULL: the config alone is wanted. */
+static weft_status open_inside(const char *path, const char *file,
+                               const char *name, weft_json **config,
+                               weft_st **st)
+{
+    const struct inside *in = NULL;
+    weft_json *json;
+    weft_st *whole;
+    weft_status status;
+
+    WEFT_TRY(weft_component_check_file(file));
+    WEFT_TRY(find_inside(file, name, &in));
+    WEFT_TRY(weft_st_open(file, &whole));
+    status = read_inside(path, file, in, st != NULL, &json, whole);
+    if (status == WEFT_OK) *config = json;
+    if (status == WEFT_OK && st)
+        *st = whole;
+    else
+        weft_st_close(whole);
+    return status;
+}
+
+weft_status weft_component_check_file(const char *path)
+{
+    unsigned char head[4] = {0};
+    FILE *f = fopen(path, "rb");
+    size_t n;
+
+    if (f == NULL) return weft_file_fail(errno, path, "open");
+    n = fread(head, 1, sizeof head, f);
+    fclose(f);
+    if (n == 4 && memcmp(head, "GGUF", 4) == 0)
+        return weft_fail(WEFT_EINPUT,
+                         "%s: is a GGUF file, which weft does not read: take "
+                         "the safetensors that it was made of",
+                         path);
+    if (n == 4 && (memcmp(head, "PK\3\4", 4) == 0 ||
+                   (head[0] == 0x80 && head[1] >= 2 && head[1] <= 5)))
+        return refuse_pickle(path, "is");
+    return WEFT_OK;
+}
+
+/* ---- opening ------------------------------------------------------------- */
+
+static bool is_file(const char *path)
+{
+    struct stat s;
+
+    return stat(path, &s) == 0 && S_ISREG(s.st_mode);
+}
+
+weft_status weft_component_scheduler(const char *path, weft_json **config)
+{
+    char file[PATH_ROOM], json[PATH_ROOM];
+    const char *rest;
+
+    WEFT_TRY(weft_component_split(path, file, sizeof file, &rest));
+    if (is_file(file)) return open_inside(path, file, rest, config, NULL);
+    WEFT_TRY(join(path, "scheduler_config.json", json, sizeof json));
+    return weft_json_read(json, config);
+}
+
+static weft_status open_folder(const char *path, weft_json **config,
+                               weft_st **st)
 {
     char file[PATH_ROOM], weights[PATH_ROOM];
     weft_json *json = NULL;
@@ -282,4 +412,15 @@ weft_status weft_component_open(const char *path, weft_json **config,
     else
         weft_json_free(json);
     return status;
+}
+
+weft_status weft_component_open(const char *path, weft_json **config,
+                                weft_st **st)
+{
+    char file[PATH_ROOM];
+    const char *rest;
+
+    WEFT_TRY(weft_component_split(path, file, sizeof file, &rest));
+    return is_file(file) ? open_inside(path, file, rest, config, st)
+                         : open_folder(path, config, st);
 }

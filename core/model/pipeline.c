@@ -9,6 +9,7 @@
 #include "core/io/file.h"
 #include "core/model/component.h"
 #include "core/model/json_tree.h"
+#include "core/model/original.h"
 
 enum { MOST_BYTES = 1 << 20, MOST_OTHERS = 64, PATH_ROOM = 4096 };
 
@@ -87,7 +88,8 @@ static weft_status add_part(const reader *r, const char *name,
     part->class_name = strdup(class_name);
     part->path = malloc(room);
     if (!part->name || !part->class_name || !part->path) return no_memory(r);
-    snprintf(part->path, room, "%s/%s", r->p->path, name);
+    snprintf(part->path, room, "%s%s%s", r->p->path, r->p->one_file ? ":" : "/",
+             name);
     return WEFT_OK;
 }
 
@@ -245,17 +247,78 @@ static weft_status read_folder(const char *folder, char *file, size_t room,
     return status;
 }
 
+static weft_status add_scheduler(const reader *r, const weft_st *st,
+                                 const weft_original *o)
+{
+    const char *class_name;
+    weft_json *config;
+    weft_status status;
+
+    if (o->family == WEFT_ORIGINAL_NONE || !o->prefix[WEFT_PIPELINE_UNET])
+        return WEFT_OK;
+    WEFT_TRY(weft_original_config(st, o, WEFT_PIPELINE_SCHEDULER, r->name, 0,
+                                  &config));
+    status = weft_json_string(config, "_class_name", "", &class_name);
+    if (status == WEFT_OK) status = add_part(r, "scheduler", class_name);
+    weft_json_free(config);
+    return status;
+}
+
+static weft_status add_parts(const reader *r, const weft_st *st)
+{
+    static const char *const pipelines[] = {
+        [WEFT_ORIGINAL_NONE] = "checkpoint",
+        [WEFT_ORIGINAL_SD1] = "StableDiffusionPipeline",
+        [WEFT_ORIGINAL_SD2] = "StableDiffusionPipeline",
+        [WEFT_ORIGINAL_XL] = "StableDiffusionXLPipeline",
+        [WEFT_ORIGINAL_REFINER] = "StableDiffusionXLImg2ImgPipeline"};
+    weft_original o;
+
+    weft_original_tell(st, &o);
+    r->p->class_name = strdup(pipelines[o.family]);
+    if (r->p->class_name == NULL) return no_memory(r);
+    r->p->force_zeros_for_empty_prompt =
+        o.family == WEFT_ORIGINAL_XL || o.family == WEFT_ORIGINAL_REFINER;
+    r->p->requires_aesthetics_score = o.family == WEFT_ORIGINAL_REFINER;
+    for (int i = 0; i < WEFT_PIPELINE_ROLES; i++)
+        if (o.prefix[i])
+            WEFT_TRY(add_part(r, roles[i].name, roles[i].classes[0]));
+    return add_scheduler(r, st, &o);
+}
+
+static weft_status read_file(const char *path, weft_pipeline **p)
+{
+    const reader r = {path, make(path)};
+    weft_st *st = NULL;
+    weft_status status;
+
+    if (r.p == NULL) return no_memory(&r);
+    r.p->one_file = true;
+    status = weft_component_check_file(path);
+    if (status == WEFT_OK) status = weft_st_open(path, &st);
+    if (status == WEFT_OK) status = add_parts(&r, st);
+    weft_st_close(st);
+    if (status == WEFT_OK)
+        *p = r.p;
+    else
+        weft_pipeline_free(r.p);
+    return status;
+}
+
 weft_status weft_pipeline_read(const char *path, weft_pipeline **p)
 {
     char *folder = folder_of(path);
     const size_t room = strlen(path) + sizeof index_name + 2;
     char *file = malloc(room);
+    struct stat s;
     weft_status status = WEFT_ENOMEM;
 
-    if (folder && file)
-        status = read_folder(folder, file, room, p);
-    else
+    if (!folder || !file)
         weft_fail(status, "%s: out of memory", path);
+    else if (stat(folder, &s) == 0 && S_ISREG(s.st_mode))
+        status = read_file(folder, p);
+    else
+        status = read_folder(folder, file, room, p);
     free(file);
     free(folder);
     return status;
@@ -288,6 +351,7 @@ static weft_status check_folder(const weft_pipeline *p,
 {
     struct stat s;
 
+    if (p->one_file) return WEFT_OK;
     if (stat(part->path, &s) == 0 && S_ISDIR(s.st_mode)) return WEFT_OK;
     return weft_fail(WEFT_EINPUT,
                      "%s: component %s (%.80s) is in model_index.json, but %s "
@@ -300,6 +364,11 @@ static weft_status check_folder(const weft_pipeline *p,
 static weft_status check_unet(const weft_pipeline *p)
 {
     if (p->part[WEFT_PIPELINE_UNET].path) return WEFT_OK;
+    if (p->one_file)
+        return weft_fail(WEFT_EINPUT,
+                         "%s: is no checkpoint of Stable Diffusion 1, 2 or XL "
+                         "by the names of its tensors",
+                         p->path);
     return weft_fail(WEFT_EINPUT, "%s: a %.80s without a unet", p->path,
                      p->class_name);
 }
@@ -368,7 +437,12 @@ weft_status weft_pipeline_open(const char *path, weft_pipeline **p)
     WEFT_TRY(weft_component_split(path, folder, sizeof folder, &variant));
     WEFT_TRY(weft_pipeline_read(folder, &read));
     status = weft_pipeline_check(read);
-    if (status == WEFT_OK && variant) status = choose(read, variant);
+    if (status == WEFT_OK && variant && read->one_file)
+        status = weft_fail(WEFT_EINPUT,
+                           "%s: is one file, which has no variants (%s)",
+                           folder, variant);
+    else if (status == WEFT_OK && variant)
+        status = choose(read, variant);
     if (status == WEFT_OK)
         *p = read;
     else

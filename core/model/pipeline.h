@@ -1,6 +1,7 @@
 /*
  * pipeline.h - a whole model as diffusers keeps it: a folder whose
- * model_index.json names its components, each in a folder of its own.
+ * model_index.json names its components, each in a folder of its own; or a
+ * checkpoint in one file (original.h).
  *
  *     weft_pipeline *p;
  *     WEFT_TRY(weft_pipeline_open("models/sdxl", &p));
@@ -11,9 +12,12 @@
  * A part's path is what models, vae and text encoders are opened by
  * (component.h), wherever it came from; tokenizers by text/tokenizer.h.
  * "models/sdxl:fp16" is the same pipeline with that variant of the weights of
- * all components that have it: "models/sdxl/unet:fp16". Nothing but
- * model_index.json is read here: what is in a component is told by its own
- * config.
+ * all components that have it: "models/sdxl/unet:fp16". "sdxl.safetensors" has
+ * "sdxl.safetensors:unet" and so on, and no tokenizers: where a text encoder is
+ * there and its tokenizer is not, one must be given by hand (CLIP's vocab.json
+ * and merges.txt are the same for all these models). Nothing but
+ * model_index.json, or the file's header, is read here: what is in a component
+ * is told by its own config.
  *
  * All is hostile until checked; errors are WEFT_EINPUT and name file and
  * component.
@@ -45,7 +49,8 @@ typedef struct weft_pipeline_part {
 } weft_pipeline_part;
 
 typedef struct weft_pipeline {
-    char *path;       /* of the folder, without a slash at its end */
+    char *path; /* of the folder, without a slash at its end, or file */
+    bool one_file;
     char *class_name; /* "StableDiffusionXLPipeline"; told, not judged */
     weft_pipeline_part part[WEFT_PIPELINE_ROLES];
     /* All other components that are not null, in the order of the file. */
@@ -58,7 +63,7 @@ typedef struct weft_pipeline {
     bool requires_aesthetics_score;
 } weft_pipeline;
 
-/* `path`: the folder, or the model_index.json in it, or FOLDER:VARIANT. Fails
+/* `path`: FOLDER, FOLDER:VARIANT, FOLDER/model_index.json or a file. Fails
  * unless every component is one that weft can use, or can do without (a safety
  * checker), all that it uses have folders, and some have the variant. The
  * caller's. */

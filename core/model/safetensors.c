@@ -17,6 +17,7 @@ struct weft_st {
     weft_st_file *file;
     int n;
     weft_st_tensor *tensor; /* by name order */
+    void *memory;           /* of tensors that are in no file */
 };
 
 /* ---- one file ------------------------------------------------------------ */
@@ -225,8 +226,25 @@ void weft_st_close(weft_st *st)
     for (int i = 0; i < st->nfile; i++) weft_st_file_release(&st->file[i]);
     free(st->file);
     free(st->tensor);
+    free(st->memory);
     free(st->path);
     free(st);
+}
+
+weft_status weft_st_replace(weft_st *st, weft_st_tensor *tensor, int n,
+                            void *memory)
+{
+    free(st->tensor);
+    free(st->memory);
+    st->tensor = tensor;
+    st->memory = memory;
+    st->n = n;
+    weft_st_sort(tensor, n);
+    for (int i = 1; i < n; i++)
+        if (strcmp(tensor[i].name, tensor[i - 1].name) == 0)
+            return weft_fail(WEFT_EINPUT, "%s: holds %s twice", st->path,
+                             tensor[i].name);
+    return WEFT_OK;
 }
 
 int weft_st_count(const weft_st *st) { return st->n; }
@@ -262,6 +280,16 @@ size_t weft_st_bytes(const weft_st *st)
     return bytes;
 }
 
+static bool is_mapped(const weft_st *st, uintptr_t at)
+{
+    for (int i = 0; i < st->nfile; i++) {
+        const uintptr_t map = (uintptr_t)st->file[i].map;
+
+        if (at >= map && at - map < st->file[i].bytes) return true;
+    }
+    return false;
+}
+
 /* Only pages that lie inside the tensor as a whole: its neighbours keep the
  * pages that they share with it. */
 void weft_st_drop(const weft_st *st, const weft_st_tensor *t)
@@ -271,6 +299,6 @@ void weft_st_drop(const weft_st *st, const weft_st_tensor *t)
     const uintptr_t begin = (data + page - 1) / page * page;
     const uintptr_t end = (data + t->bytes) / page * page;
 
-    (void)st;
-    if (begin < end) madvise((void *)begin, end - begin, MADV_DONTNEED);
+    if (begin < end && is_mapped(st, data))
+        madvise((void *)begin, end - begin, MADV_DONTNEED);
 }

@@ -30,6 +30,12 @@ const weft_st_tensor *weft_st_search(const weft_st_tensor *tensor, int n,
                                      const char *name);
 void weft_st_sort(weft_st_tensor *tensor, int n);
 
+/* Makes these the tensors of st, in place of those of its files: parts of
+ * them, or what lies in `memory` (NULL: nothing does). Takes both over (free),
+ * whatever happens. WEFT_EINPUT where two have one name. */
+weft_status weft_st_replace(weft_st *st, weft_st_tensor *tensor, int n,
+                            void *memory);
+
 /* Bytes of a tensor; fails, without naming it, if dtype or shape are not
  * right or too large. */
 weft_status weft_st_size(const char *dtype, int ndim, const int64_t *shape,

@@ -3,17 +3,22 @@
 work:
 
     tests/bench/dataset.py WEFT [--size 128] [--items 100] [--against]
+    tests/bench/dataset.py WEFT --prepare FOLDER
+    tests/bench/dataset.py WEFT --resume FOLDER
 
 One rank of one thread and two of them make the same items; the report says how
 long ranks sampled and decoded, and how long all of it took from the first claim
 on. With --against a plain loop over diffusers' models (torch, same batch, one
-thread) makes the same number of images in turn with weft. Prints JSON lines.
+thread) makes the same number of images in turn with weft. --prepare makes 10^3
+shards of 10^4, a million items; --resume goes on with them, and tells how long
+it took to the first claim. Prints JSON lines.
 """
 import argparse
 import json
 import os
 import pathlib
 import shutil
+import signal
 import statistics
 import subprocess
 import tempfile
@@ -46,6 +51,49 @@ def dataset(args, ranks, cpus=None):
     assert last["event"] == "summary" and last["items"] == args.items
     wall = last["seconds_total"] - last["seconds_first_claim"]
     return wall, last["seconds_busy"] / ranks
+
+
+TOY = """
+models:
+  toy: { kind: analytic, shape: [3, 8, 8], mixture: [
+    { weight: 1, mean: -.5, std: .3 }, { weight: 1, mean: .5, std: .3 } ] }
+sample: { steps: 1, width: 8, height: 8 }
+dataset: { manifest: items.jsonl, shard_size: 100 }
+output: { dir: set }
+run: { threads: 1 }
+"""
+
+
+def prepare(args):
+    folder = pathlib.Path(args.prepare)
+    folder.mkdir(parents=True)
+    (folder / "toy.yaml").write_text(TOY, encoding="utf-8")
+    with open(folder / "items.jsonl", "w", encoding="utf-8") as f:
+        for i in range(10**6):
+            f.write(f'{{"id": "item-{i:07}", "seed": {i}}}\n')
+    subprocess.run([args.weft, "dataset", str(folder / "toy.yaml"),
+                    "dataset.slice=0/10"], env=ENV, check=True)
+
+
+def resume(args):
+    """Stopped by SIGUSR1 as soon as it has begun."""
+    folder = pathlib.Path(args.resume)
+    report = folder / "report.jsonl"
+    seconds = []
+    for _ in range(args.repeat):
+        report.unlink(missing_ok=True)
+        run = subprocess.Popen([args.weft, "dataset",
+                                str(folder / "toy.yaml"),
+                                f"output.report={report}"], env=ENV,
+                               stderr=subprocess.DEVNULL)
+        while run.poll() is None and not (
+                report.exists() and report.read_text(encoding="utf-8")):
+            time.sleep(0.01)
+        run.send_signal(signal.SIGUSR1)
+        assert run.wait() == 75
+        with open(report, encoding="utf-8") as f:
+            seconds.append(json.loads(f.readlines()[-1])["seconds_first_claim"])
+    print(json.dumps({"bench": "resume", "seconds_first_claim": seconds}))
 
 
 def torch_loop(args):
@@ -92,8 +140,14 @@ def main():
     p.add_argument("--batch", type=int, default=4)
     p.add_argument("--repeat", type=int, default=3)
     p.add_argument("--against", action="store_true")
+    p.add_argument("--prepare")
+    p.add_argument("--resume")
     args = p.parse_args()
     args.weft = os.path.abspath(args.weft)
+    if args.prepare:
+        return prepare(args)
+    if args.resume:
+        return resume(args)
 
     found = {"one": [], "one_core": [], "two": [], "overhead": [],
              "overhead_one_core": []}
@@ -126,6 +180,7 @@ def main():
     if ratios:
         line["over_torch"] = ratios
     print(json.dumps(line))
+    return None
 
 
 if __name__ == "__main__":

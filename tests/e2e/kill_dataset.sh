@@ -6,40 +6,51 @@
 #     kill_dataset.sh [KILLS [SEED]]        5 kills unless said otherwise
 . "$WEFT_SOURCE_DIR/tests/e2e/lib.sh"
 
+rm -rf ./*
 kills=${1:-5}
 awk -v seed="${2:-$$}" -v n="$kills" 'BEGIN {
     srand(seed)
-    for (i = 0; i < n; i++) print 1 + int(3 * rand()), rand(), int(100 * rand())
+    for (i = 0; i < n; i++)
+        print 1 + int(3 * rand()), rand(), int(100 * rand()), int(5 * rand())
 }' >plan.txt
 echo "seed ${2:-$$}"
 
 make() { # RANKS DIR
     ranks "$1" "$WEFT" dataset "$configs/dataset.yaml" sample.steps=4 \
         sample.width=64 sample.height=64 dataset.items.seeds=0-$((8 * kills)) \
-        dataset.shard_size=8 run.threads=1 run.batch=4 output.dir="$2"
+        dataset.shard_size=8 run.threads=1 run.batch=4 output.dir="$2" \
+        output.report="$2.jsonl"
 }
 
+starts() { # of runs that came as far as their first shard
+    grep -cs '"event": "start"' killed.jsonl || true
+}
+
+now() { date +%s.%N; }
+
+began=$(now)
 make 1 still >still.txt 2>&1
 (cd still && sha256sum 0*.tar) >want.txt
+# As long may all runs together take that are killed: then each meets a job.
+share=$(awk -v a="$began" -v b="$(now)" -v n="$kills" \
+    'BEGIN { print 0.6 * (b - a) / n }')
 
-# The ranks of a job are the processes that have the folder in their arguments
-# and are no launcher.
-pids() {
-    for p in /proc/[0-9]*; do
-        { tr '\0' ' ' <"$p/cmdline"; } 2>/dev/null |
-            grep -q "output.dir=killed" || continue
-        [ "$(readlink "$p/exe" 2>/dev/null)" = "$(readlink -f "$WEFT")" ] &&
-            echo "${p#/proc/}"
-    done
-}
-
+# One in five dies while it starts, the others while they work.
 killed=0
-while read -r n moment which; do
+while read -r n moment which early; do
+    before=$(starts)
     make "$n" killed >killed.txt 2>&1 &
     job=$!
-    sleep "$(awk -v m="$moment" 'BEGIN { print 0.3 + 1.7 * m }')"
+    while [ -z "$(working killed)" ] && kill -0 $job 2>/dev/null; do
+        sleep 0.01
+    done
+    while [ "$early" != 0 ] && [ "$(starts)" = "$before" ] &&
+        kill -0 $job 2>/dev/null; do
+        sleep 0.01
+    done
+    sleep "$(awk -v m="$moment" -v s="$share" 'BEGIN { print m * s }')"
     # shellcheck disable=SC2046 # words
-    set -- $(pids)
+    set -- $(working killed)
     if [ $# -gt 0 ]; then
         shift $((which % $#))
         kill -9 "$1" 2>/dev/null && killed=$((killed + 1))
@@ -52,7 +63,7 @@ while read -r n moment which; do
             fail "$mark has no tar"
     done
     i=0
-    while [ -n "$(pids)" ] && [ $i -lt 100 ]; do
+    while [ -n "$(working killed)" ] && [ $i -lt 100 ]; do
         i=$((i + 1))
         sleep 0.1
     done
@@ -63,7 +74,8 @@ cmp want.txt is.txt || fail "shards are not those of an undisturbed run"
 cmp still/index.jsonl killed/index.jsonl || fail "the index is not the same"
 sort killed/index.jsonl | uniq -d | grep . && fail "items are there twice"
 "$WEFT" inspect killed --verify >inspect.txt || fail "not whole"
-find killed \( -name '*.tmp.*' -o -name '.*.part*' \) | grep . &&
+find killed \( -name '*.tmp.*' -o -name '.0*' \) | grep . &&
     fail "torn files are left"
 echo "$killed of $kills kills hit"
+[ "$killed" = "$kills" ] || fail "a kill met no job"
 finish

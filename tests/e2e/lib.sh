@@ -47,3 +47,23 @@ refused() {
         fail "does not say \"$text\": $*"
     }
 }
+
+# working DIR: the ranks at work on the data set in DIR; not their launcher
+working() {
+    grep -lzsxF -- "output.dir=$1" /proc/[0-9]*/cmdline | while read -r p; do
+        p=${p%/cmdline}
+        [ "$(readlink "$p/exe" 2>/dev/null)" = "$(readlink -f "$WEFT")" ] &&
+            echo "${p#/proc/}"
+    done
+    return 0
+}
+
+# until_found DIR EXPRESSION...: find knows something like it there, or half a minute
+# has passed
+until_found() {
+    tries=0
+    while [ -z "$(find "$@" 2>/dev/null)" ] && [ $tries -lt 1500 ]; do
+        tries=$((tries + 1))
+        sleep 0.02
+    done
+}

@@ -3,6 +3,8 @@
 # `weft sample` draws it; going on, and what is refused; damage; failures.
 . "$WEFT_SOURCE_DIR/tests/e2e/lib.sh"
 
+rm -rf ./*
+
 # Pictures of 8x8 pixels by formula: what is tested is around them.
 cat >toy.yaml <<'EOF'
 models:
@@ -60,6 +62,37 @@ same_shards slices one
 # with one image split over two ranks each
 dataset 4 split parallel.patches=2
 same_shards split one
+
+# ---- more kinds than a rank has at once, texts ------------------------------
+i=0
+while [ $i -lt 40 ]; do
+    caption=
+    [ $((i % 4)) = 1 ] && caption=', "caption": "no. '$i', a \"toy\""'
+    echo "{\"id\": \"k-$i\", \"seed\": $((i / 2)), \"eta\": 0.$((10 + i % 20))$caption}"
+    i=$((i + 1))
+done >many.jsonl
+many() { # RANKS DIR ARGUMENT...
+    n=$1 dir=$2
+    shift 2
+    ranks "$n" "$WEFT" dataset toy.yaml dataset.manifest=many.jsonl \
+        dataset.shard_size=20 output.dir="$dir" "$@"
+}
+many 1 many1
+many 3 many3 run.batch=4 2>many.txt
+same_shards many3 many1
+many 2 many2 parallel.patches=2 dataset.format=folder
+tar xf many1/000001.tar k-33.png k-33.txt
+same_file many2/000001/k-33.png k-33.png
+"$WEFT" sample toy.yaml sample.seed=16 sample.eta=0.23 output.image=s33.png
+same_file s33.png k-33.png
+[ "$(cat k-33.txt)" = 'no. 33, a "toy"' ] || fail "k-33.txt"
+[ "$(tar tf many1/000001.tar | grep -c 'txt$')" = 5 ] || fail "not 5 captions"
+grep -q '^k-33,.*,"no. 33, a ""toy""",000001.tar,done$' many1/table.csv ||
+    fail "no caption in the table"
+grep -q '"id":"k-33",.*"caption":"no. 33, a \\"toy\\"",' many1/index.jsonl ||
+    fail "no caption in the index"
+echo '{"id": "a", "seed": 1, "prompt": "a tree"}' >other.jsonl
+no 2 'other.jsonl:1: ' x dataset.manifest=other.jsonl
 
 # ---- members ----------------------------------------------------------------
 tar tf one/000000.tar >names.txt
@@ -180,6 +213,19 @@ done
 rm -r broken/out
 demo broken 2 parallel.patches=2 dataset.format=folder 2>nan.txt
 grep -q '"failed": 2' broken/out/000000.json || fail "patches do not agree"
+# What is planned only when its turn comes, and then refused.
+i=0
+while [ $i -lt 261 ]; do
+    echo "{\"id\": \"$i\", \"seed\": 1, \"label\": 3, \"guidance\": 1.$((100 + i))}"
+    i=$((i + 1))
+done >late.jsonl
+echo '{"id": "late", "seed": 1, "label": 99, "guidance": 3, "steps": 2}' >>late.jsonl
+refused 1 'late.jsonl: items with sample.guidance=3 sample.steps=2 : ' \
+    "$WEFT" dataset whole/dataset.yaml sample.steps=1 sample.width=64 \
+    sample.height=64 dataset.manifest=late.jsonl dataset.shard_size=2 \
+    output.dir=late run.threads=1
+grep -q 'sample.label 99 is out of range' out.txt || fail "does not say why"
+
 # once the model is mended the failed items are made, and the others are kept
 mv whole/strong/*.safetensors broken/strong/
 refused 2 'models.strong was' "$WEFT" dataset broken/dataset.yaml sample.steps=3 \

@@ -4,6 +4,8 @@
 # A disk without room leaves nothing under a final name.
 . "$WEFT_SOURCE_DIR/tests/e2e/lib.sh"
 
+rm -rf ./*
+
 make() { # RANKS DIR ARGUMENT...
     r=$1 to=$2
     shift 2
@@ -12,29 +14,16 @@ make() { # RANKS DIR ARGUMENT...
         dataset.shard_size=7 run.threads=1 run.batch=4 output.dir="$to" "$@"
 }
 
-pids() { # of ranks at work on a folder
-    for p in /proc/[0-9]*; do
-        { tr '\0' ' ' <"$p/cmdline"; } 2>/dev/null |
-            grep -q "output.dir=$1 " || continue
-        [ "$(readlink "$p/exe" 2>/dev/null)" = "$(readlink -f "$WEFT")" ] &&
-            echo "${p#/proc/}"
-    done
-}
-
-# stopped RANKS DIR SIGNAL ARGUMENT...: the exit code is in $code
+# stopped RANKS DIR SIGNAL ARGUMENT...: once items are made, one of the ranks;
+# the exit code is in $code
 stopped() {
     count=$1 dir=$2 signal=$3
     shift 3
-    make "$count" "$dir" output.report="$dir.jsonl" "$@" 2>stop.txt &
+    make "$count" "$dir" "$@" 2>stop.txt &
     job=$!
-    i=0
-    while ! grep -qs '"event": "start"' "$dir.jsonl" && [ $i -lt 200 ]; do
-        sleep 0.05
-        i=$((i + 1))
-    done
-    sleep 0.3
+    until_found "$dir" -name '.0*.part' -size +4k
     # shellcheck disable=SC2046 # one of them
-    set -- $(pids "$dir")
+    set -- $(working "$dir")
     [ $# = 0 ] || kill "-$signal" "$1"
     code=0
     wait $job || code=$?
@@ -69,6 +58,27 @@ stopped 1 term TERM
 [ "$code" = 143 ] || fail "exit $code, not 143, after SIGTERM"
 make 2 term 2>again.txt
 same term
+
+# run.checkpoint keeps what is in flight on the way; a kill loses no more than
+# what came after, and what is kept goes with its shard
+stopped_kept() { # RANKS DIR EVERY
+    make "$1" "$2" run.checkpoint="$3" 2>stop.txt &
+    job=$!
+    until_found "$2" -name '.0*.flight'
+    [ -n "$(find "$2" -name '.0*.flight')" ] || fail "$3: nothing is kept"
+    # shellcheck disable=SC2046 # one of them
+    set -- $(working "$2")
+    [ $# = 0 ] || kill -9 "$1"
+    wait $job && fail "a killed job ended well"
+    return 0
+}
+stopped_kept 1 kept 3
+touch kept/.000000.flight.tmp.1 kept/000001.tar.tmp.1
+make 3 kept 2>again.txt
+same kept
+stopped_kept 2 timed 0.05s
+make 1 timed run.checkpoint=2 2>again.txt
+same timed
 
 # ---- no room ----------------------------------------------------------------
 (

@@ -1,6 +1,6 @@
 #!/bin/sh
 # A signal that ends a run in the middle of writing: no unfinished file stays,
-# and the run says where it was.
+# and the run says where it was. One that is killed leaves it to the next.
 # shellcheck source=tests/e2e/lib.sh
 . "$WEFT_SOURCE_DIR/tests/e2e/lib.sh"
 
@@ -47,4 +47,15 @@ ended() {
 ended TERM
 ended HUP
 ended TERM "$MPIEXEC" -n 2
+
+# What no process can clean up the next run does: its own, and of no process
+# that lives.
+interrupt KILL
+[ -f out/a.png ] || [ -n "$(find out -name 'a.png.tmp.*')" ] ||
+    fail "KILL: nothing was being written"
+touch out/a.png.tmp.999999999 out/b.png.tmp.999999999 "out/a.png.tmp.$$"
+"$WEFT" sample large.yaml run.threads=1 2>out.txt || fail "cannot go on"
+(cd out && echo ./* .[a-z]*) >left.txt
+echo "./a.png ./a.png.tmp.$$ ./b.png.tmp.999999999 .[a-z]*" | cmp - left.txt ||
+    fail "left behind: $(cat left.txt)"
 finish

@@ -15,16 +15,22 @@ enum { SHARD = 3 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
+static void use_item(const weft_items *l, const weft_item *item)
+{
+    WEFT_MUST(item->kind >= 0 && item->kind < l->kinds && item->id[0]);
+    WEFT_MUST(strlen(item->id) < WEFT_ITEM_ID);
+    WEFT_MUST(!item->caption || item->caption[0]);
+}
+
 static void use(const weft_manifest *m)
 {
-    weft_item item[SHARD];
+    weft_items *l;
 
     for (int k = 0; k < m->shards; k++) {
-        WEFT_MUST(weft_manifest_shard(m, k, item) == WEFT_OK);
-        for (int i = 0; i < weft_manifest_count(m, k); i++) {
-            WEFT_MUST(item[i].kind < m->kinds && item[i].id[0]);
-            WEFT_MUST(strlen(item[i].id) < WEFT_ITEM_ID);
-        }
+        WEFT_MUST(weft_manifest_shard(m, k, &l) == WEFT_OK);
+        WEFT_MUST(l->n == weft_manifest_count(m, k));
+        for (int i = 0; i < l->n; i++) use_item(l, &l->item[i]);
+        weft_items_free(l);
     }
 }
 
@@ -35,7 +41,7 @@ static void read_one(const char *path)
     size_t bytes;
     char *packed;
 
-    if (weft_manifest_read(&d, 10, &m) != WEFT_OK) return;
+    if (weft_manifest_read(&d, 10, NULL, NULL, &m) != WEFT_OK) return;
     WEFT_MUST(weft_manifest_pack(m, &packed, &bytes) == WEFT_OK);
     WEFT_MUST(weft_manifest_unpack(&d, packed, bytes, &other) == WEFT_OK);
     use(other);

@@ -116,6 +116,26 @@ def main():
     put("pipeline", "outside", compact({
         "_class_name": "P", "../unet": ["diffusers", "UNet2DModel"]}))
 
+    unet, text = "model.diffusion_model.", "conditioner.embedders.1.model."
+    put("original", "unet", "\n".join([
+        unet + "input_blocks.0.0.weight 1x4", unet + "out.2.weight 4x1",
+        unet + "input_blocks.1.0.in_layers.2.weight 32x1",
+        unet + "input_blocks.1.1.proj_in.weight 1x1",
+        unet + "input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight 1x768",
+        unet + "middle_block.1.transformer_blocks.0.attn2.to_k.weight 1x768",
+        unet + "output_blocks.0.1.conv.bias 2", "v_pred", "ztsnr 0"]))
+    put("original", "vae", "\n".join([
+        "decoder.mid.block_1.norm1.weight 32",
+        "decoder.up.0.block.0.conv1.weight 32x32",
+        "decoder.up.0.block.1.conv1.weight 32x32",
+        "decoder.mid.attn_1.q.weight 3x3x1x1", "decoder.conv_in.weight 32x4"]))
+    put("original", "text", "\n".join([
+        text + "token_embedding.weight 2x64",
+        text + "positional_embedding 3x64", text + "text_projection 3x5",
+        text + "transformer.resblocks.0.ln_1.weight 64",
+        text + "transformer.resblocks.0.mlp.c_fc.weight 2x64",
+        text + "transformer.resblocks.0.attn.in_proj_bias 6"]))
+
     seen = set()
     for name in ("strong", "vae"):
         path = ROOT / "models/demo" / name / "config.json"

@@ -19,7 +19,9 @@
 #include "core/model/safetensors.h"
 #include "launch/encoder.h"
 
-enum { SHARDS = 5, ITEMS = 7, SIDE = 16, BLACK = 2, BAD = 4 };
+enum { SHARDS = 5, ITEMS = 7, SIDE = 16, BLACK = 2, BAD = 4, CAPTIONED = 5 };
+
+static const char caption[] = "a \"tree\", l\u00e4rch";
 
 static char folder[] = "/tmp/weft_encoder_XXXXXX";
 static weft_shelf shelf = {.dir = folder, .manifest = "m"};
@@ -27,16 +29,19 @@ static weft_form form;
 
 static weft_encoder *start(void)
 {
-    const weft_encoder_spec s = {.shelf = &shelf,
-                                 .images = true,
-                                 .latents = true,
-                                 .pixels = SIDE * SIDE * 3,
-                                 .floats = 2 * 4 * 4,
-                                 .room = 3};
+    const weft_encoder_spec s = {
+        .shelf = &shelf, .images = true, .latents = true, .room = 3};
     weft_encoder *e;
 
     assert_int_equal(weft_encoder_start(&s, &e), WEFT_OK);
     return e;
+}
+
+static void fill_item(weft_item *item, int k, int i)
+{
+    *item = (weft_item){.seed = (uint64_t)(k * ITEMS + i), .label = 3};
+    snprintf(item->id, sizeof item->id, "item-%d-%d", k, i);
+    if (i == CAPTIONED) item->caption = strdup(caption);
 }
 
 static weft_shard *open_shard(int k)
@@ -46,13 +51,13 @@ static weft_shard *open_shard(int k)
     char path[WEFT_SHELF_PATH];
 
     assert_non_null(s);
-    *s = (weft_shard){.number = k, .entry = SHARDS - k, .n = ITEMS};
-    s->item = calloc(ITEMS, sizeof *s->item);
-    assert_non_null(s->item);
-    for (int i = 0; i < ITEMS; i++) {
-        s->item[i] = (weft_item){.seed = (uint64_t)(k * ITEMS + i), .label = 3};
-        snprintf(s->item[i].id, sizeof s->item[i].id, "item-%d-%d", k, i);
-    }
+    *s = (weft_shard){.number = k, .entry = SHARDS - k};
+    s->items = calloc(1, sizeof *s->items);
+    assert_non_null(s->items);
+    s->items->n = ITEMS;
+    s->items->item = calloc(ITEMS, sizeof *s->items->item);
+    assert_non_null(s->items->item);
+    for (int i = 0; i < ITEMS; i++) fill_item(&s->items->item[i], k, i);
     weft_shelf_path(&shelf, k, WEFT_SHELF_SPOOL, path);
     assert_int_equal(weft_spool_open(path, about, ITEMS, &s->spool), WEFT_OK);
     return s;
@@ -62,12 +67,12 @@ static weft_status give(weft_encoder *e, weft_shard *s, int i)
 {
     weft_finished *w;
 
-    WEFT_TRY(weft_encoder_room(e, &w));
+    WEFT_TRY(weft_encoder_room(e, &form, &w));
     w->shard = s;
-    w->form = &form;
     w->item = i;
     w->finite = i != BAD;
-    memset(w->pixels, i == BLACK ? 0 : 10 + i, SIDE * SIDE * 3);
+    memset(w->pixels, i == BLACK ? 0 : 10 + i,
+           (size_t)(SIDE * SIDE * form.channels));
     for (int k = 0; k < 2 * 4 * 4; k++) w->latents[k] = (float)(k + i);
     return weft_encoder_item(e, w);
 }
@@ -113,7 +118,17 @@ static void check_latents(const weft_shard_reader *r, const weft_tar_member *m)
     weft_st_close(st);
 }
 
-/* Three members of each item but two. */
+static void check_text(const weft_shard_reader *r, const weft_tar_member *m,
+                       const char *text)
+{
+    char *data;
+
+    assert_int_equal(weft_shard_read(r, m, 1 << 20, &data), WEFT_OK);
+    assert_non_null(strstr(data, text));
+    free(data);
+}
+
+/* Three members of each item but two; four of one that has a caption. */
 static void check_shard(int k)
 {
     weft_shard_reader r;
@@ -126,9 +141,12 @@ static void check_shard(int k)
         if (!m.name[0]) break;
         if (strstr(m.name, ".png")) check_png(&r, &m);
         if (strstr(m.name, ".latent")) check_latents(&r, &m);
+        if (strstr(m.name, ".txt")) check_text(&r, &m, caption);
+        if (m.name[7] == '0' + CAPTIONED && strstr(m.name, ".json"))
+            check_text(&r, &m, "\"caption\":\"a \\\"tree\\\", l\u00e4rch\"");
     }
     weft_shard_close(&r);
-    assert_int_equal(n, 3 * (ITEMS - 2));
+    assert_int_equal(n, 3 * (ITEMS - 2) + 1);
 }
 
 static void all_that_is_given_is_kept(void **state)

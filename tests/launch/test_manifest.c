@@ -39,7 +39,7 @@ static weft_manifest *read_well(const weft_config_dataset *d, int classes)
 {
     weft_manifest *m;
 
-    if (weft_manifest_read(d, classes, &m) != WEFT_OK)
+    if (weft_manifest_read(d, classes, NULL, NULL, &m) != WEFT_OK)
         fail_msg("%s", weft_fail_text());
     return m;
 }
@@ -67,26 +67,40 @@ static void check_item(const weft_item *item, const char *id, int label,
     assert_int_equal(item->kind, kind);
 }
 
+static weft_items *shard_of(const weft_manifest *m, int k)
+{
+    weft_items *l;
+
+    if (weft_manifest_shard(m, k, &l) != WEFT_OK)
+        fail_msg("%s", weft_fail_text());
+    assert_int_equal(l->n, weft_manifest_count(m, k));
+    return l;
+}
+
 /* ---- files --------------------------------------------------------------- */
+
+static const char fifty[] =
+    "sample.eta=0.5\nsample.solver=\"ddim\"\nsample.steps=50\n";
 
 static void check_three(const weft_manifest *m)
 {
-    weft_item item[2];
+    weft_items *l = shard_of(m, 0);
 
     assert_int_equal(m->items, 3);
     assert_int_equal(m->shards, 2);
     assert_int_equal(m->kinds, 2);
     assert_string_equal(m->kind[0].keys, "");
-    assert_string_equal(m->kind[1].keys,
-                        "sample.eta=0.5\nsample.solver=\"ddim\"\n"
-                        "sample.steps=50\n");
-    assert_int_equal(weft_manifest_count(m, 0), 2);
-    assert_int_equal(weft_manifest_count(m, 1), 1);
-    assert_int_equal(weft_manifest_shard(m, 0, item), WEFT_OK);
-    check_item(&item[0], "a-1", 3, 7, 0);
-    check_item(&item[1], "a-2", -1, UINT64_MAX, 1);
-    assert_int_equal(weft_manifest_shard(m, 1, item), WEFT_OK);
-    check_item(&item[0], "b", 0, 0, 0);
+    assert_int_equal(l->n, 2);
+    assert_int_equal(l->kinds, 2);
+    assert_string_equal(l->keys[0], "");
+    assert_string_equal(l->keys[1], fifty);
+    check_item(&l->item[0], "a-1", 3, 7, 0);
+    check_item(&l->item[1], "a-2", -1, UINT64_MAX, 1);
+    weft_items_free(l);
+    l = shard_of(m, 1);
+    assert_int_equal(l->n, 1);
+    check_item(&l->item[0], "b", 0, 0, 0);
+    weft_items_free(l);
 }
 
 static void json_and_tables_say_the_same(void **state)
@@ -113,6 +127,8 @@ static void json_and_tables_say_the_same(void **state)
         check_three(other);
         assert_int_equal(m->kind[0].most, 3);
         assert_int_equal(m->kind[0].most_line, i ? 2 : 1);
+        assert_int_equal(m->kept, 2);
+        assert_string_equal(m->kind[1].keys, fifty);
         assert_int_equal(m->kind[1].bare_line, i ? 4 : 3);
         assert_string_equal(m->sha256, other->sha256);
         weft_manifest_free(other);
@@ -162,6 +178,14 @@ static const bad bad_files[] = {
      ":1: the line ends where the end of a text"},
     {"x.jsonl", "{\"id\": \"a\\x\", \"seed\": 1}\n",
      ":1: byte 8: a text in quotes is expected"},
+    {"x.jsonl", "{\"id\": \"a\", \"seed\": 1, \"caption\": 3}\n",
+     ":1: caption: expected a text in quotes"},
+    {"x.jsonl", "{\"id\": \"a\", \"seed\": 1, \"prompt\": [1]}\n",
+     ":1: prompt: expected a text in quotes"},
+    {"x.jsonl", "{\"id\": \"a\", \"seed\": 1, \"prompt\": \"\xff\"}\n",
+     ":1: prompt: expected a text in UTF-8"},
+    {"x.jsonl", "{\"id\": \"a\", \"seed\": 1, \"caption\": \"a\\u0000b\"}\n",
+     ":1: caption: expected a text in UTF-8"},
     {"x.csv", "id,seed\na,1,2\n", ":2: 3 cells under a header of 2"},
     {"x.csv", "id,id\na,1\n", ":1: a column stands there twice"},
     {"x.csv", "id,seed\n\"a,1\n",
@@ -187,7 +211,7 @@ static void what_is_wrong_is_refused_with_its_line(void **state)
             file_of(bad_files[i].name, bad_files[i].text);
         weft_manifest *m = NULL;
 
-        if (weft_manifest_read(&d, 10, &m) != WEFT_EINPUT)
+        if (weft_manifest_read(&d, 10, NULL, NULL, &m) != WEFT_EINPUT)
             fail_msg("accepted: %s", bad_files[i].text);
         assert_null(m);
         if (!strstr(weft_fail_text(), bad_files[i].says) ||
@@ -210,22 +234,134 @@ static void equal_items_may_be_allowed(void **state)
     weft_manifest_free(m);
 }
 
-static void there_are_few_kinds(void **state)
+/* ---- kinds --------------------------------------------------------------- */
+
+/* What is asked about keys: no kind twice, and an item's cost is its steps. */
+static weft_status count_kind(void *arg, const char *keys, double *cost)
 {
-    static char text[WEFT_KINDS + 1][64], all[64 * COUNT(text)];
+    const char *steps = strstr(keys, "sample.steps=");
+
+    ++*(int *)arg;
+    assert_null(strstr(keys, "prompt"));
+    *cost = steps ? strtod(steps + strlen("sample.steps="), NULL) : 1;
+    return *cost == 13 ? weft_fail(WEFT_EINPUT, "thirteen steps") : WEFT_OK;
+}
+
+/* More kinds than are kept, each of them twice and far apart. */
+static void there_may_be_many_kinds(void **state)
+{
+    enum { MANY = 3 * WEFT_KINDS };
+    char *all = malloc(2 * MANY * 64);
     weft_config_dataset d;
-    weft_manifest *m;
+    weft_manifest *m, *other;
+    weft_items *l;
+    int asked = 0;
+    size_t n = 0;
 
     (void)state;
-    for (int i = 0; i <= WEFT_KINDS; i++) {
-        snprintf(text[i], sizeof *text,
-                 "{\"id\":\"%d\",\"seed\":1,\"steps\":%d}\n", i, i + 1);
-        strncat(all, text[i], sizeof all - strlen(all) - 1);
-    }
+    assert_non_null(all);
+    for (int i = 0; i < 2 * MANY; i++)
+        n += (size_t)snprintf(all + n, 64,
+                              "{\"id\":\"%d\",\"seed\":%d,\"steps\":%d}\n", i,
+                              i, 100 + i % MANY);
     d = file_of("x.jsonl", all);
-    assert_int_equal(weft_manifest_read(&d, 10, &m), WEFT_EINPUT);
-    assert_non_null(
-        strstr(weft_fail_text(), "x.jsonl:17: more than 16 different sets"));
+    free(all);
+    d.shard_size = MANY / 2;
+    assert_int_equal(weft_manifest_read(&d, 10, count_kind, &asked, &m),
+                     WEFT_OK);
+    assert_int_equal(asked, MANY);
+    assert_int_equal(m->kinds, MANY);
+    assert_int_equal(m->kept, WEFT_KINDS);
+    assert_string_equal(m->kind[WEFT_KINDS - 1].keys, "sample.steps=355\n");
+    other = send(&d, m);
+    assert_int_equal(other->kinds, MANY);
+    assert_string_equal(other->kind[0].keys, "sample.steps=100\n");
+    assert_true(other->cost[0] == other->cost[2]);
+    assert_true(other->cost[1] ==
+                other->cost[0] + (MANY / 2) * (double)(MANY / 2));
+    l = shard_of(other, 3);
+    assert_int_equal(l->kinds, MANY / 2);
+    assert_int_equal(l->item[5].kind, 5);
+    assert_string_equal(l->keys[5], "sample.steps=489\n");
+    weft_items_free(l);
+    weft_manifest_free(other);
+    weft_manifest_free(m);
+}
+
+static void what_no_run_can_do_is_refused_with_its_line(void **state)
+{
+    const weft_config_dataset d =
+        file_of("x.jsonl", "{\"id\":\"a\",\"seed\":1,\"steps\":12}\n"
+                           "{\"id\":\"b\",\"seed\":1,\"steps\":13}\n");
+    weft_manifest *m;
+    int asked = 0;
+
+    (void)state;
+    assert_int_equal(weft_manifest_read(&d, 10, count_kind, &asked, &m),
+                     WEFT_EINPUT);
+    assert_non_null(strstr(weft_fail_text(), "x.jsonl:2: thirteen steps"));
+}
+
+/* ---- texts --------------------------------------------------------------- */
+
+static void check_caption(const weft_items *l, int i, const char *caption)
+{
+    if (caption)
+        assert_string_equal(l->item[i].caption, caption);
+    else
+        assert_null(l->item[i].caption);
+}
+
+static void check_texts(const weft_manifest *m)
+{
+    weft_items *l = shard_of(m, 0);
+
+    assert_int_equal(l->kinds, 3);
+    assert_string_equal(l->keys[0], "sample.steps=5\n"
+                                    "sample.prompt=\"a \\\"cat\\\", 42\"\n");
+    assert_string_equal(l->keys[1],
+                        "sample.steps=5\n"
+                        "sample.negative_prompt=\"7\"\nsample.prompt=\"1\"\n");
+    assert_string_equal(l->keys[2], "");
+    check_caption(l, 0, "a \"cat\", 42");
+    check_caption(l, 1, "9");
+    check_caption(l, 2, "l\u00e4rch");
+    check_caption(l, 3, NULL);
+    weft_items_free(l);
+}
+
+/* Prompts make kinds of a shard's items, and none that are checked each;
+ * captions make none. A table's cells may look like numbers. */
+static void texts_stay_with_their_items(void **state)
+{
+    static const char json[] =
+        "{\"id\":\"a\",\"seed\":1,\"steps\":5,\"prompt\":"
+        "\"a \\\"cat\\\", 42\"}\n"
+        "{\"id\":\"b\",\"seed\":1,\"caption\":\"9\",\"steps\":5,\"prompt\":"
+        "\"1\","
+        "\"negative_prompt\":\"7\"}\n"
+        "{\"id\":\"c\",\"seed\":1,\"caption\":\"l\\u00e4rch\"}\n"
+        "{\"id\":\"d\",\"seed\":2}\n";
+    static const char table[] = "id,seed,steps,prompt,caption,negative_prompt\n"
+                                "a,1,5,\"a \"\"cat\"\", 42\",,\nb,1,5,1,9,7\n"
+                                "c,1,,,l\u00e4rch,\nd,2,,,,\n";
+    const char *const name[] = {"x.jsonl", "x.csv"};
+    const char *const text[] = {json, table};
+
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        weft_config_dataset d = file_of(name[i], text[i]);
+        weft_manifest *m;
+        int asked = 0;
+
+        d.shard_size = 4;
+        assert_int_equal(weft_manifest_read(&d, 10, count_kind, &asked, &m),
+                         WEFT_OK);
+        assert_int_equal(asked, 2);
+        assert_int_equal(m->kept, 2);
+        check_texts(m);
+        weft_manifest_free(m);
+    }
 }
 
 /* Lines cross the pieces that a file is read in. */
@@ -235,7 +371,7 @@ static void long_files_are_read_whole(void **state)
     char *all = malloc(ITEMS * 64);
     weft_config_dataset d;
     weft_manifest *m;
-    weft_item item[999];
+    weft_items *l;
     size_t n = 0;
 
     (void)state;
@@ -250,9 +386,10 @@ static void long_files_are_read_whole(void **state)
     assert_int_equal(m->items, ITEMS);
     assert_int_equal(m->shards, ITEMS / 999 + 1);
     for (int k = 0; k < m->shards; k++) {
-        assert_int_equal(weft_manifest_shard(m, k, item), WEFT_OK);
-        for (int i = 0; i < weft_manifest_count(m, k); i++)
-            assert_true(item[i].seed == (uint64_t)(k * 999 + i));
+        l = shard_of(m, k);
+        for (int i = 0; i < l->n; i++)
+            assert_true(l->item[i].seed == (uint64_t)(k * 999 + i));
+        weft_items_free(l);
     }
     weft_manifest_free(m);
 }
@@ -262,14 +399,14 @@ static void a_file_that_changes_is_noticed(void **state)
     const weft_config_dataset d =
         file_of("x.jsonl", "{\"id\":\"a\",\"seed\":1}\n");
     weft_manifest *m = read_well(&d, 10);
-    weft_item item[2];
+    weft_items *l;
     FILE *f = fopen(path, "r+");
 
     (void)state;
     assert_non_null(f);
     fputs("{\"id\":\"a\",\"seed\":2}\n", f);
     fclose(f);
-    assert_int_equal(weft_manifest_shard(m, 0, item), WEFT_EINPUT);
+    assert_int_equal(weft_manifest_shard(m, 0, &l), WEFT_EINPUT);
     assert_non_null(strstr(weft_fail_text(), "has changed"));
     weft_manifest_free(m);
 }
@@ -285,18 +422,20 @@ static void a_rule_has_every_label_with_every_seed(void **state)
                              .nseeds = 2,
                              .shard_size = 5};
     weft_manifest *m = read_well(&d, 10), *other = send(&d, m);
-    weft_item item[5];
+    weft_items *l;
 
     (void)state;
     assert_int_equal(other->items, 12);
     assert_int_equal(other->shards, 3);
     assert_int_equal(m->kind[0].most, 5);
-    assert_int_equal(weft_manifest_shard(other, 0, item), WEFT_OK);
-    check_item(&item[0], "0004-0000000010", 4, 10, 0);
-    check_item(&item[3], "0004-0000000007", 4, 7, 0);
-    check_item(&item[4], "0005-0000000010", 5, 10, 0);
-    assert_int_equal(weft_manifest_shard(other, 2, item), WEFT_OK);
-    check_item(&item[1], "0001-0000000007", 1, 7, 0);
+    l = shard_of(other, 0);
+    check_item(&l->item[0], "0004-0000000010", 4, 10, 0);
+    check_item(&l->item[3], "0004-0000000007", 4, 7, 0);
+    check_item(&l->item[4], "0005-0000000010", 5, 10, 0);
+    weft_items_free(l);
+    l = shard_of(other, 2);
+    check_item(&l->item[1], "0001-0000000007", 1, 7, 0);
+    weft_items_free(l);
     weft_manifest_free(other);
     weft_manifest_free(m);
 }
@@ -307,20 +446,22 @@ static void rules_follow_the_model(void **state)
     weft_range seed[] = {{0, 9999999}}, all[] = {{0, UINT64_MAX}};
     weft_config_dataset d = {.seed = seed, .nseeds = 1, .shard_size = 1000};
     weft_manifest *m = read_well(&d, 10);
-    weft_item item[1000];
+    weft_items *l;
 
     (void)state;
     assert_int_equal(m->items, 100000000);
-    assert_int_equal(weft_manifest_shard(m, 99999, item), WEFT_OK);
-    check_item(&item[999], "0009-0009999999", 9, 9999999, 0);
+    l = shard_of(m, 99999);
+    check_item(&l->item[999], "0009-0009999999", 9, 9999999, 0);
+    weft_items_free(l);
     weft_manifest_free(m);
     m = read_well(&d, 0);
     assert_int_equal(m->items, 10000000);
-    assert_int_equal(weft_manifest_shard(m, 0, item), WEFT_OK);
-    check_item(&item[1], "0000000001", -1, 1, 0);
+    l = shard_of(m, 0);
+    check_item(&l->item[1], "0000000001", -1, 1, 0);
+    weft_items_free(l);
     weft_manifest_free(m);
     d.seed = all;
-    assert_int_equal(weft_manifest_read(&d, 10, &m), WEFT_EINPUT);
+    assert_int_equal(weft_manifest_read(&d, 10, NULL, NULL, &m), WEFT_EINPUT);
     assert_non_null(strstr(weft_fail_text(), "more than 1000000000 items"));
 }
 
@@ -346,7 +487,9 @@ int main(void)
         cmocka_unit_test(json_and_tables_say_the_same),
         cmocka_unit_test(what_is_wrong_is_refused_with_its_line),
         cmocka_unit_test(equal_items_may_be_allowed),
-        cmocka_unit_test(there_are_few_kinds),
+        cmocka_unit_test(there_may_be_many_kinds),
+        cmocka_unit_test(what_no_run_can_do_is_refused_with_its_line),
+        cmocka_unit_test(texts_stay_with_their_items),
         cmocka_unit_test(long_files_are_read_whole),
         cmocka_unit_test(a_file_that_changes_is_noticed),
         cmocka_unit_test(a_rule_has_every_label_with_every_seed),
