@@ -17,7 +17,7 @@ struct weft_st {
     weft_st_file *file;
     int n;
     weft_st_tensor *tensor; /* by name order */
-    void *memory;           /* of tensors that are in no file */
+    void *memory;           /* of tensors that were made; NULL: of all files */
 };
 
 /* ---- one file ------------------------------------------------------------ */
@@ -276,7 +276,9 @@ size_t weft_st_bytes(const weft_st *st)
 {
     size_t bytes = 0;
 
-    for (int i = 0; i < st->nfile; i++) bytes += st->file[i].bytes;
+    for (int i = 0; st->memory && i < st->n; i++) bytes += st->tensor[i].bytes;
+    for (int i = 0; !st->memory && i < st->nfile; i++)
+        bytes += st->file[i].bytes;
     return bytes;
 }
 

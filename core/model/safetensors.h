@@ -48,7 +48,7 @@ const weft_st_tensor *weft_st_find(const weft_st *st, const char *name);
 /* A string of __metadata__ (of the first file that has the key), or NULL. */
 const char *weft_st_metadata(const weft_st *st, const char *key);
 const char *weft_st_path(const weft_st *st);
-size_t weft_st_bytes(const weft_st *st); /* mapped in all */
+size_t weft_st_bytes(const weft_st *st); /* of its files, or its part of one */
 
 /* Give the pages of a tensor back to the system; a later read maps them in
  * again from the file. */

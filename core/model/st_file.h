@@ -31,7 +31,7 @@ const weft_st_tensor *weft_st_search(const weft_st_tensor *tensor, int n,
 void weft_st_sort(weft_st_tensor *tensor, int n);
 
 /* Makes these the tensors of st, in place of those of its files: parts of
- * them, or what lies in `memory` (NULL: nothing does). Takes both over (free),
+ * them, or what lies in `memory`, where their names do. Takes both over (free),
  * whatever happens. WEFT_EINPUT where two have one name. */
 weft_status weft_st_replace(weft_st *st, weft_st_tensor *tensor, int n,
                             void *memory);
