@@ -39,14 +39,29 @@ static weft_status copy_parts(const weft_pipeline *p, weft_config_text *to)
     return copy(part[WEFT_PIPELINE_TOKENIZER_2].path, &to->tokenizer[1].path);
 }
 
+/* Tokenizers that are given alone: a checkpoint in one file has none. */
+static weft_status replace_tokenizers(const weft_config_text *from,
+                                      weft_config_text *to)
+{
+    for (int i = 0; i < WEFT_ENCODERS; i++) {
+        if (!from->tokenizer[i].path || !to->encoder[i].path) continue;
+        free(to->tokenizer[i].path);
+        to->tokenizer[i].path = NULL;
+        WEFT_TRY(copy(from->tokenizer[i].path, &to->tokenizer[i].path));
+    }
+    return WEFT_OK;
+}
+
 /* Given ones win. Without a pipeline, zeros are what SDXL's would be. */
 static weft_status set_text(const weft_config *c, const weft_pipeline *p,
                             weft_config_text *to)
 {
-    if (!p || has_encoders(&c->text))
+    if (!p || has_encoders(&c->text)) {
         WEFT_TRY(copy_given(&c->text, to));
-    else
+    } else {
         WEFT_TRY(copy_parts(p, to));
+        WEFT_TRY(replace_tokenizers(&c->text, to));
+    }
     to->zeros = c->text.zeros >= 0 ? c->text.zeros
                 : p                ? p->force_zeros_for_empty_prompt
                                    : to->encoder[0].path && to->encoder[1].path;

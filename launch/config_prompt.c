@@ -100,14 +100,25 @@ static weft_status take_folder(const weft_tree *root, const char *key,
     return weft_config_find_path(t, key, identity, &to->path, &to->portable);
 }
 
-/* An encoder and its tokenizer are given together. */
+static bool has_pipeline(const weft_tree *root)
+{
+    const weft_tree *models = weft_tree_get(root, "models");
+
+    if (weft_tree_get(root, "pipeline")) return true;
+    for (const weft_tree *m = models ? models->first : NULL; m; m = m->next)
+        if (weft_tree_get(m, "pipeline")) return true;
+    return false;
+}
+
+/* An encoder and its tokenizer are given together; a tokenizer alone is for
+ * the encoder of a pipeline. */
 static weft_status check_pair(const weft_tree *root, const char *encoder,
                               const char *tokenizer)
 {
     const weft_tree *e = weft_tree_find(root, encoder);
     const weft_tree *t = weft_tree_find(root, tokenizer);
 
-    if (!e == !t) return WEFT_OK;
+    if (!e == !t || (t && has_pipeline(root))) return WEFT_OK;
     return weft_place_fail(e ? &e->place : &t->place, "%s needs %s",
                            e ? encoder : tokenizer, e ? tokenizer : encoder);
 }
@@ -240,12 +251,13 @@ void weft_config_write_text(FILE *f, const weft_config_text *t)
     const char *begin = ",\"text\":{";
     bool any = false;
 
-    for (int i = 0; i < WEFT_ENCODERS; i++) {
-        if (!t->encoder[i].portable) continue;
-        fprintf(f, "%s\"%s\":", any ? "," : begin, name[i][0]);
-        weft_config_write_string(f, t->encoder[i].portable);
-        fprintf(f, ",\"%s\":", name[i][1]);
-        weft_config_write_string(f, t->tokenizer[i].portable);
+    for (int i = 0; i < 2 * WEFT_ENCODERS; i++) {
+        const char *path =
+            i % 2 ? t->tokenizer[i / 2].portable : t->encoder[i / 2].portable;
+
+        if (!path) continue;
+        fprintf(f, "%s\"%s\":", any ? "," : begin, name[i / 2][i % 2]);
+        weft_config_write_string(f, path);
         any = true;
     }
     if (t->zeros >= 0)

@@ -79,8 +79,9 @@ static weft_status check_folders(const weft_config_model *m,
     if (m->text.tokenizer[i].path) return WEFT_OK;
     return weft_fail(WEFT_EINPUT,
                      "%s: a %s needs a text, and the text encoder %s has no "
-                     "tokenizer",
-                     m->path, info->class_name, m->text.encoder[i].path);
+                     "tokenizer: give text.tokenizer%s",
+                     m->path, info->class_name, m->text.encoder[i].path,
+                     i ? "_2" : "");
 }
 
 static weft_status find_readers(weft_prompts *p, const weft_device *dev,

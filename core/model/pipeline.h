@@ -14,8 +14,7 @@
  * "models/sdxl:fp16" is the same pipeline with that variant of the weights of
  * all components that have it: "models/sdxl/unet:fp16". "sdxl.safetensors" has
  * "sdxl.safetensors:unet" and so on, and no tokenizers: where a text encoder is
- * there and its tokenizer is not, one must be given by hand (CLIP's vocab.json
- * and merges.txt are the same for all these models). Nothing but
+ * there and its tokenizer is not, one must be given by hand. Nothing but
  * model_index.json, or the file's header, is read here: what is in a component
  * is told by its own config.
  *

@@ -3,9 +3,9 @@
  *
  *     pipeline GOLDEN FOLDER
  *
- * Writes the diffusers folder that tests/golden/pipelines.py drew with, of
- * which GOLDEN's metadata tell, to FOLDER; and a config that asks for the same
- * to standard output, as JSON, which is YAML.
+ * Writes the diffusers folder that tests/golden/pipelines.py drew with, or the
+ * checkpoint of one_file.py, of which GOLDEN's metadata tell, to FOLDER; and a
+ * config that asks for the same to standard output, as JSON, which is YAML.
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -105,12 +105,24 @@ static void write_models(const char *names)
     printf("}");
 }
 
+/* A checkpoint in one file, and the tokenizers that it lacks. */
+static void write_one_file(void)
+{
+    printf("\"pipeline\": \"%s/all.safetensors\", \"text\": {", folder);
+    printf("\"tokenizer\": \"%s/tokenizer\"", folder);
+    if (weft_st_metadata(golden_file, "tokenizer_2"))
+        printf(", \"tokenizer_2\": \"%s/tokenizer_2\"", folder);
+    printf("}");
+}
+
 static void write_config(void)
 {
     const char *models = weft_st_metadata(golden_file, "models");
 
     printf("{\"sample\": %s, ", weft_st_metadata(golden_file, "sample"));
-    if (models)
+    if (weft_st_metadata(golden_file, "file.tensors"))
+        write_one_file();
+    else if (models)
         write_models(models);
     else
         printf("\"pipeline\": \"%s\"", folder);
@@ -132,6 +144,9 @@ int main(int argc, char **argv)
     write_net("vae", "diffusion_pytorch_model.safetensors");
     write_net("text_encoder", "model.safetensors");
     write_net("text_encoder_2", "model.safetensors");
+    if (weft_st_metadata(st, "file.tensors"))
+        golden_write(path_of("", "all.safetensors"),
+                     weft_st_metadata(st, "file.tensors"));
     write_tokenizer("tokenizer");
     write_tokenizer("tokenizer_2");
     write_config();

@@ -291,9 +291,11 @@ def shapes(unet, vae, encoders):
 
 
 # --------------------------------------------------------- what diffusers does
-def take_all(model, tensors, flat=False):
-    """All of it is used, and nothing is missing."""
+def take_all(model, tensors):
+    """All of it is used, and nothing is missing. Some text encoders are
+    without the "text_model." before their names today."""
     own = model.state_dict()
+    flat = not any(k.startswith("text_model.") for k in own)
     renamed = {k.removeprefix("text_model.") if flat else k: v.float()
                for k, v in tensors.items()}
     missing = own.keys() - renamed.keys()
@@ -315,18 +317,27 @@ def convert_text(checkpoint, prefix, is_open, config):
     tensors.pop("text_model.embeddings.position_ids", None)
     if config["architectures"] != [G]:
         tensors.pop("text_projection.weight", None)
-    take_all(model, tensors, not hasattr(model, "text_model"))
+    take_all(model, tensors)
     return tensors
 
 
-def convert(kind, checkpoint):
-    _, unet, vae, factor, encoders = KINDS[kind]
-    given = {"model": {"params": {
-        "unet_config": {"params": unet}, "scale_factor": factor,
-        "first_stage_config": {"params": {"ddconfig": vae}}}}}
+def unet_config(given, checkpoint):
+    """diffusers knows XL's by a text as wide as the real ones' only."""
     config = single.create_unet_diffusers_config_from_ldm(given, checkpoint,
                                                           image_size=64)
     config.pop("sample_size")
+    if config["class_embed_type"] == "projection":
+        config |= {"class_embed_type": None, "addition_embed_type": "text_time",
+                   "addition_time_embed_dim": 256}
+    return config
+
+
+def convert(kind, checkpoint):
+    _, unet, vae, factor, encoders = kind
+    given = {"model": {"params": {
+        "unet_config": {"params": unet}, "scale_factor": factor,
+        "first_stage_config": {"params": {"ddconfig": vae}}}}}
+    config = unet_config(given, checkpoint)
     tensors = single.convert_ldm_unet_checkpoint(checkpoint, config)
     take_all(UNet2DConditionModel(**config), tensors)
     yield "unet", config, tensors
@@ -354,7 +365,7 @@ def write(kind, out):
         checkpoint[name] = torch.from_numpy(
             value(number, count, dtype).reshape(shape))
         out.append(f"t {name} {by(shape)}")
-    for component, config, tensors in convert(kind, checkpoint):
+    for component, config, tensors in convert(KINDS[kind], checkpoint):
         config = {k: v for k, v in config.items() if v is not None}
         out.append(f"config {component} {json.dumps(config)}")
         for name, t in tensors.items():
