@@ -5,14 +5,16 @@ transformers: fullsize.py WHAT [NAME...] --weft build/release/tests/weft_bench_n
   parity   one evaluation of each net: relative rms of weft's output
   patches  the same bytes from 1, 2, 3 and 5 patches
   speed    evaluations in alternation: medians, ratios (above 1: weft is
-           faster), and by class of layer the share of this machine's peak
+           faster)
+  classes  time and rate by class of layer
   memory   peak of a process that does nothing but one evaluation, in MiB
   start    seconds from the folder to the first evaluation, files cached
 
-Folders of random weights are made once in --cache, with the configs of the
-published models: normal numbers of deviation 1 / sqrt(fan-in), norms about 1,
-everything seeded by the tensor's name. 20 GB of disk; torch needs 11 GB of
-memory for sdxl. Nothing here runs in CI.
+One thread: processor time, which does not count what others run in between.
+More: wall time. Folders of random weights are made once in --cache, with the
+configs of the published models: normal numbers of deviation 1 / sqrt(fan-in),
+norms about 1, everything seeded by the tensor's name. 20 GB of disk; torch
+needs 12 GB of memory for sdxl. Nothing here runs in CI.
 """
 import argparse
 import hashlib
@@ -188,6 +190,7 @@ class Torch:
         from safetensors.torch import load_file
         self.torch = torch
         torch.set_num_threads(args.threads)
+        self.one = args.threads == 1
         torch.set_flush_denormal(True)
         torch.set_grad_enabled(False)
         config, _, self.part, _ = NETS[name]
@@ -221,9 +224,10 @@ class Torch:
                         added_cond_kwargs=added or None).sample
 
     def seconds(self):
-        start = time.perf_counter()
+        clock = time.process_time if self.one else time.perf_counter
+        start = clock()
         self.call()
-        return time.perf_counter() - start
+        return clock() - start
 
 
 def torch_alone(args, name):
@@ -315,6 +319,7 @@ class Asked:
     """weft, waiting to be told to run."""
 
     def __init__(self, args, name, kernels):
+        self.clock = 1 if args.threads == 1 else 0
         self.p = subprocess.Popen(
             command(args, name, kernels=kernels, runs=64, ask=1),
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -322,7 +327,7 @@ class Asked:
     def seconds(self):
         self.p.stdin.write("\n")
         self.p.stdin.flush()
-        return float(self.p.stdout.readline().split()[0])
+        return float(self.p.stdout.readline().split()[self.clock])
 
     def close(self):
         self.p.stdin.close()
