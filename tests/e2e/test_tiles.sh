@@ -88,5 +88,9 @@ refuse "3 ranks are not a multiple of the 2 side by side" 3 \
     parallel.patches=2x2
 refuse "need whole rows, as in 2x1" 2 parallel.patches=1x2 \
     sample.guidance_rescale=0.5
+sed -e "s,\.\./,$WEFT_SOURCE_DIR/," -e 's/roles: .*/exchange: sync/' \
+    "$configs/superdiff-or.yaml" >or.yaml
+refused 2 "parallel.patches 1x2: superposed models" \
+    "$WEFT" plan or.yaml --ranks 2 parallel.patches=1x2
 refuse "has 3 numbers for 2 lines" 2 'parallel.weights=[1, 2, 3]'
 finish
