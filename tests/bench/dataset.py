@@ -21,6 +21,7 @@ import shutil
 import signal
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -169,6 +170,8 @@ def main():
             rate = n * args.batch / (time.monotonic() - start)
             ratios.append(found["one"][-1] / rate)
             found.setdefault("torch", []).append(rate)
+        print({key: round(values[-1], 4) for key, values in found.items()},
+              file=sys.stderr, flush=True)
     line = {"bench": "dataset", "size": args.size, "items": args.items,
             "steps": args.steps, "batch": args.batch}
     for key, values in found.items():
