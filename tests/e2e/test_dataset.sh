@@ -2,6 +2,7 @@
 # Data sets: the same shards for any ranks, batches and claims, each picture as
 # `weft sample` draws it; going on, and what is refused; damage; failures.
 . "$WEFT_SOURCE_DIR/tests/e2e/lib.sh"
+: "${PIPELINE:?}"
 
 rm -rf ./*
 
@@ -93,6 +94,26 @@ grep -q '"id":"k-33",.*"caption":"no. 33, a \\"toy\\"",' many1/index.jsonl ||
     fail "no caption in the index"
 echo '{"id": "a", "seed": 1, "prompt": "a tree"}' >other.jsonl
 no 2 'other.jsonl:1: ' x dataset.manifest=other.jsonl
+grep -q 'takes no text' out.txt || fail "does not say that it takes no text"
+
+# ---- prompts ----------------------------------------------------------------
+"$PIPELINE" "$WEFT_SOURCE_DIR/tests/golden/pipe_sd15.safetensors" model >sd.yaml
+cat >prompts.jsonl <<'EOF'
+{"id": "a", "seed": 1, "prompt": "a cat"}
+{"id": "b", "seed": 1, "prompt": "a \"dog\", 8k"}
+{"id": "c", "seed": 2, "prompt": "a cat", "negative_prompt": "rain", "caption": "c"}
+EOF
+ranks 2 "$WEFT" dataset sd.yaml dataset.manifest=prompts.jsonl sample.steps=2 \
+    dataset.shard_size=2 dataset.format=folder output.dir=words
+"$WEFT" sample sd.yaml sample.steps=2 sample.seed=1 output.image=dog.png \
+    sample.prompt='a "dog", 8k'
+"$WEFT" sample sd.yaml sample.steps=2 sample.seed=2 output.image=cat.png \
+    sample.prompt='a cat' sample.negative_prompt=rain
+same_file words/000000/b.png dog.png
+same_file words/000001/c.png cat.png
+[ "$(cat words/000000/b.txt words/000001/c.txt)" = 'a "dog", 8kc' ] ||
+    fail "texts: $(cat words/*/*.txt)"
+grep -q '^b,.*,"a ""dog"", 8k",' words/table.csv || fail "no prompt in the table"
 
 # ---- members ----------------------------------------------------------------
 tar tf one/000000.tar >names.txt
