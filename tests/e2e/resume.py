@@ -130,7 +130,7 @@ def stops(case, args, ranks):
     for k, n in enumerate(ranks):
         run = start(n, args, folder)
         if k < len(ranks) - 1:
-            time.sleep(part(case))
+            time.sleep(part(case, 0.2 / n))
             stop(run, n)
         _, said = run.communicate()
         if run.returncode == 0:
