@@ -1,9 +1,14 @@
 /*
  * pool.c - threads that claim numbered tasks.
  *
- * A run is one ticket: its generation in the high half, the next unclaimed
- * task in the low. Claiming is a compare-and-swap on it. Between runs the
- * ticket is closed, so a worker that slept through one cannot claim from it,
+ * Each worker has a share of a run's tasks, one after the other, and when it
+ * has none left it helps the next ones with theirs. Kernels number their tasks
+ * along the image, so from layer to layer a worker meets the rows that are in
+ * its own cache.
+ *
+ * A share is one ticket: its run's generation in the high half, the next
+ * unclaimed task in the low. Claiming is a compare-and-swap on it. Between runs
+ * tickets are closed, so a worker that slept through one cannot claim from it,
  * and nobody has to wait for a worker that has nothing to do.
  */
 #include "core/pool.h"
@@ -14,17 +19,19 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <time.h>
 
 #include "core/device/processor.h"
 
-enum { SPIN_NS = 50000, SPINS = 64 };
+enum { SPIN_NS = 50000, SPINS = 64, LINE = 64 };
 #define CLOSED 0xffffffffu
-#define STOP   UINT64_MAX
+#define STOP   UINT32_MAX
 
 typedef struct worker {
-    weft_pool *pool;
+    _Alignas(LINE) _Atomic uint64_t ticket; /* others claim from it too */
+    _Alignas(LINE) weft_pool *pool;
     int index;
     pthread_t thread;
     void *scratch;
@@ -41,7 +48,7 @@ struct weft_pool {
     void (*lend)(void *, bool);
     void *lend_arg;
 
-    _Atomic uint64_t ticket;
+    _Atomic uint32_t generation; /* of the last run, or STOP */
     _Atomic(weft_task *) fn;
     _Atomic(void *) arg;
     atomic_int n, done;
@@ -60,22 +67,28 @@ static int64_t now_ns(void)
 
 /* ---- tasks --------------------------------------------------------------- */
 
-/* Claim and do one task; false if there is none. What is read between the two
- * looks at the ticket belongs to it: the caller changes them only while the
- * ticket is closed. */
-static bool do_task(weft_pool *p, int index)
+static int share_begin(int n, int i, int shares)
 {
-    uint64_t t = atomic_load_explicit(&p->ticket, memory_order_acquire);
+    return (int)((int64_t)n * i / shares);
+}
+
+/* Claim one task of worker `of` and do it; false if there is none. What is read
+ * between the two looks at the ticket belongs to it: the caller changes it only
+ * while all tickets are closed, and whoever sees the change sees them closed.
+ */
+static bool do_task_of(weft_pool *p, int of, int index)
+{
+    _Atomic uint64_t *ticket = &p->worker[of].ticket;
+    uint64_t t = atomic_load_explicit(ticket, memory_order_acquire);
     for (;;) {
         const uint32_t i = (uint32_t)t;
         if (i == CLOSED) return false;
-        weft_task *fn = atomic_load_explicit(&p->fn, memory_order_relaxed);
-        void *arg = atomic_load_explicit(&p->arg, memory_order_relaxed);
-        const int n = atomic_load_explicit(&p->n, memory_order_relaxed);
-        if (i >= (uint32_t)n) return false;
-        if (!atomic_compare_exchange_weak_explicit(&p->ticket, &t, t + 1,
-                                                   memory_order_acq_rel,
-                                                   memory_order_acquire))
+        weft_task *fn = atomic_load_explicit(&p->fn, memory_order_acquire);
+        void *arg = atomic_load_explicit(&p->arg, memory_order_acquire);
+        const int n = atomic_load_explicit(&p->n, memory_order_acquire);
+        if (i >= (uint32_t)share_begin(n, of + 1, p->size)) return false;
+        if (!atomic_compare_exchange_weak_explicit(
+                ticket, &t, t + 1, memory_order_acq_rel, memory_order_acquire))
             continue;
         fn(arg, (int)i, index);
         /* in one order with `waiting`: either the caller sees this task done,
@@ -90,41 +103,49 @@ static bool do_task(weft_pool *p, int index)
     }
 }
 
-/* Wait for a ticket other than `seen`: spin, then sleep. */
-static uint64_t next_ticket(weft_pool *p, uint64_t seen)
+/* One's own, then the next ones'. */
+static bool do_task(weft_pool *p, int index)
+{
+    for (int i = 0; i < p->size; i++)
+        if (do_task_of(p, (index + i) % p->size, index)) return true;
+    return false;
+}
+
+/* Wait for a run other than `seen`: spin, then sleep. */
+static uint32_t next_run(weft_pool *p, uint32_t seen)
 {
     const int64_t start = now_ns();
     do {
         for (int i = 0; i < SPINS; i++) {
-            const uint64_t t =
-                atomic_load_explicit(&p->ticket, memory_order_acquire);
-            if (t >> 32 != seen >> 32) return t;
+            const uint32_t g =
+                atomic_load_explicit(&p->generation, memory_order_acquire);
+            if (g != seen) return g;
             weft_processor_relax();
         }
     } while (now_ns() - start < SPIN_NS);
     pthread_mutex_lock(&p->lock);
     atomic_fetch_add(&p->sleepers, 1);
-    uint64_t t;
-    while ((t = atomic_load(&p->ticket)) >> 32 == seen >> 32)
+    uint32_t g;
+    while ((g = atomic_load(&p->generation)) == seen)
         pthread_cond_wait(&p->work, &p->lock);
     atomic_fetch_sub(&p->sleepers, 1);
     pthread_mutex_unlock(&p->lock);
-    return t;
+    return g;
 }
 
 static void *work(void *arg)
 {
     worker *w = arg;
     weft_processor_flush_denormals();
-    for (uint64_t seen = 0; (seen = next_ticket(w->pool, seen)) != STOP;)
+    for (uint32_t seen = 0; (seen = next_run(w->pool, seen)) != STOP;)
         while (do_task(w->pool, w->index)) {
         }
     return NULL;
 }
 
-static void publish(weft_pool *p, uint64_t ticket)
+static void publish(weft_pool *p, uint32_t generation)
 {
-    atomic_store(&p->ticket, ticket);
+    atomic_store(&p->generation, generation);
     if (!atomic_load(&p->sleepers)) return;
     pthread_mutex_lock(&p->lock);
     pthread_cond_broadcast(&p->work);
@@ -162,18 +183,29 @@ static void run_alone(weft_pool *p, int n, weft_task *fn, void *arg)
     }
 }
 
+/* Ticket of the share that begins with task `next`. */
+static void set_ticket(weft_pool *p, int of, uint32_t generation, uint32_t next)
+{
+    atomic_store_explicit(&p->worker[of].ticket,
+                          (uint64_t)generation << 32 | next,
+                          memory_order_release);
+}
+
 static void run_together(weft_pool *p, int n, weft_task *fn, void *arg)
 {
-    const uint64_t generation =
-        (atomic_load_explicit(&p->ticket, memory_order_relaxed) >> 32) + 1;
-    atomic_store_explicit(&p->fn, fn, memory_order_relaxed);
-    atomic_store_explicit(&p->arg, arg, memory_order_relaxed);
-    atomic_store_explicit(&p->n, n, memory_order_relaxed);
+    const uint32_t generation =
+        (atomic_load_explicit(&p->generation, memory_order_relaxed) + 1) &
+        INT32_MAX;
+    atomic_store_explicit(&p->fn, fn, memory_order_release);
+    atomic_store_explicit(&p->arg, arg, memory_order_release);
+    atomic_store_explicit(&p->n, n, memory_order_release);
     atomic_store_explicit(&p->done, 0, memory_order_relaxed);
-    publish(p, (generation & 0x7fffffff) << 32);
+    for (int i = 0; i < p->size; i++)
+        set_ticket(p, i, generation, (uint32_t)share_begin(n, i, p->size));
+    publish(p, generation);
     while (do_task(p, 0)) poll(p);
     finish(p, n);
-    atomic_store(&p->ticket, (generation & 0x7fffffff) << 32 | CLOSED);
+    for (int i = 0; i < p->size; i++) set_ticket(p, i, generation, CLOSED);
 }
 
 void weft_pool_run(weft_pool *p, int n, weft_task *fn, void *arg)
@@ -226,7 +258,7 @@ weft_status weft_pool_create(int threads, const int *cpus, weft_pool **pool)
         return weft_fail(WEFT_EINPUT, "%d threads: at least 1 is needed",
                          threads);
     weft_pool *p = calloc(1, sizeof *p);
-    worker *w = calloc((size_t)threads, sizeof *w);
+    worker *w = aligned_alloc(LINE, (size_t)threads * sizeof *w);
     if (!p || !w) {
         free(p);
         free(w);
@@ -235,11 +267,16 @@ weft_status weft_pool_create(int threads, const int *cpus, weft_pool **pool)
     p->size = threads;
     p->worker = w;
     p->started = 1;
-    atomic_init(&p->ticket, CLOSED);
+    atomic_init(&p->generation, 0);
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->work, NULL);
     pthread_cond_init(&p->finished, NULL);
-    for (int i = 0; i < threads; i++) w[i].pool = p, w[i].index = i;
+    memset(w, 0, (size_t)threads * sizeof *w);
+    for (int i = 0; i < threads; i++) {
+        atomic_init(&w[i].ticket, CLOSED);
+        w[i].pool = p;
+        w[i].index = i;
+    }
     const weft_status s = start_workers(p, cpus);
     if (s != WEFT_OK) {
         weft_pool_destroy(p);

@@ -4,7 +4,10 @@
  * A pool runs numbered tasks: weft_pool_run(p, n, fn, arg) calls fn(arg, i, w)
  * once for each i < n, on any worker w < weft_pool_size(p), and returns when
  * all are done. The caller is worker 0. Which worker does which task is not
- * defined, so a task's result must not depend on w: w only names scratch.
+ * defined, so a task's result must not depend on w: w only names scratch. But
+ * each worker begins with a share of its own, tasks that follow one another and
+ * the same part of them in every run: number them along the image, and what a
+ * layer reads is where the layer before it left it.
  *
  * Between its own tasks the caller calls the poll function, if there is one:
  * that is where a rank's messages make progress while it computes.

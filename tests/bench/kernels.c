@@ -11,6 +11,7 @@
  */
 #include "core/device/device.h"
 
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -70,6 +71,18 @@ static void clear(bench *b)
     b->run = NULL;
 }
 
+/* Each thread has a processor of its own, as in a run. */
+static void set_pool(bench *b, int threads)
+{
+    int cpu[CPU_SETSIZE], n = 0;
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set)) die("which processors?");
+    for (int i = 0; i < CPU_SETSIZE; i++)
+        if (CPU_ISSET(i, &set)) cpu[n++] = i;
+    weft_pool_destroy(b->pool);
+    must(weft_pool_create(threads, threads <= n ? cpu : NULL, &b->pool));
+}
+
 static void set_device(bench *b, const char *line)
 {
     char name[20], isa[20];
@@ -77,8 +90,7 @@ static void set_device(bench *b, const char *line)
     if (sscanf(line, "%19s %19s %d", name, isa, &threads) != 3)
         die("device NAME ISA THREADS");
     must(weft_device_find(name, strcmp(isa, "best") ? isa : NULL, &b->dev));
-    weft_pool_destroy(b->pool);
-    must(weft_pool_create(threads, NULL, &b->pool));
+    set_pool(b, threads);
 }
 
 /* ---- kernels ------------------------------------------------------------- */

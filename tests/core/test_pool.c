@@ -55,6 +55,36 @@ static void test_every_task_once(void **unused)
     }
 }
 
+typedef struct meeting {
+    int size;
+    atomic_int came;
+    int by[8]; /* who did a task */
+} meeting;
+
+/* Ends when as many have begun as there are workers. */
+static void meet_task(void *arg, int i, int worker)
+{
+    meeting *m = arg;
+    m->by[i] = worker;
+    atomic_fetch_add(&m->came, 1);
+    while (atomic_load(&m->came) < m->size) sched_yield();
+}
+
+/* Nobody helps the others before its own share is done. */
+static void test_own_share_first(void **unused)
+{
+    (void)unused;
+    for (int threads = 2; threads <= 5; threads++) {
+        weft_pool *p = new_pool(threads);
+        for (int run = 0; run < 50; run++) {
+            meeting m = {.size = threads};
+            weft_pool_run(p, threads, meet_task, &m);
+            for (int i = 0; i < threads; i++) assert_int_equal(m.by[i], i);
+        }
+        weft_pool_destroy(p);
+    }
+}
+
 /* Runs that follow each other at once, so that late workers meet the next. */
 static void test_many_runs(void **unused)
 {
@@ -225,6 +255,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_task_once),
+        cmocka_unit_test(test_own_share_first),
         cmocka_unit_test(test_many_runs),
         cmocka_unit_test(test_after_a_pause),
         cmocka_unit_test(test_slow_tasks),
