@@ -69,7 +69,7 @@ static weft_status fit_place(const weft_checkpoint *c, weft_saved *s,
 
     if (s->image >= fit->images)
         return misfit(c, s, "there are not so many images");
-    if (s->step > solver->steps ||
+    if (s->step < solver->first || s->step > solver->steps ||
         s->stage >=
             (s->step < solver->steps ? weft_solver_stages(solver, s->step) : 1))
         return misfit(c, s, "there are not so many steps");
@@ -77,7 +77,8 @@ static weft_status fit_place(const weft_checkpoint *c, weft_saved *s,
     if (s->draws < least || s->draws > most)
         return misfit(c, s, "its noise is not at that step");
     s->at = s->stage;
-    for (int i = 0; i < s->step; i++) s->at += weft_solver_stages(solver, i);
+    for (int i = solver->first; i < s->step; i++)
+        s->at += weft_solver_stages(solver, i);
     return WEFT_OK;
 }
 

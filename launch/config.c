@@ -9,6 +9,7 @@
 #include "launch/config_check.h"
 #include "launch/config_dataset.h"
 #include "launch/config_gpu.h"
+#include "launch/config_picture.h"
 #include "launch/config_method.h"
 #include "launch/config_parallel.h"
 #include "launch/config_prompt.h"
@@ -212,6 +213,7 @@ static weft_status take_sample(loading *l)
         (weft_solver_kind)weft_config_choice("sample.solver", raw->solver);
     c->sample.rng = (weft_rng_kind)weft_config_choice("sample.rng", raw->rng);
     WEFT_TRY(weft_config_take_gpu(l->root, raw, c));
+    WEFT_TRY(weft_config_take_picture(l->root, raw, l->identity, c));
     c->sample.steps = raw->steps;
     c->sample.guidance = raw->guidance;
     c->sample.eta = raw->eta;
@@ -416,6 +418,8 @@ void weft_config_release(weft_config *c)
     }
     free(c->model);
     weft_config_release_path(&c->pipeline);
+    weft_config_release_path(&c->sample.image);
+    weft_config_release_path(&c->sample.mask);
     weft_config_release_text(&c->text);
     weft_config_release_roles(c);
     char *const text[] = {c->file,

@@ -180,6 +180,8 @@ typedef struct weft_config {
         int clip_skip;
         weft_config_sizes sizes;
         weft_rng_kind rng;
+        weft_config_path image, mask; /* pictures to begin with */
+        double strength;              /* how much of image goes */
         weft_config_gpu gpu;    /* torch-cuda; 0 multiprocessors: not said */
         double *nodes, *sigmas; /* descending; NULL: the schedule's */
         int nnodes; /* of whichever is given; then steps == nnodes */

@@ -122,6 +122,7 @@ static const range ranges[] = {
     {"sample.target_size", 1, 65536},
     {"sample.aesthetic_score", -1e6, 1e6},
     {"sample.negative_aesthetic_score", -1e6, 1e6},
+    {"sample.strength", 0, 1},
     {"sample.nodes", 0, 1e6},
     {"sample.sigmas", 0, 1e6},
     {"parallel.weights", 0, 1e6},
@@ -142,8 +143,8 @@ static const range ranges[] = {
 
 /* Keys of later versions: known, and refused by name. */
 static const char *const later_keys[] = {
-    "control",     "models.*.loras",  "sample.image",
-    "sample.mask", "sample.strength",
+    "control",
+    "models.*.loras",
 };
 
 static const struct {
@@ -172,6 +173,7 @@ static const struct {
     {"sample.aesthetic_score", "6"},
     {"sample.negative_aesthetic_score", "2.5"},
     {"sample.rng", "counter"},
+    {"sample.strength", "0.8"},
     {"parallel.exchange", "sync"},
     {"parallel.wire", "f32"},
     {"parallel.inexact", "false"},

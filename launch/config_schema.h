@@ -42,7 +42,8 @@ typedef struct weft_raw_text {
 } weft_raw_text;
 
 typedef struct weft_raw_sample {
-    char *method, *model, *solver, *rng, *gpu;
+    char *method, *model, *solver, *rng, *gpu, *image, *mask;
+    double strength;
     int steps;
     double guidance, eta;
     int width, height, label, null_label;

@@ -10,6 +10,7 @@
 #include "launch/config.h"
 #include "launch/config_check.h"
 #include "launch/config_method.h"
+#include "launch/config_picture.h"
 #include "launch/config_prompt.h"
 #include "launch/suggest.h"
 #include "launch/version.h"
@@ -287,6 +288,7 @@ static void write_sample(FILE *f, const weft_config *c, uint64_t seed)
         fprintf(f, ",\"gpu\":\"%dx%d\"", c->sample.gpu.multiprocessors,
                 c->sample.gpu.threads);
     weft_config_write_prompts(f, c);
+    weft_config_write_picture(f, c);
     weft_config_write_method(f, c);
     write_numbers(f, "nodes", c->sample.nodes, c->sample.nnodes);
     write_numbers(f, "sigmas", c->sample.sigmas, c->sample.nnodes);
@@ -417,6 +419,10 @@ weft_status weft_config_parameters(const weft_config *c, uint64_t seed,
     if (c->sample.eta != 0) {
         fputs(", Eta: ", w.f);
         weft_config_write_number(w.f, c->sample.eta);
+    }
+    if (c->sample.image.path) {
+        fputs(", Denoising strength: ", w.f);
+        weft_config_write_number(w.f, c->sample.strength);
     }
     if (c->sample.has_label) fprintf(w.f, ", Label: %d", c->sample.label);
     fprintf(w.f, ", RNG: %s, Version: weft %s", rng[c->sample.rng],

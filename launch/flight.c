@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/guide/halves.h"
+#include "core/solve/repaint.h"
 
 /* ---- state --------------------------------------------------------------- */
 
@@ -14,6 +15,15 @@ static weft_batch batch_of(const weft_job *j)
 
     return (weft_batch){
         .rows = mine.rows, .n = p->batch, .w = mine.columns, .c = p->channels};
+}
+
+static weft_status make_picture(weft_flight *f, size_t floats)
+{
+    if (!f->job->picture.encoded) return WEFT_OK;
+    f->picture = malloc((2 * floats + 1) * sizeof *f->picture);
+    if (!f->picture) return weft_fail(WEFT_ENOMEM, "out of memory for latents");
+    f->start = f->picture + floats;
+    return WEFT_OK;
 }
 
 static weft_status make_state(weft_flight *f)
@@ -40,6 +50,9 @@ static weft_status make_state(weft_flight *f)
     if (!f->noise || !f->state)
         return weft_fail(WEFT_ENOMEM, "out of memory for the latents");
     f->x = f->state;
+    f->solver->first = j->setup.solver->first;
+    f->solver->before = j->setup.solver->before;
+    WEFT_TRY(make_picture(f, floats));
     return weft_solver_bind(f->solver, &b, &f->field, f->noise,
                             f->state + floats);
 }
@@ -202,6 +215,7 @@ void weft_flight_release(weft_flight *f)
     free(f->noise);
     free(f->label);
     free(f->state);
+    free(f->picture);
     memset(f, 0, sizeof *f);
 }
 
@@ -264,6 +278,56 @@ static void begin_noise(weft_flight *f)
     }
 }
 
+/* The next draw of every sample. */
+static void draw(weft_flight *f, float *to)
+{
+    const size_t line = (size_t)f->field.columns * (size_t)f->field.c;
+    const int batch = f->job->setup.plan.batch;
+
+    for (int k = 0; k < batch; k++)
+        weft_noise_fill(&f->noise[k], &f->field, to + (size_t)k * line,
+                        (size_t)batch * line);
+}
+
+/* The picture's latents for every sample, by the noise in `start`. */
+static void take_picture(weft_flight *f, const weft_net_info *vae)
+{
+    const weft_picture *p = &f->job->picture;
+    const size_t columns = (size_t)f->field.columns;
+    const size_t line = columns * (size_t)f->field.c;
+    const int batch = f->job->setup.plan.batch;
+    size_t at = 0;
+
+    for (int y = 0; y < f->field.rows; y++)
+        for (int k = 0; k < batch; k++, at += line)
+            weft_repaint_latents(
+                vae, p->encoded + (size_t)y * columns * (size_t)p->channels,
+                f->start + at, columns, f->picture + at);
+}
+
+/* The draws are those of diffusers' pipelines (core/solve/repaint.h). */
+static void begin_picture(weft_flight *f)
+{
+    const weft_models *m = &f->job->setup.models;
+    const weft_net_info plain = {.kind = WEFT_NET_VAE_TINY,
+                                 .latent_channels = f->field.c,
+                                 .scaling_factor = 1};
+    const weft_net_info *vae = m->vae < 0 ? &plain : &m->file[m->vae].info;
+    const bool drawn = vae->kind == WEFT_NET_VAE_KL;
+    const bool masked = f->job->picture.mask != NULL;
+
+    if (drawn) draw(f, f->start);
+    take_picture(f, vae);
+    draw(f, f->start);
+    for (int k = 0; k < f->job->setup.plan.batch && drawn && masked; k++)
+        weft_noise_skip(&f->noise[k], &f->field, 1);
+    if (masked && f->job->config.sample.strength == 1)
+        weft_repaint_noise(f->solver, f->start, f->x);
+    else
+        weft_repaint_noised(f->solver, f->solver->first, f->picture, f->start,
+                            f->x);
+}
+
 weft_status weft_flight_enter(weft_flight *f, const int *image, int n)
 {
     take_images(f, image, n);
@@ -271,7 +335,9 @@ weft_status weft_flight_enter(weft_flight *f, const int *image, int n)
     WEFT_TRY(weft_flight_restart(f));
     if (!f->solver) return WEFT_OK;
     begin_noise(f);
-    return weft_solver_start(f->solver, f->x);
+    if (!f->picture) return weft_solver_start(f->solver, f->x);
+    begin_picture(f);
+    return WEFT_OK;
 }
 
 /* ---- going on ------------------------------------------------------------ */
@@ -328,7 +394,8 @@ static void take_saved(weft_flight *f, const weft_saved *s, int slot)
     if (models)
         memcpy(f->solver->log_density + (size_t)slot * (size_t)models,
                s->density->data, (size_t)models * sizeof(double));
-    weft_noise_skip(&f->noise[slot], &f->field, (int)s->draws);
+    weft_noise_skip(&f->noise[slot], &f->field,
+                    (int)(s->draws - f->noise[slot].draw));
 }
 
 weft_status weft_flight_resume(weft_flight *f, const int *image,
@@ -339,6 +406,7 @@ weft_status weft_flight_resume(weft_flight *f, const int *image,
     WEFT_TRY(resume_lanes(f, from[0]->at));
     if (!f->solver) return WEFT_OK;
     begin_noise(f);
+    if (f->picture) begin_picture(f);
     weft_solver_resume(f->solver, from[0]->step);
     for (int i = 0; i < f->job->setup.plan.batch; i++)
         take_saved(f, from[i < n ? i : n - 1], i);
@@ -353,7 +421,13 @@ static weft_status take(weft_flight *f)
 
     for (int i = 0; i < q->n; i++)
         WEFT_TRY(weft_answer(f->asked[q->who[i]], q->answer[i]));
-    return weft_solver_take(f->solver, f->step, f->stage, f->x);
+    WEFT_TRY(weft_solver_take(f->solver, f->step, f->stage, f->x));
+    if (f->job->picture.mask &&
+        f->stage == weft_solver_stages(f->solver, f->step) - 1)
+        weft_repaint_keep(
+            f->solver, f->step + 1,
+            &(weft_repaint){f->picture, f->start, f->job->picture.mask}, f->x);
+    return WEFT_OK;
 }
 
 weft_status weft_flight_finish(weft_flight *f)

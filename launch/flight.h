@@ -15,9 +15,11 @@ typedef struct weft_flight {
     weft_job *job;
     int slot; /* which of those in flight */
     weft_solver *solver;
-    weft_noise *noise; /* [batch] */
-    float *state;      /* x, then the solver's buffers */
-    float *x;          /* [rows][batch][columns][channels] */
+    weft_noise *noise;      /* [batch] */
+    float *state;           /* x, then the solver's buffers */
+    float *x;               /* [rows][batch][columns][channels] */
+    float *picture, *start; /* of sample.image: its latents, and the noise that
+                               the start has; as x. NULL without */
     weft_field field;
     weft_denoiser *model[WEFT_LEAVES]; /* where its role is mine */
     weft_denoiser *leaf[WEFT_LEAVES];

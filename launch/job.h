@@ -48,6 +48,13 @@ typedef struct weft_job_weights {
     bool borrowed; /* packed is another job's */
 } weft_job_weights;
 
+/* My rows of the picture that samples begin with, as picture.h makes them. */
+typedef struct weft_picture {
+    int channels;   /* of `encoded` */
+    float *encoded; /* [rows][columns][channels]; NULL: there is none */
+    float *mask;    /* [rows][columns], 1 where it may change; or NULL */
+} weft_picture;
+
 typedef struct weft_job {
     weft_comm *world;        /* borrowed */
     weft_comm *group, *node; /* who works on the same images; my node */
@@ -76,6 +83,7 @@ typedef struct weft_job {
     size_t block_bytes;
     double read[WEFT_READERS][2]; /* a hash of some of each reader's file, as in
                                      weights; on all ranks */
+    weft_picture picture;         /* of sample.image */
     char *held[WEFT_LEAVES]; /* what a leaf's net keeps of its text; or NULL */
 } weft_job;
 

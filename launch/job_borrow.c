@@ -19,6 +19,8 @@ static int find(const weft_job *j, int i, const weft_job *from)
     for (int k = 0; k < from->setup.models.nfiles; k++)
         if (from->weights[k].loaded &&
             (from->weights[k].mine || !j->weights[i].mine) &&
+            (k == from->setup.models.encoder) ==
+                (i == j->setup.models.encoder) &&
             strcmp(from->setup.models.path[k], j->setup.models.path[i]) == 0)
             return k;
     return -1;

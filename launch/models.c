@@ -96,21 +96,33 @@ static weft_status open_vae(const weft_config *c, weft_models *s)
                      s->channels, info->latent_channels);
 }
 
+/* Other weights of the file, in a net of their own. */
+static weft_status open_encoder(const weft_config *c, weft_models *s)
+{
+    s->encoder = -1;
+    if (s->vae < 0 || !c->sample.image.path) return WEFT_OK;
+    WEFT_TRY(weft_netfile_open(c->vae, &s->file[s->nfiles]));
+    s->path[s->nfiles] = c->vae;
+    s->encoder = s->nfiles++;
+    return WEFT_OK;
+}
+
 weft_status weft_models_open(const weft_method *m, weft_models *s)
 {
     const weft_config *c = m->config;
 
     memset(s, 0, sizeof *s);
-    s->vae = -1;
+    s->vae = s->encoder = -1;
     for (int i = 0; i < m->nmodels; i++) WEFT_TRY(open_model(m, i, s));
-    return open_vae(c, s);
+    WEFT_TRY(open_vae(c, s));
+    return open_encoder(c, s);
 }
 
 void weft_models_close(weft_models *s)
 {
     for (int i = 0; i < WEFT_FILES; i++) weft_netfile_close(&s->file[i]);
     memset(s, 0, sizeof *s);
-    s->vae = -1;
+    s->vae = s->encoder = -1;
 }
 
 weft_status weft_models_classes(const weft_config *c, int *classes)
@@ -140,7 +152,7 @@ int weft_models_stride(const weft_models *s)
         const int stride = s->file[i].info.stride;
         int a = all, b = stride;
 
-        if (i == s->vae) continue;
+        if (i == s->vae || i == s->encoder) continue;
         while (b) {
             const int rest = a % b;
 

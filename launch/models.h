@@ -11,7 +11,7 @@
 #include "launch/method.h"
 #include "launch/netfile.h"
 
-enum { WEFT_FILES = WEFT_MODELS + 1 };
+enum { WEFT_FILES = WEFT_MODELS + 2 };
 
 /* What one model is told. */
 typedef struct weft_labels {
@@ -27,6 +27,7 @@ typedef struct weft_models {
                             analytic and has none */
     int channels;        /* of the sample */
     int vae;             /* file; -1: the sample is the picture */
+    int encoder;         /* the same again, for sample.image; -1: not wanted */
     weft_labels label[WEFT_MODELS];
 } weft_models;
 

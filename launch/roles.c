@@ -161,12 +161,15 @@ static weft_status add_leaves(weft_setup *s)
 
 static weft_status add_vae(weft_setup *s)
 {
-    s->plan.vae = s->decode = -1;
+    s->plan.vae = s->decode = s->encode = -1;
     if (s->models.vae < 0) return WEFT_OK;
     WEFT_TRY(add_role(s, "vae", false, &s->plan.vae));
     s->decode = add_net(s, s->models.vae, s->plan.vae, 1);
     s->plan.net[s->decode].each_image = true;
     s->plan.net[s->decode].evaluations = s->config->output.image ? 1 : 0;
+    if (s->models.encoder < 0) return WEFT_OK;
+    s->encode = add_net(s, s->models.encoder, s->plan.vae, 1);
+    s->plan.net[s->encode].each_image = true; /* once a run, by itself */
     return WEFT_OK;
 }
 
@@ -238,7 +241,7 @@ static weft_status list_stages(weft_setup *s)
     if (!s->stage) return weft_fail(WEFT_ENOMEM, "out of memory for stages");
     p->stage = s->stage;
     p->nstages = 0;
-    for (int i = 0; i < s->solver->steps; i++)
+    for (int i = s->solver->first; i < s->solver->steps; i++)
         for (int k = 0; k < weft_solver_stages(s->solver, i); k++)
             WEFT_TRY(list_stage(s, i, k, &s->stage[p->nstages++]));
     s->stage[p->nstages] =

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/clock.h"
+#include "launch/picture.h"
 #include "mpi/watch.h"
 
 /* ---- making -------------------------------------------------------------- */
@@ -63,6 +64,7 @@ weft_status weft_sampler_create(weft_job *j, weft_sampler *s)
     memset(s, 0, sizeof *s);
     s->job = j;
     WEFT_TRY(weft_job_load_models(j));
+    WEFT_TRY(weft_picture_make(j));
     return weft_comm_agree(j->world, make(s));
 }
 
@@ -71,6 +73,7 @@ void weft_sampler_release(weft_sampler *s)
     for (int i = 0; i < s->nflights; i++) weft_flight_release(&s->flight[i]);
     weft_redistribute_destroy(s->latents);
     weft_pipeline_release(&s->order);
+    if (s->job) weft_picture_release(&s->job->picture);
     free(s->given);
     free(s->taken);
 }
@@ -141,7 +144,7 @@ static weft_status take_turn(walk *w, const weft_turn *t)
         note_step(w, f);
     WEFT_TRY(weft_flight_finish(f));
     if (w->v->progress) weft_progress_step(w->v->progress, w->done);
-    weft_watch_at("step", stage->step + 1, w->s->job->setup.plan.steps);
+    weft_watch_at("step", stage->step + 1, w->s->job->setup.solver->steps);
     if (!stage->leaves)
         WEFT_TRY(weft_flight_begin(f, stage->step, stage->index));
     w->s->tally.sampling += weft_clock() - start;
@@ -186,7 +189,8 @@ int weft_sampler_steps(const weft_sampler *s, const weft_share *w)
     const weft_plan *p = &s->job->setup.plan;
     int steps = w->nbatches * p->steps;
 
-    for (int b = 0; b < w->nbegun; b++) steps -= p->stage[w->begin[b]].step;
+    for (int b = 0; b < w->nbegun; b++)
+        steps -= p->stage[w->begin[b]].step - p->stage[0].step;
     return steps;
 }
 

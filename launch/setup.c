@@ -5,6 +5,7 @@
 
 #include "core/model/component.h"
 #include "launch/kinship.h"
+#include "launch/picture.h"
 #include "launch/roles.h"
 #include "partition/place.h"
 
@@ -134,13 +135,21 @@ static weft_status read_schedule(weft_setup *s)
 
 static weft_status build_nets(weft_setup *s)
 {
-    const weft_cell cell = {s->plan.unit, s->plan.strip, s->plan.columns};
+    const weft_plan *p = &s->plan;
+    const int scale = p->row_scale;
+    const weft_cell latent = {p->unit, p->strip, p->columns};
+    const weft_cell picture = {p->unit * scale, p->strip * scale,
+                               p->columns * scale};
 
     for (int i = 0; i < s->models.nfiles; i++) {
         weft_netfile *f = &s->models.file[i];
 
-        WEFT_TRY(weft_netfile_build(
-            f, i == s->models.vae ? WEFT_PART_DECODE : WEFT_PART_NET, cell));
+        if (i == s->models.encoder)
+            WEFT_TRY(weft_netfile_build(f, WEFT_PART_ENCODE, picture));
+        else
+            WEFT_TRY(weft_netfile_build(
+                f, i == s->models.vae ? WEFT_PART_DECODE : WEFT_PART_NET,
+                latent));
         WEFT_TRY(weft_cost_check(&f->graph, &s->machine.cluster));
     }
     return WEFT_OK;
@@ -152,7 +161,7 @@ static size_t state_per_row(const weft_setup *s)
 {
     const weft_batch one = {
         .rows = 1, .n = 1, .w = s->plan.columns, .c = s->plan.channels};
-    size_t batches = 1;
+    size_t batches = s->config->sample.image.path ? 3 : 1;
 
     for (int i = 0; i < s->method.nleaves; i++)
         batches += s->method.leaf[i].condition == WEFT_BOTH ? 6 : 3;
@@ -218,7 +227,7 @@ static void set_run(weft_setup *s, int threads)
 
     p->threads = threads;
     p->images = c->sample.images;
-    p->steps = s->solver->steps;
+    p->steps = s->solver->steps - s->solver->first;
     p->kernels = c->run.kernels;
     p->dev = s->dev;
     p->share = c->parallel.share;
@@ -232,7 +241,7 @@ static void set_run(weft_setup *s, int threads)
                                    .drift = c->parallel.drift};
     p->sched.wire = c->parallel.wire;
     p->identity = weft_models_fingerprint(&s->method, &s->models) ^
-                  weft_prompts_fingerprint(&s->prompts);
+                  weft_prompts_fingerprint(&s->prompts) ^ s->picture;
     set_readers(s);
     set_output(s);
 }
@@ -348,6 +357,7 @@ static weft_status make(weft_setup *s, int ranks, int threads,
     WEFT_TRY(read_schedule(s));
     WEFT_TRY(weft_kinship_schedule(&s->method, &s->schedule));
     WEFT_TRY(weft_method_solver(&s->method, &s->schedule, &s->solver));
+    WEFT_TRY(weft_picture_plan(s));
     WEFT_TRY(build_nets(s));
     WEFT_TRY(set_shape(s, ranks, speed));
     set_run(s, threads);

@@ -33,7 +33,9 @@ typedef struct weft_setup {
     int net_of[WEFT_LEAVES];
     int lane_of[WEFT_LEAVES][WEFT_PLAN_LANES]; /* ... and, by the solver's lane,
                                                   to the net's; -1: not asked */
-    int decode; /* of the plan's nets; -1 without a VAE */
+    int decode;       /* of the plan's nets; -1 without a VAE */
+    int encode;       /* likewise; -1 without sample.image, too */
+    uint64_t picture; /* a hash of the files of sample.image and mask */
     int picture_channels;
 } weft_setup;
 

@@ -43,6 +43,12 @@ void weft_repaint_noised(weft_solver *s, int i, const float *picture,
     s->history = 0;
 }
 
+void weft_repaint_noise(weft_solver *s, const float *noise, float *x)
+{
+    weft_scale(s->init_sigma, noise, x, weft_solver_floats(s));
+    s->history = 0;
+}
+
 /* The end is the picture itself, though its level may be a little above 0. */
 static level kept_level(const weft_solver *s, int i)
 {

@@ -17,7 +17,7 @@
  *
  * Nets that were made for it are instead told mask and masked picture in
  * channels of their own, in every question: weft_repaint_widen. With strength 1
- * diffusers' inpainting begins with noise alone (weft_solver_start), its image
+ * diffusers' inpainting begins with noise alone (weft_repaint_noise), its image
  * to image nevertheless with the picture. Of a solver that tries a point within
  * its step (Heun) diffusers keeps the mask there too; here it is kept after
  * whole steps.
@@ -41,6 +41,9 @@ weft_status weft_repaint_first(int steps, double strength, int *first);
  * batch. x may be `noise`. Forgets history. */
 void weft_repaint_noised(weft_solver *s, int i, const float *picture,
                          const float *noise, float *x);
+
+/* x = the start from noise alone: with a mask and strength 1. */
+void weft_repaint_noise(weft_solver *s, const float *noise, float *x);
 
 /* What is kept: [rows][n][columns][channels] but for the mask, which is alike
  * for all samples: [rows][columns], 1 where the picture may change. */

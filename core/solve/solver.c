@@ -66,6 +66,7 @@ weft_status weft_solver_create(const weft_solver_opts *o,
     made->schedule = schedule;
     made->buffers = buffers_of[o->kind];
     made->denoisers = 1;
+    made->before = 1;
     st = allocate(made);
     if (st == WEFT_OK) st = weft_nodes_fill(o, made);
     if (st == WEFT_OK)
@@ -185,14 +186,15 @@ unsigned weft_solver_keeps(const weft_solver *s, int i, int k)
 void weft_solver_drawn(const weft_solver *s, int i, int k, uint32_t *least,
                        uint32_t *most)
 {
-    *least = 1;
-    for (int j = 0; j < i; j++) *least += (uint32_t)weft_solver_draws(s, j);
+    *least = s->before;
+    for (int j = s->first; j < i; j++)
+        *least += (uint32_t)weft_solver_draws(s, j);
     *most = *least + (k > 0 ? (uint32_t)weft_solver_draws(s, i) : 0);
 }
 
 void weft_solver_resume(weft_solver *s, int i)
 {
-    s->history = i;
+    s->history = i - s->first;
     if (s->ops->resume) s->ops->resume(s, i);
 }
 

@@ -102,9 +102,11 @@ struct weft_solver {
     weft_batch batch;
     weft_field field; /* where my rows lie, for noise */
     int steps;
-    double *time;      /* [steps + 1]: what the net is told; [steps] unused */
-    double *sigma;     /* [steps + 1]: Karras sigma (VE) */
-    double *abar;      /* [steps + 1]: 1 / (1 + sigma^2) */
+    int first;       /* the step that a walk begins with; 0 from noise alone */
+    uint32_t before; /* draws of noise before its steps; 1 from noise alone */
+    double *time;    /* [steps + 1]: what the net is told; [steps] unused */
+    double *sigma;   /* [steps + 1]: Karras sigma (VE) */
+    double *abar;    /* [steps + 1]: 1 / (1 + sigma^2) */
     double init_sigma; /* the start is noise times this */
     double eta;
     const weft_noise_schedule *schedule; /* borrowed */

@@ -3,6 +3,7 @@ tests/e2e/test_text.sh.
 
     python tests/golden/pipelines.py            # pipe_*.safetensors
     python tests/golden/pipelines.py NAME...    # these alone
+    python tests/golden/pipelines.py paint      # paint_*, see PAINTED
 
 needs torch, diffusers and transformers. Float32 on the CPU; nets of random
 weights, made as in nets.py, have all the structure of the real ones and a few
@@ -26,6 +27,7 @@ import shutil
 import tempfile
 
 import diffusers
+import numpy as np
 import torch
 import transformers
 from PIL import Image
@@ -109,6 +111,14 @@ METHODS = {
     "w2sd": ("sd15", dict(method="w2sd", prompts=PAIR, guidance=3, seed=11)),
     "and": ("sd15", dict(method="superdiff_and", prompts=PAIR, guidance=2,
                          negative_prompt="rain", seed=12)),
+}
+# What begins with pipe_sd15.png: paint_NAME.safetensors has the latents alone,
+# of the pipeline sd15 and what CASES asks it; paint_mask.png is the mask.
+PAINTED = {
+    "image": dict(strength=.6),
+    "mask": dict(strength=.7, mask=True),
+    "all": dict(strength=1, mask=True),
+    "euler_a": dict(strength=.5, mask=True, solver="euler_ancestral"),
 }
 STEPS = 20
 LIBRARY = {"unet": "diffusers", "vae": "diffusers", "scheduler": "diffusers",
@@ -271,11 +281,58 @@ def make_method(name, out):
                   "diffusers": diffusers.__version__})
 
 
+def mask_picture(width, height):
+    """A disc and a few grey rows, half of which count."""
+    y, x = np.mgrid[:height, :width]
+    m = np.where((x - 30) ** 2 + (y - 150) ** 2 < 2500, 255, 0)
+    m[250:270] = 127
+    m[270:290] = 128
+    return Image.fromarray(m.astype(np.uint8))
+
+
+@torch.no_grad()
+def paint(pipe, how, sample, dtype):
+    cls = (diffusers.StableDiffusionInpaintPipeline if "mask" in how
+           else diffusers.StableDiffusionImg2ImgPipeline)
+    more = {"mask_image": Image.open(HERE / "paint_mask.png"),
+            "width": sample["width"], "height": sample["height"]
+            } if "mask" in how else {}
+    parts = dict(pipe.components)
+    if "solver" in how:
+        parts["scheduler"] = diffusers.EulerAncestralDiscreteScheduler.from_config(
+            pipe.scheduler.config)
+    return cls(**parts, requires_safety_checker=False).to(dtype)(
+        prompt=sample["prompt"], negative_prompt=sample["negative_prompt"],
+        guidance_scale=sample["guidance"], num_inference_steps=STEPS,
+        image=Image.open(HERE / "pipe_sd15.png"), strength=how["strength"],
+        generator=torch.Generator().manual_seed(sample["seed"]),
+        output_type="latent", **more).images
+
+
+def make_painted(out):
+    which, sample = CASES["sd15"]
+    mask_picture(sample["width"], sample["height"]).save(out / "paint_mask.png")
+    with tempfile.TemporaryDirectory() as folder:
+        write_model(pathlib.Path(folder), MODELS[which])
+        pipe = diffusers.DiffusionPipeline.from_pretrained(
+            folder, torch_dtype=torch.float32)
+        pipe.unet.register_to_config(sample_size=64) # these pipelines ask
+        for name, how in PAINTED.items():
+            x = paint(pipe, how, sample, torch.float32)
+            print(f"{name:12} rms {x.std():.2f}")
+            assert x.isfinite().all()
+            write(out / f"paint_{name}.safetensors", {"latents": x},
+                  {"how": json.dumps(how),
+                   "diffusers": diffusers.__version__})
+
+
 def main():
     ap = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     ap.add_argument("names", nargs="*")
     ap.add_argument("--out", type=pathlib.Path, default=HERE)
     a = ap.parse_args()
+    if a.names == ["paint"]:
+        return make_painted(a.out)
     for name in a.names or [*CASES, *METHODS]:
         (make if name in CASES else make_method)(name, a.out)
 

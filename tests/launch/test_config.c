@@ -290,7 +290,7 @@ static void test_bad_overrides(void **state)
         {"steps.=3", "expected KEY=VALUE with a KEY such as sample.steps"},
         {"word", "expected KEY=VALUE with a KEY such as sample.steps"},
         {"steps=3", "unknown key \"steps\""},
-        {"sample.image=in.png", "sample.image" LATER},
+        {"sample.mask=in.png", "sample.mask needs sample.image"},
         {"parallel.exchange=asyn",
          "unknown exchange \"asyn\", did you mean \"async\"?"},
         {"sample.solver=eular",

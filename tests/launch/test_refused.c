@@ -313,7 +313,11 @@ static const bad bad_dataset[] = {
 static const bad bad_later[] = {
     {GOOD "control: []\n", "6: control" LATER},
     {"models:\n  a: {path: x, loras: []}\n", "2: models.a.loras" LATER},
-    {GOOD "  image: in.png\n", "6: sample.image" LATER},
+    {GOOD "  mask: in.png\n", "6: sample.mask needs sample.image"},
+    {GOOD "  image: in.png\n  strength: 1.5\n",
+     "7: sample.strength: 1.5 is out of range, expected 0 to 1"},
+    {GOOD "  image: in.png\ndataset: {manifest: m.jsonl}\n",
+     "6: sample.image: the images of a data set cannot begin with a picture"},
     {GOOD "  method: superdif\n",
      "6: unknown method \"superdif\"; known are plain, w2sd, zsampling, "
      "resampling, autoguidance, superdiff_or, superdiff_and, average"},

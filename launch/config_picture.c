@@ -1,0 +1,44 @@
+#include "launch/config_picture.h"
+
+#include "launch/config_check.h"
+#include "launch/config_method.h"
+
+static weft_status take_path(const weft_tree *root, const char *key,
+                             bool identity, weft_config_path *to)
+{
+    const weft_tree *t = weft_tree_find(root, key);
+
+    if (!t) return WEFT_OK;
+    return weft_config_find_path(t, key, identity, &to->path, &to->portable);
+}
+
+weft_status weft_config_take_picture(const weft_tree *root,
+                                     const weft_raw_sample *raw, bool identity,
+                                     weft_config *c)
+{
+    const weft_tree *image = weft_tree_find(root, "sample.image");
+    const weft_tree *mask = weft_tree_find(root, "sample.mask");
+
+    c->sample.strength = raw->strength;
+    if (mask && !image)
+        return weft_place_fail(&mask->place, "sample.mask needs sample.image");
+    if (image && weft_tree_find(root, "dataset.manifest"))
+        return weft_place_fail(&image->place,
+                               "sample.image: the images of a data set cannot "
+                               "begin with a picture");
+    WEFT_TRY(take_path(root, "sample.image", identity, &c->sample.image));
+    return take_path(root, "sample.mask", identity, &c->sample.mask);
+}
+
+void weft_config_write_picture(FILE *f, const weft_config *c)
+{
+    if (!c->sample.image.path) return;
+    fputs(",\"image\":", f);
+    weft_config_write_string(f, c->sample.image.portable);
+    if (c->sample.mask.path) {
+        fputs(",\"mask\":", f);
+        weft_config_write_string(f, c->sample.mask.portable);
+    }
+    fputs(",\"strength\":", f);
+    weft_config_write_number(f, c->sample.strength);
+}

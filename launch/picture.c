@@ -1,0 +1,277 @@
+#include "launch/picture.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/io/hash.h"
+#include "core/io/png.h"
+#include "core/solve/repaint.h"
+#include "mpi/watch.h"
+
+/* ---- plan ---------------------------------------------------------------- */
+
+static weft_status check_size(const weft_config *c, const char *path, int width,
+                              int height)
+{
+    if (width == c->sample.width && height == c->sample.height) return WEFT_OK;
+    return weft_fail(WEFT_EINPUT,
+                     "%s: %s is %d x %d pixels, and sample.width and height "
+                     "are %d x %d",
+                     c->file, path, width, height, c->sample.width,
+                     c->sample.height);
+}
+
+/* The hash is in the plan's, which ranks compare: all have the same files. */
+static weft_status look_at(const weft_config *c, const char *path,
+                           uint64_t *hash)
+{
+    char text[WEFT_HASH_TEXT];
+    weft_png_info info;
+    weft_status st;
+
+    WEFT_TRY(weft_png_read_info(path, &info));
+    st = check_size(c, path, info.width, info.height);
+    weft_png_info_release(&info);
+    WEFT_TRY(st);
+    WEFT_TRY(weft_hash_file(path, text, NULL));
+    text[16] = 0;
+    *hash = *hash * 31 ^ strtoull(text, NULL, 16);
+    return WEFT_OK;
+}
+
+/* Draws of an image's noise before its steps. */
+static uint32_t draws_before(const weft_setup *s)
+{
+    const bool drawn =
+        s->models.vae >= 0 &&
+        s->models.file[s->models.vae].info.kind == WEFT_NET_VAE_KL;
+
+    return 1 + (drawn ? 1 + (s->config->sample.mask.path != NULL) : 0);
+}
+
+weft_status weft_picture_plan(weft_setup *s)
+{
+    const weft_config *c = s->config;
+    weft_status st;
+
+    if (!c->sample.image.path) return WEFT_OK;
+    if (s->solver->models)
+        return weft_fail(WEFT_EINPUT,
+                         "%s: sample.image: superposed samples begin with "
+                         "noise alone",
+                         c->file);
+    if (s->picture_channels != 1 && s->picture_channels != 3)
+        return weft_fail(WEFT_EINPUT,
+                         "%s: sample.image: a picture has 1 or 3 channels, the "
+                         "sample %d (a vae is missing?)",
+                         c->file, s->picture_channels);
+    WEFT_TRY(look_at(c, c->sample.image.path, &s->picture));
+    if (c->sample.mask.path)
+        WEFT_TRY(look_at(c, c->sample.mask.path, &s->picture));
+    s->solver->before = draws_before(s);
+    st = weft_repaint_first(s->solver->steps, c->sample.strength,
+                            &s->solver->first);
+    return st == WEFT_OK ? st : weft_fail_within(st, "%s: sample", c->file);
+}
+
+/* ---- pixels -------------------------------------------------------------- */
+
+typedef struct pixels {
+    unsigned char *at; /* [height][width][channels] */
+    int width, channels;
+} pixels;
+
+static weft_status read_file(const weft_job *j, const char *path, pixels *p)
+{
+    int height;
+    weft_status st;
+
+    if (!path) return WEFT_OK;
+    WEFT_TRY(weft_png_read(path, &p->width, &height, &p->channels, &p->at));
+    st = check_size(&j->config, path, p->width, height);
+    if (st != WEFT_OK) free(p->at), p->at = NULL;
+    return st;
+}
+
+/* A rectangle of it as [rows][columns][channels] in [-1, 1]. */
+static void convert(const pixels *p, const weft_rect *r, int channels,
+                    float *to)
+{
+    for (int y = r->row; y < r->row + r->rows; y++)
+        for (int x = r->column; x < r->column + r->columns; x++) {
+            const unsigned char *from =
+                p->at + ((size_t)y * (size_t)p->width + (size_t)x) *
+                            (size_t)p->channels;
+
+            for (int k = 0; k < channels; k++)
+                *to++ = (float)from[p->channels > 1 ? k : 0] / 255.0f * 2 - 1;
+        }
+}
+
+/* Luma as ITU-R 601 has it, in integers as PIL does. */
+static unsigned char grey_of(const pixels *p, size_t pixel)
+{
+    const unsigned char *c = p->at + pixel * (size_t)p->channels;
+
+    if (p->channels == 1) return c[0];
+    return (
+        unsigned char)((c[0] * 19595 + c[1] * 38470 + c[2] * 7471 + 0x8000) >>
+                       16);
+}
+
+static weft_status make_mask(const weft_job *j, const pixels *p, float *mask)
+{
+    const weft_rect mine = weft_plan_latent(&j->setup.plan, j->rank);
+    const int scale = j->setup.plan.row_scale;
+    const size_t width = (size_t)p->width;
+    unsigned char *row = malloc(width);
+
+    if (!row) return weft_fail(WEFT_ENOMEM, "out of memory for a mask");
+    for (int y = 0; y < mine.rows; y++, mask += mine.columns) {
+        for (size_t x = 0; x < width; x++)
+            row[x] =
+                grey_of(p, (size_t)(mine.row + y) * (size_t)scale * width + x);
+        weft_repaint_mask(row + (size_t)mine.column * (size_t)scale, 1,
+                          mine.columns, scale, mask);
+    }
+    free(row);
+    return WEFT_OK;
+}
+
+/* ---- encoding ------------------------------------------------------------ */
+
+/* The rows of latent that this rank encodes, with its columns. */
+static weft_rect encoded_by(const weft_job *j)
+{
+    const weft_plan *p = &j->setup.plan;
+    const weft_span span = weft_roles_span(&p->roles, p->vae, j->line);
+    weft_rect r = weft_plan_latent(p, j->rank);
+
+    r.row = span.from * p->unit;
+    r.rows = weft_span_units(span) * p->unit;
+    return r;
+}
+
+static weft_status evaluate(weft_job *j, const pixels *p, float *out)
+{
+    const int scale = j->setup.plan.row_scale;
+    const weft_job_net *net = &j->net[j->setup.encode];
+    const weft_graph *g = &net->file->graph;
+    weft_run run = weft_job_run(j, j->setup.encode);
+    weft_rect r = encoded_by(j);
+    const size_t floats =
+        (size_t)r.rows * (size_t)r.columns * (size_t)j->picture.channels;
+
+    r = (weft_rect){.row = r.row * scale,
+                    .rows = r.rows * scale,
+                    .column = r.column * scale,
+                    .columns = r.columns * scale};
+    convert(p, &r, j->setup.picture_channels, weft_run_value(&run, g->input));
+    WEFT_TRY(weft_graph_eval(g, &run));
+    memcpy(out, weft_run_value(&run, g->output), floats * sizeof *out);
+    return WEFT_OK;
+}
+
+/* Collective over the group: from those who encode to those who keep. */
+static weft_status spread(weft_job *j, float *mine, weft_span *have)
+{
+    const weft_plan *p = &j->setup.plan;
+    const weft_redistribute_spec spec = {
+        .have = have,
+        .want = p->roles.state,
+        .unit_bytes = (size_t)p->unit *
+                      (size_t)weft_plan_latent(p, j->rank).columns *
+                      (size_t)j->picture.channels * sizeof(float),
+        .class = WEFT_LATENTS,
+        .what = "the picture's latents",
+        .mine = mine,
+        .all = j->picture.encoded};
+    weft_redistribute *r;
+    weft_status st;
+
+    for (int i = 0; i < p->grid.patches; i++)
+        have[i] = weft_roles_span(&p->roles, p->vae, i);
+    WEFT_TRY(weft_redistribute_create(j->crossroads, &spec, &r));
+    st = weft_redistribute_post(r);
+    if (st == WEFT_OK) st = weft_redistribute_wait(r);
+    if (st == WEFT_OK) st = weft_redistribute_ready(r);
+    weft_redistribute_destroy(r);
+    return st;
+}
+
+static weft_status encode(weft_job *j, const pixels *p)
+{
+    const weft_rect r = encoded_by(j);
+    const size_t floats =
+        (size_t)r.rows * (size_t)r.columns * (size_t)j->picture.channels;
+    weft_span *have = calloc((size_t)j->setup.plan.grid.patches, sizeof *have);
+    float *mine = malloc((floats + 1) * sizeof *mine);
+    weft_status st = have && mine
+                         ? WEFT_OK
+                         : weft_fail(WEFT_ENOMEM, "out of memory for latents");
+
+    st = weft_comm_agree(j->world, st);
+    if (st == WEFT_OK && j->net[j->setup.encode].mine)
+        st = evaluate(j, p, mine);
+    if (st == WEFT_OK) st = spread(j, mine, have);
+    free(mine);
+    free(have);
+    return st;
+}
+
+/* ---- all of it ----------------------------------------------------------- */
+
+/* Channels of what is kept: an AutoencoderKL's are means and log-variances. */
+static int channels_of(const weft_setup *s)
+{
+    if (s->encode < 0) return s->plan.channels;
+    return weft_graph_at(s->plan.net[s->encode].graph,
+                         s->plan.net[s->encode].graph->output)
+        ->c;
+}
+
+static weft_status prepare(weft_job *j, pixels *image)
+{
+    const weft_rect mine = weft_plan_latent(&j->setup.plan, j->rank);
+    const size_t area = (size_t)mine.rows * (size_t)mine.columns;
+    weft_picture *p = &j->picture;
+    pixels mask = {0};
+    weft_status st;
+
+    WEFT_TRY(read_file(j, j->config.sample.image.path, image));
+    if (image->channels > j->setup.picture_channels)
+        return weft_fail(WEFT_EINPUT, "%s: has colours, the sample has none",
+                         j->config.sample.image.path);
+    p->channels = channels_of(&j->setup);
+    p->encoded = malloc((area * (size_t)p->channels + 1) * sizeof(float));
+    p->mask =
+        j->config.sample.mask.path ? malloc((area + 1) * sizeof(float)) : NULL;
+    if (!p->encoded || (j->config.sample.mask.path && !p->mask))
+        return weft_fail(WEFT_ENOMEM, "out of memory for a picture");
+    WEFT_TRY(read_file(j, j->config.sample.mask.path, &mask));
+    st = p->mask ? make_mask(j, &mask, p->mask) : WEFT_OK;
+    free(mask.at);
+    if (st == WEFT_OK && j->setup.encode < 0)
+        convert(image, &mine, p->channels, p->encoded);
+    return st;
+}
+
+weft_status weft_picture_make(weft_job *j)
+{
+    pixels image = {0};
+    weft_status st;
+
+    if (!j->config.sample.image.path) return WEFT_OK;
+    weft_watch_at("encoding the picture", 0, 0);
+    st = weft_comm_agree(j->world, weft_setup_status(prepare(j, &image)));
+    if (st == WEFT_OK && j->setup.encode >= 0) st = encode(j, &image);
+    free(image.at);
+    return st;
+}
+
+void weft_picture_release(weft_picture *p)
+{
+    free(p->encoded);
+    free(p->mask);
+    *p = (weft_picture){0};
+}
