@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "core/layer/layer.h"
+#include "tests/golden_loras.h"
 #include "tests/team.h"
 
 /* Patches run on threads, from which cmocka cannot return. */
@@ -35,11 +36,16 @@ static uint64_t bits(const char *name, uint64_t i)
     return z ^ z >> 31;
 }
 
+static bool ends(const char *name, const char *with)
+{
+    const size_t n = strlen(name), m = strlen(with);
+
+    return n > m && !strcmp(name + n - m, with);
+}
+
 static bool is_norm(const char *name)
 {
-    const size_t n = strlen(name);
-
-    return strstr(name, "norm") && n > 7 && !strcmp(name + n - 7, ".weight");
+    return strstr(name, "norm") && ends(name, ".weight");
 }
 
 float golden_weight(const char *name, const int64_t *shape, int ndim,
@@ -49,10 +55,12 @@ float golden_weight(const char *name, const int64_t *shape, int ndim,
     int64_t fan_in = 1;
     int s = 0;
 
+    if (ends(name, ".alpha")) return 1 + (float)(k / 16) / 4;
     if (is_norm(name)) return 1 + (float)(k / 16 - 8) / 64;
     for (int d = 1; d < ndim; d++) fan_in *= shape[d];
     if (ndim < 2) s = 3;
     while (ndim > 1 && ((int64_t)6 << 2 * s) < fan_in) s++;
+    if (ends(name, "up.weight") || strstr(name, "lora_B")) s += 4;
     return ldexpf((float)(k - 128) / 128, -s);
 }
 
@@ -133,6 +141,12 @@ static void put(weft_st_writer *w, int i, const weft_st_entry *e)
 
 void golden_write(const char *path, const char *tensors)
 {
+    golden_write_with(path, tensors, NULL);
+}
+
+void golden_write_with(const char *path, const char *tensors,
+                       const char *const *metadata)
+{
     char *text = strdup(tensors), *at = text;
     weft_st_entry *e = calloc(GOLDEN_TENSORS, sizeof *e);
     weft_st_writer *w;
@@ -143,7 +157,7 @@ void golden_write(const char *path, const char *tensors)
         assert_true(n < GOLDEN_TENSORS);
         at = read_entry(at, &e[n++]);
     }
-    must(weft_st_create(path, e, n, NULL, &w));
+    must(weft_st_create(path, e, n, metadata, &w));
     for (int i = 0; i < n; i++) put(w, i, &e[i]);
     must(weft_st_finish(w));
     free(e);
@@ -385,6 +399,7 @@ float *golden_run(const golden *g, const weft_device *dev, int patches,
                         (weft_cell){unit, unit, g->w}, g->wtype, &graph));
     must(weft_load_check(&graph, g->weights, &summary));
     if (g->part == WEFT_PART_NET) assert_int_equal(summary.unused, 0);
+    if (g->loras) must(golden_loras_apply(g->loras, g->weights, &graph));
     for (int p = 0; p <= patches; p++) first[p] = p * (g->h / unit) / patches;
     j.out = calloc(1, g->output->bytes);
     assert_non_null(j.out);

@@ -10,7 +10,11 @@
 #include "core/model/safetensors.h"
 #include "core/net/net.h"
 
-enum { GOLDEN_PATH = 512, GOLDEN_BATCH = 4, GOLDEN_TENSORS = 1024 };
+enum {
+    GOLDEN_PATH = 512,
+    GOLDEN_BATCH = 4,
+    GOLDEN_TENSORS = 4096,
+};
 
 /* One golden, its checkpoint written to a folder of its own and opened. */
 typedef struct golden {
@@ -25,6 +29,7 @@ typedef struct golden {
     int tokens;                   /* of the text; 0: none */
     const weft_st_tensor *output; /* [n][c][h][w] */
     char folder[GOLDEN_PATH];
+    const struct golden_loras *loras; /* added to the net; NULL: none */
 } golden;
 
 /* `name`: "unet_plain". Exits the test on failure. */
@@ -38,8 +43,11 @@ float golden_input(uint64_t i);
 /* The same of anything that is given: "text", "added", "guide". */
 float golden_given(const char *name, uint64_t i);
 
-/* Write the tensors "name dtype d0xd1..;" to a file. */
+/* Write the tensors "name dtype d0xd1..;" to a file; `metadata` as that of
+ * weft_st_create. */
 void golden_write(const char *path, const char *tensors);
+void golden_write_with(const char *path, const char *tensors,
+                       const char *const *metadata);
 
 /* Names of all goldens of nets, sorted; returns how many. */
 int golden_names(char (*name)[64], int room);

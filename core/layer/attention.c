@@ -32,10 +32,10 @@ static const char *const old_name[] = {"key", "value", "query", "proj_attn"};
 
 /* A projection of all my rows of one or two values. */
 static void project(const weft_graph *g, const weft_run *run,
-                    const weft_conv *v, const weft_val in[2], int matrix,
-                    int bias, const float *res, float *out)
+                    const weft_val in[2], int matrix, int bias,
+                    const float *res, float *out)
 {
-    weft_conv_args a = weft_conv_setup(g, run, v, in, matrix, bias, out);
+    weft_conv_args a = weft_conv_setup(g, run, in, matrix, bias, out);
 
     a.res = res;
     a.row1 = weft_run_rows(g, run, in[0]);
@@ -153,8 +153,7 @@ static weft_status publish(const weft_graph *g, const weft_node *d,
 
     if (share >= d->u.attend.shares) return WEFT_OK;
     WEFT_TRY(weft_exchange_open(run->x, run->slot + share, &mine));
-    project(g, run, &d->u.attend.kv, in, weight[W_KV], weight[B_KV], NULL,
-            mine);
+    project(g, run, in, weight[W_KV], weight[B_KV], NULL, mine);
     return weft_exchange_put(run->x, run->slot + share);
 }
 
@@ -166,13 +165,13 @@ static weft_status forward(const weft_graph *g, int node, weft_run *run)
     const int ahead = d->u.attend.ahead;
 
     for (int i = 0; i < ahead; i++) WEFT_TRY(publish(g, d, run, i));
-    project(g, run, &d->u.attend.q, in, d->weight[W_Q], d->weight[B_Q], NULL,
+    project(g, run, in, d->weight[W_Q], d->weight[B_Q], NULL,
             weft_run_value(run, query[0]));
     for (int i = 0; i < d->u.attend.shares; i++) {
         WEFT_TRY(look(g, d, run, i));
         WEFT_TRY(publish(g, d, run, i + ahead));
     }
-    project(g, run, &d->u.attend.out, query, d->weight[W_OUT], d->weight[B_OUT],
+    project(g, run, query, d->weight[W_OUT], d->weight[B_OUT],
             weft_run_optional(run, d->in[RES]), weft_run_value(run, d->out));
     return WEFT_OK;
 }
@@ -306,7 +305,7 @@ static void add_share(weft_graph *g, weft_node *d, const names *n, int share,
 
 /* The projections: their shapes and weights, into the node. */
 static void add_weights(weft_graph *g, weft_node *d, const names *n, int c,
-                        bool bias)
+                        bool bias, float scale)
 {
     const int inner = d->u.attend.heads * d->u.attend.dim;
     const int shares = d->u.attend.shares;
@@ -315,6 +314,7 @@ static void add_weights(weft_graph *g, weft_node *d, const names *n, int c,
     d->u.attend.kv = weft_conv_1x1(g, c, 2 * inner / shares);
     *q = weft_conv_1x1(g, c, inner);
     *out = weft_conv_1x1(g, inner, c);
+    out->scale = scale;
     for (int i = 0; i < shares; i++)
         add_share(g, d, n, i, inner / shares, bias);
     d->weight[W_Q] = weft_weight_matrix(g, q, &n->at[NAME_Q], 1, true);
@@ -348,8 +348,7 @@ weft_val weft_add_self_attention(weft_graph *g, const char *name, weft_val in,
     d->out = out;
     for (int i = 0; i < TEMPS; i++) d->temp[i] = like.temp[i];
     d->u = like.u;
-    add_weights(g, d, &n, weft_graph_at(g, in)->c, bias);
-    d->u.attend.out.scale = scale;
+    add_weights(g, d, &n, weft_graph_at(g, in)->c, bias, scale);
     if (res != WEFT_NONE) d->over = RES;
     return g->status == WEFT_OK ? out : WEFT_NONE;
 }

@@ -134,8 +134,8 @@ static weft_status forward(const weft_graph *g, int node, weft_run *run)
 {
     const weft_node *d = &g->node[node];
     weft_conv_args a =
-        weft_conv_setup(g, run, &d->u.conv, d->in, d->weight[MATRIX],
-                        d->weight[BIAS], weft_run_value(run, d->out));
+        weft_conv_setup(g, run, d->in, d->weight[MATRIX], d->weight[BIAS],
+                        weft_run_value(run, d->out));
     const weft_edges next = weft_run_edges(g, run, node);
     const bool wanted = next.upper || next.lower;
     weft_view seen;

@@ -87,9 +87,10 @@ const float *weft_run_optional(const weft_run *run, weft_val v)
 }
 
 weft_conv_args weft_conv_setup(const weft_graph *g, const weft_run *run,
-                               const weft_conv *v, const weft_val in[2],
-                               int matrix, int bias, float *out)
+                               const weft_val in[2], int matrix, int bias,
+                               float *out)
 {
+    const weft_conv *v = &g->weight[matrix].conv;
     const int w = weft_run_columns(g, run, in[0]);
 
     return (weft_conv_args){

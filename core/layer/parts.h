@@ -36,11 +36,11 @@ weft_val weft_add_stacked(weft_graph *g, const char *name,
                           const char *const *module, int n, weft_val in,
                           int cout, bool bias);
 
-/* The args of convolution `v` over values in[0], in[1] (NONE: absent) with
- * weights `matrix` and `bias` (NONE: absent) into `out`. */
+/* The args of the convolution that weight `matrix` is packed for, over values
+ * in[0], in[1] (NONE: absent) with `bias` (NONE: absent) into `out`. */
 weft_conv_args weft_conv_setup(const weft_graph *g, const weft_run *run,
-                               const weft_conv *v, const weft_val in[2],
-                               int matrix, int bias, float *out);
+                               const weft_val in[2], int matrix, int bias,
+                               float *out);
 
 /* Optional value: NULL for NONE. */
 const float *weft_run_optional(const weft_run *run, weft_val v);

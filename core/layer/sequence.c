@@ -22,12 +22,11 @@ typedef struct names {
 /* ---- forward ------------------------------------------------------------- */
 
 /* A projection of all my rows of one value. */
-static void project(const weft_graph *g, const weft_run *run,
-                    const weft_conv *v, weft_val from, int matrix, int bias,
-                    const float *res, float *out)
+static void project(const weft_graph *g, const weft_run *run, weft_val from,
+                    int matrix, int bias, const float *res, float *out)
 {
     const weft_val in[2] = {from, WEFT_NONE};
-    weft_conv_args a = weft_conv_setup(g, run, v, in, matrix, bias, out);
+    weft_conv_args a = weft_conv_setup(g, run, in, matrix, bias, out);
 
     a.res = res;
     a.row1 = weft_run_rows(g, run, from);
@@ -76,12 +75,11 @@ static weft_status forward(const weft_graph *g, int node, weft_run *run)
 {
     const weft_node *d = &g->node[node];
 
-    project(g, run, &d->u.attend.q, d->in[IN], d->weight[W_Q], d->weight[B_Q],
-            NULL, weft_run_value(run, d->temp[QUERY]));
+    project(g, run, d->in[IN], d->weight[W_Q], d->weight[B_Q], NULL,
+            weft_run_value(run, d->temp[QUERY]));
     look(g, d, run);
-    project(g, run, &d->u.attend.out, d->temp[QUERY], d->weight[W_OUT],
-            d->weight[B_OUT], weft_run_optional(run, d->in[RES]),
-            weft_run_value(run, d->out));
+    project(g, run, d->temp[QUERY], d->weight[W_OUT], d->weight[B_OUT],
+            weft_run_optional(run, d->in[RES]), weft_run_value(run, d->out));
     return WEFT_OK;
 }
 

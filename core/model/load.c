@@ -1,11 +1,12 @@
 #include "core/model/load.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/device/dtype.h"
+#include "core/model/listing.h"
+#include "core/model/merge.h"
 
 /* ---- finding ------------------------------------------------------------- */
 
@@ -35,7 +36,7 @@ static const weft_st_tensor *find(const weft_st *st, const char *name)
     return t;
 }
 
-static bool find_dtype(const weft_st_tensor *t, weft_dtype *type)
+bool weft_load_type(const weft_st_tensor *t, weft_dtype *type)
 {
     static const char *const name[] = {
         [WEFT_F32] = "F32", [WEFT_F16] = "F16", [WEFT_BF16] = "BF16"};
@@ -55,44 +56,13 @@ weft_dtype weft_load_dtype(const weft_st *st)
 
     for (int i = 0; i < weft_st_count(st); i++) {
         const weft_st_tensor *t = weft_st_at(st, i);
-        if (t->ndim > 1 && find_dtype(t, &type)) seen[type] = true;
+        if (t->ndim > 1 && weft_load_type(t, &type)) seen[type] = true;
     }
     if (seen[WEFT_F16] + seen[WEFT_BF16] + seen[WEFT_F32] != 1) return WEFT_F32;
     return seen[WEFT_F16] ? WEFT_F16 : seen[WEFT_BF16] ? WEFT_BF16 : WEFT_F32;
 }
 
 /* ---- checking ------------------------------------------------------------ */
-
-enum { MOST_LISTED = 10 };
-
-/* What is wrong, the first few in words. */
-typedef struct listing {
-    int n;
-    char text[900];
-} listing;
-
-static void WEFT_PRINTF(2, 3) list(listing *l, const char *fmt, ...)
-{
-    const size_t used = strlen(l->text);
-    va_list args;
-    size_t n;
-
-    if (l->n++ >= MOST_LISTED) return;
-    n = (size_t)snprintf(l->text + used, sizeof l->text - used, "%s",
-                         used ? ", " : "");
-    if (used + n >= sizeof l->text) return;
-    va_start(args, fmt);
-    vsnprintf(l->text + used + n, sizeof l->text - used - n, fmt, args);
-    va_end(args);
-}
-
-/* " and 3 more", or nothing. */
-static void rest(const listing *l, char text[32])
-{
-    text[0] = 0;
-    if (l->n > MOST_LISTED)
-        snprintf(text, 32, " and %d more", l->n - MOST_LISTED);
-}
 
 static bool same_shape(const weft_st_tensor *t, const int want[4])
 {
@@ -114,7 +84,7 @@ static void shape_text(char *text, size_t room, const int64_t *shape, int n)
                                (long long)shape[i]);
 }
 
-static void list_shape(listing *wrong, const weft_st_tensor *t,
+static void list_shape(weft_listing *wrong, const weft_st_tensor *t,
                        const int want[4])
 {
     char have_text[128], want_text[64];
@@ -124,20 +94,22 @@ static void list_shape(listing *wrong, const weft_st_tensor *t,
     while (n < 4 && want[n]) shape[n] = want[n], n++;
     shape_text(have_text, sizeof have_text, t->shape, t->ndim);
     shape_text(want_text, sizeof want_text, shape, n);
-    list(wrong, "%s is %s instead of %s", t->name,
-         t->ndim ? have_text : "a number", want_text);
+    weft_list(wrong, "%s is %s instead of %s", t->name,
+              t->ndim ? have_text : "a number", want_text);
 }
 
 static const weft_st_tensor *check(const weft_st *st, const weft_weight *w,
-                                   int i, listing *missing, listing *wrong)
+                                   int i, weft_listing *missing,
+                                   weft_listing *wrong)
 {
     const weft_st_tensor *t = find(st, w->name[i]);
     weft_dtype type;
 
     if (!t)
-        list(missing, "%s", w->name[i]);
-    else if (!find_dtype(t, &type))
-        list(wrong, "%s is %s instead of F32, F16 or BF16", t->name, t->dtype);
+        weft_list(missing, "%s", w->name[i]);
+    else if (!weft_load_type(t, &type))
+        weft_list(wrong, "%s is %s instead of F32, F16 or BF16", t->name,
+                  t->dtype);
     else if (!same_shape(t, w->shape[i]))
         list_shape(wrong, t, w->shape[i]);
     return t;
@@ -162,13 +134,13 @@ static void sum_up(const weft_st *st, const weft_st_tensor **used, int n,
     }
 }
 
-static weft_status complain(const weft_st *st, const listing *missing,
-                            const listing *wrong)
+static weft_status complain(const weft_st *st, const weft_listing *missing,
+                            const weft_listing *wrong)
 {
-    char more_missing[32], more_wrong[32];
+    char more_missing[WEFT_LISTING_REST], more_wrong[WEFT_LISTING_REST];
 
-    rest(missing, more_missing);
-    rest(wrong, more_wrong);
+    weft_listing_rest(missing, more_missing);
+    weft_listing_rest(wrong, more_wrong);
     if (!missing->n)
         return weft_fail(WEFT_EINPUT, "%s: does not fit the net: %s%s",
                          weft_st_path(st), wrong->text, more_wrong);
@@ -183,7 +155,7 @@ weft_status weft_load_check(const weft_graph *g, const weft_st *st,
 {
     const size_t most = (size_t)g->nweights * WEFT_MAX_SOURCES;
     const weft_st_tensor **used = malloc((most + 1) * sizeof *used);
-    listing missing = {0}, wrong = {0};
+    weft_listing missing = {0}, wrong = {0};
     int n = 0;
 
     if (!used) return weft_fail(WEFT_ENOMEM, "out of memory for weights");
@@ -215,6 +187,7 @@ typedef struct packing {
     const weft_st *st;
     char *dst;
     piece *piece;
+    float **merged; /* [nweights][WEFT_MAX_SOURCES]: while they are wanted */
 } packing;
 
 static size_t packed_bytes(const packing *p, int i)
@@ -252,9 +225,46 @@ static weft_source source(const packing *p, const weft_weight *w, int i)
     const int parts = w->parts ? w->parts : 1;
     weft_source s = {.cout = w->shape[i][0] / parts};
 
-    WEFT_MUST(t && find_dtype(t, &s.type));
+    WEFT_MUST(t && weft_load_type(t, &s.type));
     s.data = (const char *)t->data + t->bytes / (size_t)parts * (size_t)w->part;
     return s;
+}
+
+static float **merged_at(const packing *p, int weight, int source)
+{
+    return &p->merged[weight * WEFT_MAX_SOURCES + source];
+}
+
+static weft_source merged_source(const packing *p, int weight, int i)
+{
+    weft_source s = source(p, &p->g->weight[weight], i);
+    const float *merged = *merged_at(p, weight, i);
+
+    if (merged) s = (weft_source){merged, WEFT_F32, s.cout};
+    return s;
+}
+
+/* What something is added to is made beforehand, a weight at a time. */
+static weft_status merge(packing *p, int weight, weft_pool *pool)
+{
+    const weft_weight *w = &p->g->weight[weight];
+
+    for (int i = 0; i < w->nsrc; i++) {
+        const weft_source base = source(p, w, i);
+        float **merged = merged_at(p, weight, i);
+
+        if (!*merged && weft_merge_wants(w, i))
+            WEFT_TRY(weft_merge(w, i, &base, pool, merged));
+    }
+    return WEFT_OK;
+}
+
+static void forget_merged(packing *p, int weight)
+{
+    for (int i = 0; i < WEFT_MAX_SOURCES; i++) {
+        free(*merged_at(p, weight, i));
+        *merged_at(p, weight, i) = NULL;
+    }
 }
 
 static void pack_floats(const packing *p, const weft_weight *w, float *out)
@@ -310,7 +320,7 @@ static void pack_piece(void *arg, int i, int worker)
         pack_table(p, w, x->part, x->parts, out);
         return;
     }
-    for (int k = 0; k < w->nsrc; k++) src[k] = source(p, w, k);
+    for (int k = 0; k < w->nsrc; k++) src[k] = merged_source(p, x->weight, k);
     p->dev->weight_pack(&w->conv, src, w->nsrc, out, x->part, x->parts);
 }
 
@@ -322,41 +332,69 @@ static void drop(const packing *p, int weight)
         weft_st_drop(p->st, find(p->st, w->name[k]));
 }
 
-/* A stretch of pieces: packed by all workers, then their pages dropped. */
-static void pack_stretch(packing *p, int n, weft_pool *pool)
+/* Piece i is the first of its weight. */
+static bool begins(const packing *p, int i)
 {
+    return !i || p->piece[i].weight != p->piece[i - 1].weight;
+}
+
+/* A stretch of pieces: packed by all workers, then their pages dropped.
+ * `more`: the next one begins within the last weight. */
+static weft_status pack_stretch(packing *p, int n, bool more, weft_pool *pool)
+{
+    for (int i = 0; i < n; i++)
+        if (begins(p, i)) WEFT_TRY(merge(p, p->piece[i].weight, pool));
     if (pool)
         weft_pool_run(pool, n, pack_piece, p);
     else
         for (int i = 0; i < n; i++) pack_piece(p, i, 0);
-    for (int i = 0; i < n; i++)
-        if (!i || p->piece[i].weight != p->piece[i - 1].weight)
-            drop(p, p->piece[i].weight);
+    for (int i = 0; i < n; i++) {
+        const int weight = p->piece[i].weight;
+
+        if (!begins(p, i)) continue;
+        drop(p, weight);
+        if (!more || weight != p->piece[n - 1].weight) forget_merged(p, weight);
+    }
+    return WEFT_OK;
+}
+
+static weft_status pack_all(packing *p, int n, weft_pool *pool)
+{
+    piece *const all = p->piece;
+
+    for (int i = 0; i < n;) {
+        size_t bytes = 0;
+        int k = i;
+
+        while (k < n && bytes < STRIDE) bytes += all[k++].bytes;
+        p->piece = all + i;
+        WEFT_TRY(pack_stretch(
+            p, k - i, k < n && all[k].weight == all[k - 1].weight, pool));
+        i = k;
+    }
+    return WEFT_OK;
 }
 
 weft_status weft_load_pack(const weft_graph *g, const weft_device *dev,
                            const weft_layout *layout, const weft_st *st,
                            void *dst, int part, int nparts, weft_pool *pool)
 {
-    packing p = {g, dev, layout, st, dst, NULL};
+    const size_t tensors = (size_t)g->nweights * WEFT_MAX_SOURCES;
+    packing p = {g, dev, layout, st, dst, NULL, NULL};
+    weft_status status = WEFT_OK;
     piece *all;
     size_t most = 0;
-    int n;
 
     WEFT_MUST(part >= 0 && part < nparts);
     for (int i = 0; i < g->nweights; i++) most += (size_t)pieces_of(&p, i);
     p.piece = all = malloc((most + 1) * sizeof *all);
-    if (!all) return weft_fail(WEFT_ENOMEM, "out of memory for weights");
-    n = deal(&p, part, nparts);
-    for (int i = 0; i < n;) {
-        size_t bytes = 0;
-        int k = i;
-
-        while (k < n && bytes < STRIDE) bytes += all[k++].bytes;
-        p.piece = all + i;
-        pack_stretch(&p, k - i, pool);
-        i = k;
-    }
+    p.merged = calloc(tensors + 1, sizeof *p.merged);
+    if (!all || !p.merged)
+        status = weft_fail(WEFT_ENOMEM, "out of memory for weights");
+    else
+        status = pack_all(&p, deal(&p, part, nparts), pool);
+    for (int i = 0; p.merged && i < g->nweights; i++) forget_merged(&p, i);
+    free(p.merged);
     free(all);
-    return WEFT_OK;
+    return status;
 }

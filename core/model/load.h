@@ -5,7 +5,9 @@
  * them all before anything is loaded; packing hands each to the device, at its
  * place in the layout, and gives the file's pages back as it goes, so that
  * weights are held once. Workers and ranks may share the packing: every byte
- * is written by one of them, whoever that is.
+ * is written by one of them, whoever that is. Where the graph has something to
+ * add to a weight (weft_low_rank), its tensors are merged just before it is
+ * packed (merge.h), and forgotten after it.
  *
  * Attention is found under its names of today (to_q, to_k, to_v, to_out.0) and
  * under the older ones (query, key, value, proj_attn). A 1x1 convolution may
@@ -21,6 +23,9 @@
 /* The type to build a net with: that of all matrices in the file, or float
  * where they differ. */
 weft_dtype weft_load_dtype(const weft_st *st);
+
+/* The type of a tensor; false where it is none of F32, F16 and BF16. */
+bool weft_load_type(const weft_st_tensor *t, weft_dtype *type);
 
 typedef struct weft_load_summary {
     size_t bytes; /* of the tensors that the graph uses, as in the file */

@@ -61,6 +61,7 @@ static void release_weight(weft_weight *w)
 {
     for (int i = 0; i < WEFT_MAX_SOURCES; i++) free(w->name[i]);
     free(w->constant);
+    free(w->added);
 }
 
 void weft_graph_release(weft_graph *g)
@@ -214,6 +215,20 @@ int weft_graph_floats(weft_graph *g, const char *name, int count)
         return WEFT_NONE;
     }
     return weft_graph_weight(g, &w);
+}
+
+weft_status weft_graph_add_to(weft_graph *g, int i, const weft_low_rank *t)
+{
+    weft_weight *w = &g->weight[i];
+    weft_low_rank *more =
+        realloc(w->added, ((size_t)w->nadded + 1) * sizeof *more);
+
+    WEFT_MUST(w->kind == WEFT_WEIGHT_CONV && t->source < w->nsrc);
+    if (!more) return weft_fail(WEFT_ENOMEM, "out of memory for a net");
+    w->added = more;
+    w->added[w->nadded++] = *t;
+    w->conv.wtype = WEFT_F32;
+    return WEFT_OK;
 }
 
 static void uses(weft_graph *g, int node, weft_val v)

@@ -48,12 +48,22 @@ typedef struct weft_value {
 /* One packed weight: a conv's matrix, or plain float vectors. Floats without
  * sources are not in the file: the net's config gives them. */
 typedef enum weft_weight_kind {
-    WEFT_WEIGHT_CONV,  /* packed by the device for `conv` */
+    WEFT_WEIGHT_CONV,  /* packed by the device for `conv`, in its wtype */
     WEFT_WEIGHT_FLOAT, /* converted to float, element order kept */
     WEFT_WEIGHT_TABLE, /* the same as graph->wtype: rows are looked up */
 } weft_weight_kind;
 
 enum { WEFT_MAX_SOURCES = 3 };
+
+/* scale * up * down, to be added to one tensor of a weight. The matrices lie in
+ * a file that stays open until the weight is packed (core/model/lora.h). */
+typedef struct weft_low_rank {
+    int source; /* which tensor */
+    int rank;
+    float scale;
+    const void *up, *down; /* [first dimension][rank], [rank][all others] */
+    weft_dtype up_type, down_type;
+} weft_low_rank;
 
 typedef struct weft_weight {
     weft_weight_kind kind;
@@ -66,6 +76,8 @@ typedef struct weft_weight {
     size_t count;    /* kinds FLOAT, TABLE: elements in all */
     weft_dtype type; /* kind TABLE */
     float *constant; /* nsrc 0: the floats; owned */
+    weft_low_rank *added; /* [nadded]; owned. Kind CONV only */
+    int nadded;
 } weft_weight;
 
 typedef struct weft_graph weft_graph;
@@ -202,6 +214,8 @@ weft_node *weft_graph_node(weft_graph *g, const weft_layer_ops *ops,
 void weft_graph_once(weft_graph *g, weft_node *d);
 int weft_graph_weight(weft_graph *g, const weft_weight *w);
 int weft_graph_floats(weft_graph *g, const char *name, int count);
+/* Add to weight i, which is then packed as float; `t` is copied. */
+weft_status weft_graph_add_to(weft_graph *g, int i, const weft_low_rank *t);
 /* Packed. */
 size_t weft_weight_bytes(const weft_weight *w, const weft_device *dev);
 /* Raise the spare rows of a value that a border is received into. */

@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "core/net/text.h"
-#include "tests/golden.h"
+#include "tests/golden_loras.h"
 
 static const double limit = 1e-5;
 
@@ -24,6 +24,7 @@ typedef struct text_case {
     int n, tokens;
     float *ids; /* [n][tokens] */
     char path[PATH];
+    const golden_loras *loras; /* NULL: none */
 } text_case;
 
 static void must(weft_status st)
@@ -123,6 +124,8 @@ static void set_stage(const text_case *t, const weft_text_opts *o,
     memset(s, 0, sizeof *s);
     must(weft_text_build(t->config, o, t->tokens, t->wtype, &s->text));
     must(weft_load_check(&s->text.graph, t->weights, NULL));
+    if (t->loras)
+        must(golden_loras_apply(t->loras, t->weights, &s->text.graph));
     must(weft_exchange_init(&s->solo, &weft_solo, &cut, WEFT_IN_STEP));
     must(weft_layout_make(&s->text.graph, dev, t->n, &cut, &s->layout));
     must(weft_pool_create(2, NULL, &s->pool));
@@ -206,6 +209,34 @@ static void t5_equals_transformers(void **state)
             check(&t, &(weft_text_opts){2, true, false}, "skip2", dev[k]);
             close_case(&t);
         }
+}
+
+/* Layers that are skipped are no reason to refuse what changes them. */
+static void equals_transformers_with_loras(void **state)
+{
+    static const char *const name[] = {"clip_l_kohya", "clip_l_te1",
+                                       "clip_l_old",   "clip_h_linear",
+                                       "clip_g_te2",   "clip_g_ab"};
+    golden_loras l;
+    weft_st *plain;
+    text_case t;
+    stage s;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof name / sizeof *name; i++) {
+        golden_loras_open(&l, name[i]);
+        open_case(&t, l.base + strlen("text_"));
+        plain = t.answer;
+        t.answer = l.answer;
+        t.loras = &l;
+        check(&t, &(weft_text_opts){0, true, true}, "last", "reference");
+        check(&t, &(weft_text_opts){0, true, true}, "last", "fast");
+        set_stage(&t, &(weft_text_opts){2, true, false}, device("lean"), &s);
+        clear_stage(&s);
+        t.answer = plain;
+        close_case(&t);
+        golden_loras_close(&l);
+    }
 }
 
 static void refuses_tokens_of_another_vocabulary(void **state)
@@ -337,6 +368,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(equals_transformers),
         cmocka_unit_test(t5_equals_transformers),
+        cmocka_unit_test(equals_transformers_with_loras),
         cmocka_unit_test(refuses_tokens_of_another_vocabulary),
         cmocka_unit_test(refuses_by_name),
         cmocka_unit_test(tells_what_the_rest_must_know),

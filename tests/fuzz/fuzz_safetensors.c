@@ -1,33 +1,12 @@
-/*
- * One safetensors file. An input that begins with '{' is a header and its data
- * (cut after the last '}'), and gets the right length put before it, for else
- * the fuzzer would seldom come past the first 8 bytes; any other input is the
- * whole file.
- */
+/* One safetensors file. */
 #include <stdint.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "core/model/safetensors.h"
+#include "tests/fuzz/file.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
-
-static void put(int fd, const void *data, size_t bytes)
-{
-    WEFT_MUST(write(fd, data, bytes) == (ssize_t)bytes);
-}
-
-static void put_length(int fd, const uint8_t *data, size_t bytes)
-{
-    uint8_t length[8];
-    size_t n = bytes;
-
-    while (n > 0 && data[n - 1] != '}') n--;
-    for (int i = 0; i < 8; i++) length[i] = (uint8_t)(n >> 8 * i);
-    put(fd, length, 8);
-}
 
 /* What is promised of a tensor that was handed out; reads all of it. */
 static void check(const weft_st *st, int i)
@@ -49,14 +28,10 @@ static void check(const weft_st *st, int i)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
-    const int fd = memfd_create("model", MFD_CLOEXEC);
     char path[64];
+    const int fd = fuzz_file(data, bytes, path);
     weft_st *st;
 
-    WEFT_MUST(fd >= 0);
-    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-    if (bytes > 0 && data[0] == '{') put_length(fd, data, bytes);
-    put(fd, data, bytes);
     if (weft_st_open(path, &st) == WEFT_OK) {
         size_t sum = 0;
 

@@ -136,6 +136,28 @@ def main():
         text + "transformer.resblocks.0.mlp.c_fc.weight 2x64",
         text + "transformer.resblocks.0.attn.in_proj_bias 6"]))
 
+    conv = "down_blocks.0.resnets.0.conv1"
+    for name, down, up, alpha in (
+            ("kohya", "lora_unet_" + conv.replace(".", "_")
+             + ".lora_down.weight", ".lora_up.weight", ".alpha"),
+            ("original", "lora_unet_input_blocks_1_0_in_layers_2"
+             ".lora_down.weight", ".lora_up.weight", ".alpha"),
+            ("ab", f"unet.{conv}.lora_A.weight", ".lora_B.weight", None),
+            ("adapter", f"base_model.model.{conv}.lora_A.a.weight",
+             ".lora_B.a.weight", None)):
+        base = down[:down.index(".lora_")]
+        entries = {down: tensor("F16", [2, 8, 3, 3], 0, 288),
+                   base + up: tensor("F32", [8, 2, 1, 1], 288, 352)}
+        if alpha:
+            entries[base + alpha] = tensor("F32", [], 352, 356)
+        else:
+            entries["__metadata__"] = {"lora_adapter_metadata": compact({
+                "unet.lora_alpha": 3, "unet.use_rslora": True,
+                "unet.alpha_pattern": {"conv1": 2}})}
+        put("lora", name, compact(entries) + "<" * (356 if alpha else 352))
+    put("lora", "other", compact({
+        "lora_unet_x.hada_w1_a": tensor("F32", [1], 0, 4)}) + "0123")
+
     seen = set()
     for name in ("strong", "vae"):
         path = ROOT / "models/demo" / name / "config.json"

@@ -1,0 +1,123 @@
+#include "core/model/merge.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/device/dtype.h"
+
+enum {
+    TILE = 64,    /* columns that are summed together */
+    COLUMNS = 512 /* ... of which a worker keeps so many of `down` close by */
+};
+
+/* One product, and the rows it is added to. */
+typedef struct product {
+    const weft_low_rank *t;
+    size_t row, columns; /* first row of `up`; of `down` and `out` */
+    int rows;
+    const float *down; /* [rank][columns] */
+    float *out;        /* [rows][columns] */
+} product;
+
+bool weft_merge_wants(const weft_weight *w, int source)
+{
+    for (int i = 0; i < w->nadded; i++)
+        if (w->added[i].source == source) return true;
+    return false;
+}
+
+static size_t columns_of(const int shape[4])
+{
+    size_t n = 1;
+
+    for (int i = 1; i < 4; i++) n *= shape[i] ? (size_t)shape[i] : 1;
+    return n;
+}
+
+/* ---- one product --------------------------------------------------------- */
+
+/* n <= TILE columns of one row. */
+static void add_tile(const product *p, size_t row, size_t column, size_t n)
+{
+    const weft_low_rank *t = p->t;
+    const size_t rank = (size_t)t->rank;
+    float *out = p->out + row * p->columns + column;
+    float sum[TILE] = {0};
+
+    for (size_t r = 0; r < rank; r++) {
+        const float *down = p->down + r * p->columns + column;
+        const float up =
+            weft_dtype_load(t->up_type, t->up, (p->row + row) * rank + r);
+
+        for (size_t k = 0; k < n; k++) sum[k] += up * down[k];
+    }
+    for (size_t k = 0; k < n; k++) out[k] += t->scale * sum[k];
+}
+
+/* COLUMNS of all rows. */
+static void add_columns(void *arg, int i, int worker)
+{
+    const product *p = arg;
+    const size_t from = (size_t)i * COLUMNS;
+    const size_t to = from + COLUMNS < p->columns ? from + COLUMNS : p->columns;
+
+    (void)worker;
+    for (size_t row = 0; row < (size_t)p->rows; row++)
+        for (size_t c = from; c < to; c += TILE)
+            add_tile(p, row, c, to - c < TILE ? to - c : TILE);
+}
+
+/* ---- a tensor ------------------------------------------------------------ */
+
+static void run(weft_pool *pool, int n, weft_task *fn, void *arg)
+{
+    if (pool)
+        weft_pool_run(pool, n, fn, arg);
+    else
+        for (int i = 0; i < n; i++) fn(arg, i, 0);
+}
+
+static float *floats_of(weft_dtype type, const void *data, size_t n)
+{
+    float *out = malloc((n + 1) * sizeof *out);
+
+    for (size_t i = 0; out && i < n; i++)
+        out[i] = weft_dtype_load(type, data, i);
+    return out;
+}
+
+static weft_status add_product(const weft_low_rank *t, product *p,
+                               weft_pool *pool)
+{
+    float *down =
+        floats_of(t->down_type, t->down, (size_t)t->rank * p->columns);
+
+    if (!down) return weft_fail(WEFT_ENOMEM, "out of memory for weights");
+    p->t = t;
+    p->down = down;
+    run(pool, (int)((p->columns - 1) / COLUMNS + 1), add_columns, p);
+    free(down);
+    return WEFT_OK;
+}
+
+weft_status weft_merge(const weft_weight *w, int source,
+                       const weft_source *base, weft_pool *pool, float **merged)
+{
+    const size_t rows = (size_t)base->cout,
+                 columns = columns_of(w->shape[source]);
+    product p = {.row = rows * (size_t)w->part,
+                 .columns = columns,
+                 .rows = base->cout,
+                 .out = floats_of(base->type, base->data, rows * columns)};
+    weft_status st = WEFT_OK;
+
+    if (!p.out) return weft_fail(WEFT_ENOMEM, "out of memory for weights");
+    for (int i = 0; i < w->nadded && st == WEFT_OK; i++)
+        if (w->added[i].source == source)
+            st = add_product(&w->added[i], &p, pool);
+    if (st == WEFT_OK)
+        *merged = p.out;
+    else
+        free(p.out);
+    return st;
+}
