@@ -224,6 +224,24 @@ static void read_case(golden *g)
     assert_non_null(g->output);
 }
 
+static void read_controls(golden *g)
+{
+    char key[32];
+
+    for (int *n = &g->info.ncontrols; *n < WEFT_HINTS; ++*n) {
+        weft_json *json;
+        const char *config;
+
+        snprintf(key, sizeof key, "control%d", *n);
+        config = weft_st_metadata(g->answer, key);
+        if (!config) break;
+        must(weft_json_parse(key, config, strlen(config), &json));
+        snprintf(key, sizeof key, "scale%d", *n);
+        g->control[*n] = (weft_control){json, strtof(meta(g, key), NULL)};
+    }
+    g->info.control = g->control;
+}
+
 void golden_open(golden *g, const char *name)
 {
     char path[GOLDEN_PATH + 32];
@@ -243,6 +261,7 @@ void golden_open(golden *g, const char *name)
     must(weft_json_parse(name, config, strlen(config), &g->config));
     must(weft_net_read_info(g->config, &g->info));
     if (g->tokens) g->info.tokens = g->tokens;
+    read_controls(g);
     g->wtype = weft_load_dtype(g->weights);
 }
 
@@ -253,6 +272,8 @@ void golden_close(golden *g)
     snprintf(path, sizeof path, "%s/weights.safetensors", g->folder);
     unlink(path);
     rmdir(g->folder);
+    for (int i = 0; i < g->info.ncontrols; i++)
+        weft_json_free((weft_json *)g->control[i].config);
     weft_json_free(g->config);
     weft_st_close(g->weights);
     weft_st_close(g->answer);
@@ -269,15 +290,43 @@ typedef struct job {
     float *out; /* [n][c][h][w] of the whole output */
 } job;
 
-/* Rows y0 .. y0 + rows of the image's input, as a patch holds them. */
-static void fill_input(const golden *g, int y0, int rows, float *to)
+/* My rows of an input called `name`, of an image of h rows. */
+static void fill_input(const char *name, const weft_value *v, bool reversed,
+                       int n, int y0, int rows, int h, float *to)
 {
     for (int y = y0; y < y0 + rows; y++)
-        for (int s = 0; s < g->n; s++)
-            for (int x = 0; x < g->w; x++)
-                for (int c = 0; c < g->c; c++)
-                    *to++ = golden_input(
-                        (((uint64_t)s * g->c + c) * g->h + y) * g->w + x);
+        for (int s = 0; s < n; s++)
+            for (int x = 0; x < v->w; x++)
+                for (int c = 0; c < v->c; c++)
+                    *to++ = golden_given(
+                        name,
+                        (((uint64_t)s * v->c + (reversed ? v->c - 1 - c : c)) *
+                             h +
+                         y) * v->w +
+                            x);
+}
+
+static void fill_inputs(const golden *of, const weft_graph *g,
+                        const weft_run *run, int first)
+{
+    const weft_layout *l = run->layout;
+
+    for (int i = -1; i < g->nhints; i++) {
+        const weft_val val = i < 0 ? g->input : g->hint[i];
+        const weft_value *v = weft_graph_at(g, val);
+        weft_control_info info = {0};
+        char name[16] = "input";
+
+        if (i >= 0) {
+            snprintf(name, sizeof name, "hint%d", i);
+            must(weft_control_read_info(of->control[i].config, &info));
+            assert_int_equal(v->c, info.channels);
+            assert_int_equal(v->w, info.per_latent * of->w);
+        }
+        fill_input(name, v, info.reversed, l->n, first * v->rows_per_unit,
+                   l->units * v->rows_per_unit,
+                   l->total_units * v->rows_per_unit, weft_run_value(run, val));
+    }
 }
 
 static void take_output(const weft_value *v, int n, int y0, int rows, int h,
@@ -353,7 +402,6 @@ static void one_patch(void *arg, int patch, weft_exchange *x)
     const golden *g = j->g;
     const int y0 = j->first[patch], units = j->first[patch + 1] - y0;
     const int total = weft_cut_total(&x->cut);
-    const weft_value *in = weft_graph_at(j->graph, j->graph->input);
     const weft_value *out = weft_graph_at(j->graph, j->graph->output);
     weft_pool *pool;
     weft_layout l;
@@ -372,8 +420,7 @@ static void one_patch(void *arg, int patch, weft_exchange *x)
     must(weft_graph_bind(j->graph, &l, run.block, x, 0));
     fill_given(g, j->graph, &run);
     must(weft_graph_prepare(j->graph, &run));
-    fill_input(g, y0 * in->rows_per_unit, units * in->rows_per_unit,
-               weft_run_value(&run, j->graph->input));
+    fill_inputs(g, j->graph, &run, y0);
     must(weft_graph_eval(j->graph, &run));
     take_output(out, g->n, y0 * out->rows_per_unit, units * out->rows_per_unit,
                 total * out->rows_per_unit,

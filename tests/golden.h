@@ -26,8 +26,9 @@ typedef struct golden {
     int n, h, w, c;
     float time[GOLDEN_BATCH], label[GOLDEN_BATCH];
     bool has_label;
-    int tokens;                   /* of the text; 0: none */
-    const weft_st_tensor *output; /* [n][c][h][w] */
+    int tokens;                       /* of the text; 0: none */
+    weft_control control[WEFT_HINTS]; /* as many as info says */
+    const weft_st_tensor *output;     /* [n][c][h][w] */
     char folder[GOLDEN_PATH];
     const struct golden_loras *loras; /* added to the net; NULL: none */
 } golden;

@@ -101,7 +101,7 @@ weft_val weft_add_affine(weft_graph *g, weft_val in, const float *mul,
                          const float *add, weft_act act);
 /* in / time, sample by sample. */
 weft_val weft_add_over_time(weft_graph *g, weft_val in);
-/* The sum of two vectors. */
+/* The sum of two values of the same shape. */
 weft_val weft_add_sum(weft_graph *g, weft_val a, weft_val b);
 
 /* core/layer/embed.c: vectors from run->time or run->label.

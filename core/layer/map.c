@@ -139,18 +139,32 @@ weft_val weft_add_over_time(weft_graph *g, weft_val in)
     return d ? d->out : WEFT_NONE;
 }
 
-/* ---- sum of vectors ------------------------------------------------------ */
+/* ---- sums ---------------------------------------------------------------- */
+
+typedef struct sum {
+    const float *a, *b;
+    float *out;
+    size_t row; /* numbers of one */
+} sum;
+
+static void sum_row(void *arg, int row, int worker)
+{
+    const sum *s = arg;
+    const size_t from = (size_t)row * s->row;
+
+    (void)worker;
+    for (size_t i = from; i < from + s->row; i++) s->out[i] = s->a[i] + s->b[i];
+}
 
 static weft_status sum_forward(const weft_graph *g, int node, weft_run *run)
 {
     const weft_node *d = &g->node[node];
-    const float *a = weft_run_value(run, d->in[0]);
-    const float *b = weft_run_value(run, d->in[1]);
-    const size_t count =
-        (size_t)run->layout->n * (size_t)weft_graph_at(g, d->out)->c;
-    float *out = weft_run_value(run, d->out);
+    sum s = {weft_run_value(run, d->in[0]), weft_run_value(run, d->in[1]),
+             weft_run_value(run, d->out),
+             (size_t)run->layout->n * (size_t)weft_run_columns(g, run, d->out) *
+                 (size_t)weft_graph_at(g, d->out)->c};
 
-    for (size_t i = 0; i < count; i++) out[i] = a[i] + b[i];
+    weft_pool_run(run->pool, weft_run_rows(g, run, d->out), sum_row, &s);
     return WEFT_OK;
 }
 
@@ -158,21 +172,23 @@ static const weft_layer_ops sum_ops = {"sum", sum_forward, NULL, NULL};
 
 weft_val weft_add_sum(weft_graph *g, weft_val a, weft_val b)
 {
-    const weft_value *x, *y;
+    weft_value x, y;
     weft_val out;
     weft_node *d;
 
     if (g->status != WEFT_OK) return WEFT_NONE;
-    x = weft_graph_at(g, a);
-    y = weft_graph_at(g, b);
-    if (x->rows_per_unit || y->rows_per_unit || x->c != y->c)
-        weft_graph_fail(g, "%sthe sum of embeddings of %d and %d channels",
-                        g->prefix, x->c, y->c);
-    out = weft_graph_value(g, 0, 1, x->c);
+    x = *weft_graph_at(g, a);
+    y = *weft_graph_at(g, b);
+    if (x.rows_per_unit != y.rows_per_unit || x.w != y.w || x.c != y.c)
+        weft_graph_fail(
+            g, "%sthe sum of %d channels of %d columns and of %d of %d",
+            g->prefix, x.c, x.w, y.c, y.w);
+    out = weft_graph_value(g, x.rows_per_unit, x.w, x.c);
     d = weft_graph_node(g, &sum_ops, "sum");
     if (!d || out == WEFT_NONE) return WEFT_NONE;
     d->in[0] = a;
     d->in[1] = b;
     d->out = out;
+    d->over = 0;
     return out;
 }

@@ -18,6 +18,10 @@ struct weft_st {
     int n;
     weft_st_tensor *tensor; /* by name order */
     void *memory;           /* of tensors that were made; NULL: of all files */
+    weft_st **joined;       /* [njoined]; owned */
+    int njoined;
+    char **name; /* [nnames], of their tensors here; owned */
+    int nnames;
 };
 
 /* ---- one file ------------------------------------------------------------ */
@@ -220,9 +224,59 @@ weft_status weft_st_open(const char *path, weft_st **st)
     return status;
 }
 
+/* ---- one beside another -------------------------------------------------- */
+
+/* Room in *list for n more items of `size` bytes behind `have`. */
+static weft_status make_room(const weft_st *st, void *list, int have, int n,
+                             size_t size)
+{
+    void **items = list;
+    void *more = realloc(*items, ((size_t)have + (size_t)n + 1) * size);
+
+    if (more == NULL) return no_memory(st);
+    *items = more;
+    return WEFT_OK;
+}
+
+static weft_status join_names(weft_st *st, const char *prefix,
+                              const weft_st *other)
+{
+    for (int i = 0; i < other->n; i++) {
+        char *name;
+
+        if (asprintf(&name, "%s%s", prefix, other->tensor[i].name) < 0)
+            return no_memory(st);
+        st->name[st->nnames++] = name;
+        st->tensor[st->n + i] = other->tensor[i];
+        st->tensor[st->n + i].name = name;
+        if (weft_st_find(st, name) != NULL)
+            return weft_fail(WEFT_EINPUT, "%s: has a tensor %.256s of its own",
+                             st->path, name);
+    }
+    return WEFT_OK;
+}
+
+weft_status weft_st_join(weft_st *st, const char *prefix, weft_st *other)
+{
+    WEFT_TRY(make_room(st, &st->joined, st->njoined, 1, sizeof *st->joined));
+    WEFT_TRY(make_room(st, &st->tensor, st->n, other->n, sizeof *st->tensor));
+    WEFT_TRY(make_room(st, &st->name, st->nnames, other->n, sizeof *st->name));
+    WEFT_TRY(join_names(st, prefix, other));
+    st->joined[st->njoined++] = other;
+    st->n += other->n;
+    weft_st_sort(st->tensor, st->n);
+    return WEFT_OK;
+}
+
+/* ---- the end ------------------------------------------------------------- */
+
 void weft_st_close(weft_st *st)
 {
     if (st == NULL) return;
+    for (int i = 0; i < st->nnames; i++) free(st->name[i]);
+    for (int i = 0; i < st->njoined; i++) weft_st_close(st->joined[i]);
+    free(st->joined);
+    free(st->name);
     for (int i = 0; i < st->nfile; i++) weft_st_file_release(&st->file[i]);
     free(st->file);
     free(st->tensor);
@@ -279,6 +333,8 @@ size_t weft_st_bytes(const weft_st *st)
     for (int i = 0; st->memory && i < st->n; i++) bytes += st->tensor[i].bytes;
     for (int i = 0; !st->memory && i < st->nfile; i++)
         bytes += st->file[i].bytes;
+    for (int i = 0; !st->memory && i < st->njoined; i++)
+        bytes += weft_st_bytes(st->joined[i]);
     return bytes;
 }
 

@@ -42,6 +42,10 @@ typedef struct weft_st weft_st;
 weft_status weft_st_open(const char *path, weft_st **st);
 void weft_st_close(weft_st *st);
 
+/* Have the tensors of `other`, too, under names with `prefix` before them. `st`
+ * takes `other` over, unless this fails. Tensors that were handed out move. */
+weft_status weft_st_join(weft_st *st, const char *prefix, weft_st *other);
+
 int weft_st_count(const weft_st *st);
 const weft_st_tensor *weft_st_at(const weft_st *st, int i); /* by name order */
 const weft_st_tensor *weft_st_find(const weft_st *st, const char *name);

@@ -54,6 +54,7 @@ void weft_graph_init(weft_graph *g, weft_cell cell, int c)
     g->cell = cell;
     g->output = WEFT_NONE;
     for (int i = 0; i < WEFT_GIVENS; i++) g->given[i] = WEFT_NONE;
+    for (int i = 0; i < WEFT_HINTS; i++) g->hint[i] = WEFT_NONE;
     g->input = weft_graph_value(g, cell.rows, cell.width, c);
 }
 
@@ -123,10 +124,28 @@ weft_val weft_graph_strips(weft_graph *g, int rows_per_unit, int c)
     return v;
 }
 
+weft_val weft_graph_hint(weft_graph *g, int rows_per_unit, int w, int c)
+{
+    const weft_val v = weft_graph_value(g, rows_per_unit, w, c);
+
+    if (v == WEFT_NONE) return WEFT_NONE;
+    WEFT_MUST(g->nhints < WEFT_HINTS);
+    return g->hint[g->nhints++] = v;
+}
+
 weft_val weft_graph_give(weft_graph *g, weft_given what, int w, int c)
 {
-    const weft_val v = weft_graph_value(g, 0, w, c);
+    const weft_value *before =
+        g->given[what] == WEFT_NONE ? NULL : weft_graph_at(g, g->given[what]);
+    weft_val v;
 
+    if (before && (before->w != w || before->c != c))
+        weft_graph_fail(g,
+                        "%sis given %d x %d where another part is given "
+                        "%d x %d",
+                        g->prefix, w, c, before->w, before->c);
+    if (before) return g->given[what];
+    v = weft_graph_value(g, 0, w, c);
     if (v == WEFT_NONE) return WEFT_NONE;
     g->value[v].held = true;
     g->given[what] = v;
@@ -231,10 +250,18 @@ weft_status weft_graph_add_to(weft_graph *g, int i, const weft_low_rank *t)
     return WEFT_OK;
 }
 
+/* Filled by whoever evaluates the graph. */
+static bool is_input(const weft_graph *g, weft_val v)
+{
+    for (int i = 0; i < g->nhints; i++)
+        if (v == g->hint[i]) return true;
+    return v == g->input || g->value[v].held;
+}
+
 static void uses(weft_graph *g, int node, weft_val v)
 {
     if (v == WEFT_NONE) return;
-    if (g->value[v].made < 0 && v != g->input && !g->value[v].held)
+    if (g->value[v].made < 0 && !is_input(g, v))
         weft_graph_fail(g, "%s reads a value that nothing makes",
                         g->node[node].name);
     g->value[v].last = node;

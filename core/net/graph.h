@@ -172,6 +172,8 @@ typedef enum weft_given {
     WEFT_GIVENS,
 } weft_given;
 
+enum { WEFT_HINTS = 8 };
+
 struct weft_graph {
     weft_cell cell; /* of the input */
     weft_value *value;
@@ -183,6 +185,8 @@ struct weft_graph {
     weft_dtype wtype; /* of the weights in the file; set before building */
     weft_val input, output;
     weft_val given[WEFT_GIVENS]; /* NONE: not asked for */
+    weft_val hint[WEFT_HINTS];   /* further inputs: pictures to follow */
+    int nhints;
     weft_status status;
     char *why;
 };
@@ -206,7 +210,11 @@ weft_status weft_graph_fail(weft_graph *g, const char *fmt, ...)
 weft_val weft_graph_value(weft_graph *g, int rows_per_unit, int w, int c);
 /* A value with one column for each strip of the cut. */
 weft_val weft_graph_strips(weft_graph *g, int rows_per_unit, int c);
-/* A value that is given: w columns, 1 where it is no sequence. */
+/* One more input, of so many rows a unit, which has to be filled before every
+ * evaluation, as the input is. */
+weft_val weft_graph_hint(weft_graph *g, int rows_per_unit, int w, int c);
+/* A value that is given: w columns, 1 where it is no sequence. The same one for
+ * all who ask for it. */
 weft_val weft_graph_give(weft_graph *g, weft_given what, int w, int c);
 weft_node *weft_graph_node(weft_graph *g, const weft_layer_ops *ops,
                            const char *name);
@@ -309,7 +317,7 @@ weft_status weft_run_border_made(const weft_graph *g, weft_run *run, int node);
 /* All given values are filled in: make what is held. Local; the block is used.
  */
 weft_status weft_graph_prepare(const weft_graph *g, weft_run *run);
-/* One evaluation: the input value must be filled, the output value is. */
+/* One evaluation: input and hints must be filled, the output value is. */
 weft_status weft_graph_eval(const weft_graph *g, weft_run *run);
 
 #endif

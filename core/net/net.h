@@ -20,6 +20,23 @@ typedef enum weft_net_kind {
 
 enum { WEFT_MAX_LATENT = 32 }; /* channels with a mean and deviation each */
 
+/* A control net: a copy of the U-Net's way down, which looks at a picture too
+ * and adds to what the way up is told (Zhang et al. 2023, section 3). */
+typedef struct weft_control {
+    const weft_json *config; /* ControlNetModel's */
+    float scale;             /* of what it adds; not 0 */
+} weft_control;
+
+/* What the rest of weft must know of a control net. */
+typedef struct weft_control_info {
+    int channels;   /* of its picture, [0, 1] */
+    int per_latent; /* rows and columns of the picture for one of the sample */
+    bool reversed;  /* channels are wanted in the order b, g, r */
+} weft_control_info;
+
+/* WEFT_EINPUT names file and key; of another class (T2IAdapter) its name. */
+weft_status weft_control_read_info(const weft_json *c, weft_control_info *info);
+
 /* What the rest of weft must know of a net before it is built. */
 typedef struct weft_net_info {
     weft_net_kind kind;
@@ -38,6 +55,11 @@ typedef struct weft_net_info {
     float freq_shift;
     int tokens; /* how long a text the net is built for: 77, to be changed by
                    the caller before it is */
+    /* Likewise: control nets that are built into the net, 0 to WEFT_HINTS.
+     * Graph input hint[i] is the picture of number i; its weights' names begin
+     * with "control0." and so on. */
+    const weft_control *control;
+    int ncontrols;
     float scaling_factor, shift_factor; /* VAE */
     bool has_mean_std;                  /* VAE: instead of shift_factor */
     float latents_mean[WEFT_MAX_LATENT], latents_std[WEFT_MAX_LATENT];

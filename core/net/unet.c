@@ -18,7 +18,37 @@ typedef struct builder {
     weft_val text;
     weft_val skip[WEFT_MAX_LEVELS * (WEFT_MAX_LAYERS + 1) + 1];
     int nskips;
+    /* Of a control net: the net that it adds to, and how much. */
+    struct builder *to;
+    float scale;
 } builder;
+
+/* What a control net's module makes of v is added to a value of the net's. */
+static void add_to(builder *b, const char *module, weft_val v, weft_val *of)
+{
+    v = weft_add_conv(b->g, module, v, weft_block_channels(b->g, v),
+                      WEFT_CONV(.k = 1, .scale = b->scale));
+    if (v != WEFT_NONE) *of = weft_add_sum(b->g, *of, v);
+}
+
+/* The way up of the net reads v, or, of a control net, is told of it. */
+static void push(builder *b, weft_val v)
+{
+    char name[64];
+
+    if (!b->to) {
+        b->skip[b->nskips++] = v;
+        return;
+    }
+    if (b->nskips == b->to->nskips)
+        weft_graph_fail(b->g,
+                        "%shas more layers on its way down than the "
+                        "U-Net, which has %d",
+                        b->g->prefix, b->to->nskips);
+    if (b->g->status != WEFT_OK) return;
+    snprintf(name, sizeof name, "controlnet_down_blocks.%d", b->nskips);
+    add_to(b, name, v, &b->to->skip[b->nskips++]);
+}
 
 /* ---- the time vector ----------------------------------------------------- */
 
@@ -124,7 +154,7 @@ static weft_val down_block(builder *b, int level, weft_val h)
     for (int i = 0; i < b->u->layers[level]; i++) {
         h = layer(b, block, i, kind.sight, level, b->u->down_depth[level][i], h,
                   WEFT_NONE);
-        b->skip[b->nskips++] = h;
+        push(b, h);
     }
     if (level == b->u->levels - 1) return h;
     snprintf(name, sizeof name, "%s.downsamplers.0%s", block,
@@ -134,7 +164,7 @@ static weft_val down_block(builder *b, int level, weft_val h)
                               b->u->channels[level], WEFT_DOWN, 1);
     else
         h = weft_block_downsample(b->g, name, h, b->u->late_downsample);
-    b->skip[b->nskips++] = h;
+    push(b, h);
     return h;
 }
 
@@ -183,19 +213,17 @@ static weft_val middle(builder *b, weft_val h)
     return weft_block_middle(b->g, &b->style, &plain, h);
 }
 
-static weft_val body(builder *b, weft_val h)
+/* Down to the middle, from what conv_in made. */
+static weft_val descend(builder *b, weft_val h)
 {
-    b->skip[b->nskips++] = h;
+    push(b, h);
     for (int i = 0; i < b->u->levels; i++) h = down_block(b, i, h);
-    h = middle(b, h);
-    for (int i = 0; i < b->u->levels; i++) h = up_block(b, i, h);
-    return h;
+    return middle(b, h);
 }
 
-weft_status weft_unet_build(const weft_unet *u, weft_graph *g)
+static builder begin(weft_graph *g, const weft_unet *u)
 {
     builder b = {.g = g, .u = u, .text = WEFT_NONE};
-    weft_val h = g->input;
 
     if (u->text)
         b.text = weft_graph_give(g, WEFT_GIVEN_TEXT, u->tokens, u->text);
@@ -206,10 +234,77 @@ weft_status weft_unet_build(const weft_unet *u, weft_graph *g)
         .time = embed(g, u),
         .scale_shift = u->scale_shift,
     };
+    return b;
+}
+
+/* ---- control nets -------------------------------------------------------- */
+
+/* What is seen in the picture, as large as the sample: it is halved from level
+ * to level of its encoder. */
+static weft_val look(weft_graph *g, const weft_unet_control *c)
+{
+    const weft_cell *cell = &g->cell;
+    const int size = 1 << (c->levels - 1);
+    char name[WEFT_NAME];
+    weft_val v =
+        weft_graph_hint(g, cell->rows * size, cell->width * size, c->picture);
+
+    v = weft_add_conv(g, "controlnet_cond_embedding.conv_in", v, c->channels[0],
+                      WEFT_CONV(.k = 3, .act = WEFT_SILU));
+    for (int i = 0; i < 2 * (c->levels - 1); i++) {
+        snprintf(name, sizeof name, "controlnet_cond_embedding.blocks.%d", i);
+        v = weft_add_conv(g, name, v, c->channels[(i + 1) / 2],
+                          WEFT_CONV(.k = 3, .act = WEFT_SILU,
+                                    .stride = 1 + i % 2, .pad_given = true,
+                                    .pad_top = 1, .pad_left = 1));
+    }
+    return weft_add_conv(g, "controlnet_cond_embedding.conv_out", v,
+                         c->unet.channels[0], WEFT_CONV(.k = 3));
+}
+
+/* Returns the net's middle with what control net number i adds to it. */
+static weft_val add_control(builder *to, const weft_unet_control *c, int i,
+                            weft_val mid)
+{
+    weft_graph *g = to->g;
+    const weft_unet *u = &c->unet;
+    builder b;
+    weft_val h;
+
+    snprintf(g->prefix, sizeof g->prefix, "control%d.", i);
+    b = begin(g, u);
+    b.to = to;
+    b.scale = c->scale;
+    h = look(g, c);
+    if (u->in != weft_block_channels(g, g->input))
+        weft_graph_fail(g, "%shas %d channels in, the U-Net %d", g->prefix,
+                        u->in, weft_block_channels(g, g->input));
+    h = weft_add_conv(g, "conv_in", g->input, u->channels[0],
+                      WEFT_CONV(.k = u->kernel_in, .res = h));
+    h = descend(&b, h);
+    add_to(&b, "controlnet_mid_block", h, &mid);
+    if (b.nskips != to->nskips)
+        weft_graph_fail(g, "%shas %d layers on its way down, the U-Net %d",
+                        g->prefix, b.nskips, to->nskips);
+    g->prefix[0] = 0;
+    return mid;
+}
+
+/* ---- the whole ----------------------------------------------------------- */
+
+weft_status weft_unet_build(const weft_unet *u,
+                            const weft_unet_control *control, int ncontrols,
+                            weft_graph *g)
+{
+    builder b = begin(g, u);
+    weft_val h = g->input;
+
     if (u->center) h = weft_add_map(g, h, 2, -1, WEFT_LINEAR);
     h = weft_add_conv(g, "conv_in", h, u->channels[0],
                       WEFT_CONV(.k = u->kernel_in));
-    h = body(&b, h);
+    h = descend(&b, h);
+    for (int i = 0; i < ncontrols; i++) h = add_control(&b, &control[i], i, h);
+    for (int i = 0; i < u->levels; i++) h = up_block(&b, i, h);
     h = weft_block_norm(g, "conv_norm_out", h, WEFT_NONE, u->groups, u->eps,
                         WEFT_NONE, u->act_out);
     h = weft_add_conv(g, "conv_out", h, u->out, WEFT_CONV(.k = u->kernel_out));

@@ -90,8 +90,26 @@ weft_status weft_unet_read_middle_scale(const weft_json *c, weft_unet *u);
 weft_status weft_unet_tell(const weft_json *c, const weft_unet *u,
                            weft_net_info *info);
 
+/* A UNet2DConditionModel's, or a ControlNetModel's, which has no way up; *ids:
+ * channels of each size in what is given of a text. */
+weft_status weft_unet_condition_read(const weft_json *c, bool control,
+                                     weft_unet *u, int *ids);
+
 /* ---- graph --------------------------------------------------------------- */
 
-weft_status weft_unet_build(const weft_unet *u, weft_graph *g);
+/* A control net (net.h): its way down and middle, and its picture's encoder. */
+typedef struct weft_unet_control {
+    weft_unet unet;
+    int levels, channels[WEFT_MAX_LEVELS]; /* of the encoder */
+    int picture;                           /* channels */
+    float scale;
+} weft_unet_control;
+
+weft_status weft_unet_control_read(const weft_control *c,
+                                   weft_unet_control *to);
+
+weft_status weft_unet_build(const weft_unet *u,
+                            const weft_unet_control *control, int ncontrols,
+                            weft_graph *g);
 
 #endif

@@ -127,5 +127,5 @@ weft_status weft_unet2d_build(const weft_json *c, weft_graph *g)
     weft_unet u;
 
     WEFT_TRY(read_unet(c, &u));
-    return weft_unet_build(&u, g);
+    return weft_unet_build(&u, NULL, 0, g);
 }

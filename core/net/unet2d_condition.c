@@ -46,7 +46,7 @@ static weft_status read_kinds(const weft_json *c, const char *key,
     return WEFT_OK;
 }
 
-static weft_status read_blocks(const weft_json *c, weft_unet *u)
+static weft_status read_blocks(const weft_json *c, bool control, weft_unet *u)
 {
     static const int channels[] = {320, 640, 1280, 1280};
     static const char *const down[] = {"CrossAttnDownBlock2D",
@@ -61,8 +61,9 @@ static weft_status read_blocks(const weft_json *c, weft_unet *u)
                                 channels, u->channels, &u->levels));
     WEFT_TRY(read_kinds(c, "down_block_types", "DownBlock2D",
                         "CrossAttnDownBlock2D", down, u->levels, u->down));
-    WEFT_TRY(read_kinds(c, "up_block_types", "UpBlock2D", "CrossAttnUpBlock2D",
-                        up, u->levels, u->up));
+    if (!control)
+        WEFT_TRY(read_kinds(c, "up_block_types", "UpBlock2D",
+                            "CrossAttnUpBlock2D", up, u->levels, u->up));
     return read_each(c, "layers_per_block", 2, 1, WEFT_MAX_LAYERS, u->levels,
                      u->layers);
 }
@@ -253,8 +254,8 @@ static weft_status read_fixed(const weft_json *c)
                      weft_json_name(c), scale);
 }
 
-/* `ids`: channels of a time id. */
-static weft_status read_unet(const weft_json *c, weft_unet *u, int *ids)
+weft_status weft_unet_condition_read(const weft_json *c, bool control,
+                                     weft_unet *u, int *ids)
 {
     /* addition_embed_type_num_heads is for another addition_embed_type,
      * mid_block_only_cross_attention for another mid_block_type. */
@@ -268,7 +269,7 @@ static weft_status read_unet(const weft_json *c, weft_unet *u, int *ids)
     u->act_out = u->act_time = u->act;
     WEFT_TRY(read_kernel(c, "conv_in_kernel", &u->kernel_in));
     WEFT_TRY(read_kernel(c, "conv_out_kernel", &u->kernel_out));
-    WEFT_TRY(read_blocks(c, u));
+    WEFT_TRY(read_blocks(c, control, u));
     WEFT_TRY(read_middle(c, u));
     WEFT_TRY(read_transformers(c, u));
     WEFT_TRY(weft_unet_read_time(c, u));
@@ -283,7 +284,7 @@ weft_status weft_unet_condition_info(const weft_json *c, weft_net_info *info)
     weft_unet u;
     int ids;
 
-    WEFT_TRY(read_unet(c, &u, &ids));
+    WEFT_TRY(weft_unet_condition_read(c, false, &u, &ids));
     info->text_channels = u.text;
     info->tokens = 77; /* as CLIP's */
     info->added = u.added;
@@ -297,10 +298,16 @@ weft_status weft_unet_condition_info(const weft_json *c, weft_net_info *info)
 weft_status weft_unet_condition_build(const weft_json *c,
                                       const weft_net_info *info, weft_graph *g)
 {
+    weft_unet_control control[WEFT_HINTS];
     weft_unet u;
     int ids;
 
-    WEFT_TRY(read_unet(c, &u, &ids));
+    WEFT_MUST(info->ncontrols <= WEFT_HINTS);
+    WEFT_TRY(weft_unet_condition_read(c, false, &u, &ids));
     u.tokens = info->tokens;
-    return weft_unet_build(&u, g);
+    for (int i = 0; i < info->ncontrols; i++) {
+        WEFT_TRY(weft_unet_control_read(&info->control[i], &control[i]));
+        control[i].unet.tokens = info->tokens;
+    }
+    return weft_unet_build(&u, control, info->ncontrols, g);
 }

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -132,6 +133,42 @@ static void counts_what_is_not_used(void **state)
     assert_true(s.unused > 1); /* the encoder's, and the extra one */
     weft_graph_release(&graph);
     golden_close(&g);
+}
+
+/* A file of these tensors, opened; the name is gone already. */
+static weft_st *open_new(const char *tensors)
+{
+    char path[] = "/tmp/weft-load-XXXXXX";
+    weft_st *st;
+
+    close(mkstemp(path));
+    golden_write(path, tensors);
+    must(weft_st_open(path, &st));
+    unlink(path);
+    return st;
+}
+
+static void joins_files_under_a_prefix(void **state)
+{
+    weft_st *st = open_new("a F32 1;x.b F32 2;");
+    weft_st *other = open_new("a F32 3;c F16 4;");
+    const size_t bytes = weft_st_bytes(st) + weft_st_bytes(other);
+
+    (void)state;
+    must(weft_st_join(st, "y.", other));
+    assert_int_equal(weft_st_count(st), 4);
+    assert_int_equal(weft_st_bytes(st), bytes);
+    assert_int_equal(weft_st_find(st, "a")->bytes, 4);
+    assert_int_equal(weft_st_find(st, "x.b")->bytes, 8);
+    assert_int_equal(weft_st_find(st, "y.a")->bytes, 12);
+    assert_int_equal(weft_st_find(st, "y.c")->bytes, 8);
+    assert_null(weft_st_find(st, "c"));
+    other = open_new("b F32 1;");
+    assert_int_equal(weft_st_join(st, "x.", other), WEFT_EINPUT);
+    assert_non_null(strstr(weft_fail_text(), "x.b"));
+    assert_int_equal(weft_st_count(st), 4);
+    weft_st_close(other);
+    weft_st_close(st);
 }
 
 /* ---- refusals ------------------------------------------------------------ */
@@ -298,6 +335,7 @@ int main(void)
         cmocka_unit_test(reads_mixed_types),
         cmocka_unit_test(reads_matrices_as_convolutions_and_back),
         cmocka_unit_test(counts_what_is_not_used),
+        cmocka_unit_test(joins_files_under_a_prefix),
         cmocka_unit_test(names_what_is_wrong),
         cmocka_unit_test(shows_ten_at_most),
         cmocka_unit_test(packs_the_same_however_shared),

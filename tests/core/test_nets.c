@@ -84,11 +84,18 @@ static void does_not_depend_on_the_cut(void **state)
     static const struct {
         const char *name;
         int most;
-    } cut_nets[] = {
-        {"unet_labels", 3},   {"unet_ddpm", 3},   {"unet_attention_resnet", 3},
-        {"kl_encode", 3},     {"kl_mean_std", 3}, {"tiny_decode", 3},
-        {"cond_sd15", 5},     {"cond_sdxl", 5},   {"cond_lcm", 5},
-        {"cond_distilled", 2}};
+    } cut_nets[] = {{"unet_labels", 3},
+                    {"unet_ddpm", 3},
+                    {"unet_attention_resnet", 3},
+                    {"kl_encode", 3},
+                    {"kl_mean_std", 3},
+                    {"tiny_decode", 3},
+                    {"cond_sd15", 5},
+                    {"cond_sdxl", 5},
+                    {"cond_lcm", 5},
+                    {"cond_distilled", 2},
+                    {"control_sd15", 5},
+                    {"control_two", 5}};
 
     (void)state;
     for (size_t i = 0; i < sizeof cut_nets / sizeof *cut_nets; i++) {
@@ -219,6 +226,71 @@ static void names_what_it_does_not_support(void **state)
     KL("\"spatial\": true", "spatial");
 }
 
+/* A control net with these options, beside a U-Net of two levels. */
+static void control_refused(const char *options, const char *words)
+{
+    static const char unet[] =
+        "{\"_class_name\": \"UNet2DConditionModel\", "
+        "\"block_out_channels\": [8, 16], \"norm_num_groups\": 4, "
+        "\"down_block_types\": [\"DownBlock2D\", \"DownBlock2D\"], "
+        "\"up_block_types\": [\"UpBlock2D\", \"UpBlock2D\"], "
+        "\"layers_per_block\": [2, 3], \"attention_head_dim\": 4}";
+    weft_json *c, *k;
+    weft_net_info info;
+    weft_graph g;
+
+    assert_int_equal(weft_json_parse("unet.json", unet, strlen(unet), &c),
+                     WEFT_OK);
+    assert_int_equal(
+        weft_json_parse("control.json", options, strlen(options), &k), WEFT_OK);
+    assert_int_equal(weft_net_read_info(c, &info), WEFT_OK);
+    info.control = &(weft_control){k, 1};
+    info.ncontrols = 1;
+    assert_int_equal(weft_net_build(c, &info, WEFT_PART_NET,
+                                    (weft_cell){4, 4, 8}, WEFT_F32, &g),
+                     WEFT_EINPUT);
+    if (!strstr(weft_fail_text(), words))
+        fail_msg("no \"%s\" in: %s", words, weft_fail_text());
+    weft_json_free(k);
+    weft_json_free(c);
+}
+
+#define CONTROL                                                                \
+    "{\"_class_name\": \"ControlNetModel\", \"norm_num_groups\": 4, "          \
+    "\"attention_head_dim\": 4, "
+#define TWO "\"down_block_types\": [\"DownBlock2D\", \"DownBlock2D\"], "
+
+static void refuses_control_nets(void **state)
+{
+    (void)state;
+    control_refused("{\"_class_name\": \"T2IAdapter\"}", "\"T2IAdapter\"");
+    control_refused(CONTROL "\"global_pool_conditions\": true}",
+                    "global_pool_conditions");
+    control_refused(
+        CONTROL "\"controlnet_conditioning_channel_order\": \"grb\"}", "grb");
+    control_refused(CONTROL "\"encoder_hid_dim\": 3}", "encoder_hid_dim");
+    control_refused(CONTROL TWO "\"block_out_channels\": [8, 24]}",
+                    "control0.the sum of 16 channels");
+    control_refused(CONTROL TWO
+                    "\"block_out_channels\": [8, 16], \"in_channels\": 9}",
+                    "control0.has 9 channels in, the U-Net 4");
+    control_refused(CONTROL TWO "\"block_out_channels\": [8, 16], "
+                                "\"cross_attention_dim\": 768}",
+                    "77 x 768");
+    control_refused(CONTROL TWO "\"block_out_channels\": [8, 16], "
+                                "\"layers_per_block\": 1}",
+                    "the sum of 8 channels of 8 columns and of 8 of 4");
+    control_refused(CONTROL TWO "\"block_out_channels\": [8, 16]}",
+                    "control0.has 6 layers on its way down, the U-Net 7");
+    control_refused(CONTROL TWO "\"block_out_channels\": [8, 16], "
+                                "\"layers_per_block\": 3}",
+                    "the sum of 8 channels");
+    control_refused(CONTROL "\"down_block_types\": [\"DownBlock2D\", "
+                            "\"DownBlock2D\", \"DownBlock2D\"], "
+                            "\"block_out_channels\": [8, 16, 16]}",
+                    "the sum of 16 channels of 4 columns and of 16 of 2");
+}
+
 static void refuses_absurd_sizes(void **state)
 {
     (void)state;
@@ -312,6 +384,7 @@ int main(void)
         cmocka_unit_test(equals_diffusers_on_lean),
         cmocka_unit_test(does_not_depend_on_the_cut),
         cmocka_unit_test(names_what_it_does_not_support),
+        cmocka_unit_test(refuses_control_nets),
         cmocka_unit_test(refuses_absurd_sizes),
         cmocka_unit_test(refuses_sizes_between_the_strides),
         cmocka_unit_test(tells_what_the_rest_must_know),

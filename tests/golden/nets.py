@@ -18,6 +18,8 @@ weights, and as metadata all that is needed to repeat it:
     time, label   one number per sample
     tokens   of the text, where there is one
     ids      sizes that SDXL is told: those of sample s are greater by s
+    control0, scale0 ..  config.json of a control net and what its additions
+             are multiplied by; its tensors' names begin with "control0."
 
 Neither weights nor inputs are stored: both sides make them. Element i of the
 tensor NAME is
@@ -33,7 +35,8 @@ the name, ".weight" at its end) it is
 
 Every such number is exact in float16 and bfloat16. Inputs are the tensor
 "input" in 16 bits: (k - 32768) / 16384 with k = splitmix64(..) >> 48; so are
-texts, "text" [n][tokens][c], pooled texts, "added" [n][c], whose c counts the
+texts, "text" [n][tokens][c], the control nets' pictures, "hint0" and so on, as
+large as a batch of pictures, pooled texts, "added" [n][c], whose c counts the
 sizes' channels behind it too, and "guide" [n][c].
 
 demo_*.safetensors hold "latents", the final latents of a whole sampling with
@@ -50,8 +53,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 import diffusers
-from diffusers import (AutoencoderKL, AutoencoderTiny, UNet2DConditionModel,
-                       UNet2DModel)
+from diffusers import (AutoencoderKL, AutoencoderTiny, ControlNetModel,
+                       UNet2DConditionModel, UNet2DModel)
 
 HERE = pathlib.Path(__file__).resolve().parent
 DEMO = HERE.parent.parent / "models" / "demo"
@@ -129,6 +132,13 @@ def cond(blocks, channels, **more):
             "up_block_types": [mirror[b] for b in reversed(blocks)],
             "norm_num_groups": 4, "cross_attention_dim": 24,
             "attention_head_dim": 4, **more}
+
+
+def control(blocks, channels, **more):
+    """A ControlNetModel config."""
+    return {"_class_name": "ControlNetModel", "down_block_types": blocks,
+            "block_out_channels": channels, "norm_num_groups": 4,
+            "cross_attention_dim": 24, "attention_head_dim": 4, **more}
 
 
 def tiny(channels, down, up, **more):
@@ -257,6 +267,41 @@ NETS = {
                            only_cross_attention=[True, True, True, False],
                            use_linear_projection=True), "net", (2, 7, 8, 8),
                       dict(time=[300, 7], label=[19, 0], tokens=77)),
+    # Control nets: of SD 1.5; two at once; of SDXL
+    "control_sd15": (cond([C, C, D], [16, 16, 32]), "net", (2, 4, 20, 8),
+                     dict(time=[981, 20], tokens=77, controls=[
+                         (control([C, C, D], [16, 16, 32],
+                                  conditioning_embedding_out_channels=[
+                                      8, 16, 12, 24]), .75)])),
+    "control_two": (cond([C, D], [8, 16], layers_per_block=1), "net",
+                    (1, 4, 10, 12), dict(time=[500], tokens=9, controls=[
+                        (control([C, D], [8, 16], layers_per_block=1,
+                                 conditioning_embedding_out_channels=[8, 8],
+                                 conditioning_channels=1), 1),
+                        (control([D, D], [8, 16], layers_per_block=1,
+                                 mid_block_type="UNetMidBlock2D",
+                                 controlnet_conditioning_channel_order="bgr",
+                                 conditioning_embedding_out_channels=[4, 8,
+                                                                      16]),
+                         -.5)])),
+    "control_sdxl": (cond([D, C], [16, 32], attention_head_dim=[1, 2],
+                          transformer_layers_per_block=[1, 2],
+                          use_linear_projection=True,
+                          addition_embed_type="text_time",
+                          addition_time_embed_dim=8,
+                          projection_class_embeddings_input_dim=68), "net",
+                     (2, 4, 10, 8), dict(
+                         time=[999, 41], tokens=77, dtype="F16",
+                         ids=[1024, 768, 0, 16, 1024, 768], controls=[
+                             (control([D, C], [16, 32],
+                                      attention_head_dim=[1, 2],
+                                      transformer_layers_per_block=[1, 2],
+                                      use_linear_projection=True,
+                                      addition_embed_type="text_time",
+                                      addition_time_embed_dim=8,
+                                      projection_class_embeddings_input_dim=68,
+                                      conditioning_embedding_out_channels=[
+                                          16, 24, 32, 48]), 1.5)])),
     "cond_lcm": (cond([C, D], [16, 16], time_cond_proj_dim=12,
                       only_cross_attention=True), "net", (2, 4, 10, 8),
                  dict(time=[259, 999], tokens=154, guide=True)),
@@ -309,7 +354,7 @@ NETS = {
 }
 
 CLASSES = {"UNet2DModel": UNet2DModel, "AutoencoderTiny": AutoencoderTiny,
-           "AutoencoderKL": AutoencoderKL,
+           "AutoencoderKL": AutoencoderKL, "ControlNetModel": ControlNetModel,
            "UNet2DConditionModel": UNet2DConditionModel}
 
 
@@ -320,12 +365,13 @@ def stored_name(name, old):
     return name
 
 
-def load(config, dtype, old):
+def load(config, dtype, old, prefix=""):
     """The net as diffusers itself reads it from a folder, and its tensors."""
     cls = CLASSES[config["_class_name"]]
     shapes = {stored_name(k, old): tuple(v.shape)
               for k, v in cls.from_config(config).state_dict().items()}
-    tensors = {k: weight(k, s).to(DTYPE[dtype]) for k, s in shapes.items()}
+    tensors = {k: weight(prefix + k, s).to(DTYPE[dtype])
+               for k, s in shapes.items()}
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder)
         (path / "config.json").write_text(json.dumps(config))
@@ -334,7 +380,7 @@ def load(config, dtype, old):
         net, info = cls.from_pretrained(folder, output_loading_info=True,
                                         torch_dtype=torch.float32)
     assert not any(info[k] for k in ("missing_keys", "unexpected_keys")), info
-    return net.eval(), shapes
+    return net.eval(), {prefix + k: s for k, s in shapes.items()}
 
 
 def decode(net, z):
@@ -375,9 +421,29 @@ def given(net, x, tokens, ids, guide):
     return more
 
 
+def add_controls(controls, x, time, more):
+    """What the control nets, (net, scale) each, add to a U-Net."""
+    more = dict(more)
+    for i, (net, scale) in enumerate(controls):
+        c = net.config
+        size = 2 ** (len(c.conditioning_embedding_out_channels) - 1)
+        shape = (len(x), c.conditioning_channels, size * x.shape[2],
+                 size * x.shape[3])
+        told = {k: v for k, v in more.items() if "residual" not in k}
+        down, mid = net(x, time, controlnet_cond=net_input(
+            shape, f"hint{i}").to(x.dtype), conditioning_scale=scale,
+            return_dict=False, **told)
+        before = more.get("down_block_additional_residuals", [0] * len(down))
+        more["down_block_additional_residuals"] = [
+            a + b for a, b in zip(before, down)]
+        more["mid_block_additional_residual"] = mid + more.get(
+            "mid_block_additional_residual", 0)
+    return more
+
+
 @torch.no_grad()
 def evaluate(net, part, x, time=None, label=None, tokens=None, ids=None,
-             guide=False):
+             guide=False, controls=()):
     if part == "decode":
         return decode(net, x)
     if part == "encode" and isinstance(net, AutoencoderKL):
@@ -387,7 +453,9 @@ def evaluate(net, part, x, time=None, label=None, tokens=None, ids=None,
     more = {"class_labels": numbers(label, x.dtype)} if label else {}
     if tokens:
         more |= given(net, x, tokens, ids, guide)
-    return net(x, numbers(time, x.dtype), **more).sample
+    time = numbers(time, x.dtype)
+    more = add_controls(controls, x, time, more)
+    return net(x, time, **more).sample
 
 
 def to_double(net):
@@ -421,9 +489,17 @@ def net_case(name):
     more = dict(more)
     dtype, old = more.pop("dtype", "F32"), more.pop("old", False)
     net, shapes = load(config, dtype, old)
+    said = {k: v for k, v in more.items() if k != "controls"}
+    controls = []
+    for i, (c, scale) in enumerate(more.pop("controls", [])):
+        copy, extra = load(c, dtype, False, f"control{i}.")
+        controls.append((copy, scale))
+        shapes |= extra
+        said |= {f"control{i}": json.dumps(c), f"scale{i}": scale}
     x = net_input(shape)
-    y = evaluate(net, part, x, **more)
-    exact = evaluate(to_double(net), part, x.double(), **more)
+    y = evaluate(net, part, x, controls=controls, **more)
+    exact = evaluate(to_double(net), part, x.double(), controls=[
+        (to_double(c), s) for c, s in controls], **more)
     print(f"{name:24} {str(tuple(y.shape)):18} rms {y.square().mean().sqrt():8.4f}"
           f"  float32 against float64 {distance(y, exact):.1e}")
     meta = {"config": json.dumps(config), "part": part,
@@ -432,7 +508,7 @@ def net_case(name):
                                for k, s in shapes.items()),
             "diffusers": diffusers.__version__}
     meta |= {k: ",".join(map(str, v)) if isinstance(v, list) else str(v)
-             for k, v in more.items() if k != "guide"}
+             for k, v in said.items() if k != "guide"}
     return y, meta
 
 
