@@ -113,6 +113,9 @@ weft_status weft_job_borrow(weft_job *j, const weft_job *from);
 /* ... of everything that samples, after all ranks have found that they look at
  * the same weights, those of the autoencoder too. */
 weft_status weft_job_load_models(weft_job *j);
+/* Collective over the job, once all is sampled: those weights are given back,
+ * before the autoencoder's are loaded. */
+void weft_job_unload(weft_job *j);
 /* Local: what an evaluation of plan net `i`, which is mine, needs. The net must
  * be loaded. */
 weft_run weft_job_run(const weft_job *j, int i);

@@ -1,4 +1,5 @@
-/* job_borrow.c - jobs of one process that have packed weights in common. */
+/* job_borrow.c - packed weights that several jobs have in common, and those
+ * that none needs any more. */
 #include <string.h>
 
 #include "launch/job.h"
@@ -40,4 +41,16 @@ weft_status weft_job_borrow(weft_job *j, const weft_job *from)
         j->weights[i].loaded = j->weights[i].borrowed = true;
     }
     return WEFT_OK;
+}
+
+/* Pages of the files went when they were packed. */
+void weft_job_unload(weft_job *j)
+{
+    for (int i = 0; i < j->setup.models.nfiles; i++) {
+        weft_job_weights *w = &j->weights[i];
+
+        if (i == j->setup.models.vae || w->borrowed) continue;
+        weft_window_destroy(w->packed);
+        w->packed = NULL;
+    }
 }

@@ -238,11 +238,18 @@ static weft_status report_others(run *r)
     return WEFT_OK;
 }
 
+/* Is this batch the only one of the job? */
+static bool is_only(const run *r)
+{
+    return r->job.setup.plan.grid.groups == 1 && r->endure.share.nbatches == 1;
+}
+
 static weft_status write_batch(void *arg, const weft_flight *f, double began)
 {
     run *r = arg;
     const weft_models *m = &r->job.setup.models;
 
+    if (is_only(r)) weft_job_unload(&r->job);
     if (m->vae >= 0) WEFT_TRY(weft_job_load(&r->job, m->vae));
     for (int i = 0; i < f->n; i++) {
         WEFT_TRY(weft_sampler_write(&r->sampler, f, i));

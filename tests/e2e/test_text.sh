@@ -28,19 +28,32 @@ done
 
 # ---- the same bytes, however the work is dealt out --------------------------
 
-same() { # RANKS KEY=VALUE...
+same() { # RANKS KEY=VALUE...: $case on one rank
     n=$1
     shift
-    ranks "$n" "$WEFT" sample sd15.yaml "$@" output.latents=b.safetensors \
+    ranks "$n" "$WEFT" sample "$case.yaml" "$@" output.latents=b.safetensors \
         output.image=b.png 2>out.txt || fail "$n ranks, $*: $(cat out.txt)"
     same_file b.safetensors one.safetensors
-    [ $# != 0 ] || same_file b.png one.png
+    same_file b.png one.png
     rm -f b.safetensors b.png
 }
 
-config pipe_sd15
-mv pipe_sd15.yaml sd15.yaml
-"$WEFT" sample sd15.yaml output.latents=one.safetensors output.image=one.png
+begin() { # CASE, of which 6 steps are enough
+    case=$1
+    config "pipe_$case"
+    sed 's/"steps": 20/"steps": 6/' "pipe_$case.yaml" >"$case.yaml"
+    "$WEFT" sample "$case.yaml" output.latents=one.safetensors \
+        output.image=one.png || fail "$case"
+}
+
+begin w2sd
+same 3 'parallel.roles={strong: 2, weak: 1}'
+begin and
+same 2 'parallel.roles={strong: 1, weak: 1}'
+begin sdxl
+same 3
+same 5 'parallel.roles={cond: 3, uncond: 2}'
+begin sd15
 same 2
 same 3
 same 5
@@ -101,6 +114,49 @@ same_file b.safetensors one.safetensors
 same_file again.png one.png
 "$WEFT" inspect one.png >out.txt
 grep -q "a photo of a cat, 8k" out.txt || fail "no prompt in the picture"
+
+# stopped, and gone on with on another number of ranks; not with other words
+"$WEFT" sample sd15.yaml output.latents=e.safetensors 2>stop.txt &
+pid=$!
+while [ ! -e .weft/e.safetensors.lock ] && kill -0 "$pid"; do sleep 0.02; done
+kill -USR1 "$pid"
+code=0
+wait "$pid" || code=$?
+[ "$code" = 75 ] || fail "stopped with $code: $(cat stop.txt)"
+refused 2 "sample.prompt was" "$WEFT" sample sd15.yaml sample.prompt=b \
+    output.latents=e.safetensors
+ranks 2 "$WEFT" sample sd15.yaml output.latents=e.safetensors 2>stop.txt ||
+    fail "gone on: $(cat stop.txt)"
+same_file e.safetensors one.safetensors
+
+# items of a data set may have words of their own
+cat >set.yaml <<'END'
+pipeline: model
+sample: { steps: 2, guidance: 3, width: 64, height: 64, prompt: "a dog" }
+dataset: { manifest: items.jsonl, format: folder }
+output: { dir: set }
+END
+cat >items.jsonl <<'END'
+{"id": "a", "seed": 1, "prompt": "a cat, \"8k\""}
+{"id": "b", "seed": 1}
+END
+rm -rf set
+ranks 2 "$WEFT" dataset set.yaml 2>out.txt || fail "a data set: $(cat out.txt)"
+"$WEFT" sample set.yaml sample.seed=1 'sample.prompt=a cat, "8k"' \
+    output.image=a.png
+"$WEFT" sample set.yaml sample.seed=1 output.image=b.png
+same_file set/000000/a.png a.png
+same_file set/000000/b.png b.png
+rm b.png
+
+# memory is told before anything is loaded
+"$WEFT" plan sd15.yaml >out.txt
+grep -q "^text .*given back before the first step" out.txt ||
+    fail "no text encoder in the plan"
+grep -q "state + past + text$" out.txt || fail "no memory of the text"
+refused 2 "run.memory: a rank may take 0.001 GiB" "$WEFT" plan sd15.yaml \
+    run.memory=0.001
+refused 0 "" "$WEFT" plan sd15.yaml run.memory=1
 
 # displaced: repeatable, and a little another picture
 for file in c.safetensors d.safetensors; do
