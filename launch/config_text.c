@@ -401,7 +401,17 @@ weft_status weft_config_parameters(const weft_config *c, uint64_t seed,
         [WEFT_EULER] = "Euler",
         [WEFT_EULER_A] = "Euler a",
         [WEFT_HEUN] = "Heun",
-        [WEFT_DPMPP_2M] = "DPM++ 2M"};
+        [WEFT_DPMPP_2M] = "DPM++ 2M",
+        [WEFT_DPMPP_2M_SDE] = "DPM++ 2M SDE",
+        [WEFT_DPMPP_3M_SDE] = "DPM++ 3M SDE",
+        [WEFT_DPMPP_2S] = "DPM++ 2S",
+        [WEFT_DPMPP_2S_A] = "DPM++ 2S a",
+        [WEFT_DPMPP_SDE] = "DPM++ SDE",
+        [WEFT_UNIPC] = "UniPC",
+        [WEFT_LMS] = "LMS",
+        [WEFT_PNDM] = "PNDM",
+        [WEFT_LCM] = "LCM",
+        [WEFT_TCD] = "TCD"};
     static const char *const rng[WEFT_RNGS] = {[WEFT_RNG_COUNTER] = "counter",
                                                [WEFT_RNG_TORCH_CPU] = "CPU",
                                                [WEFT_RNG_TORCH_CUDA] = "GPU"};

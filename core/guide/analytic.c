@@ -89,7 +89,8 @@ static void add_component(const analytic *m, int k, double part, double a,
 static weft_status work(weft_denoiser *d)
 {
     analytic *m = (analytic *)d;
-    const double abar = m->abar[m->in.node], a = sqrt(abar);
+    const double abar = m->in.abar > 0 ? m->in.abar : m->abar[m->in.node];
+    const double a = sqrt(abar);
     const double b = sqrt(1 - abar);
     const size_t channels = (size_t)d->batch.c;
     double var[WEFT_COMPONENTS];

@@ -33,7 +33,7 @@ double weft_guidance_at(const weft_guidance *g, int node)
 static weft_status ask_joint(weft_denoiser *d, const weft_input *in)
 {
     cfg *g = (cfg *)d;
-    const weft_input pairs = {g->x, in->time, in->node, in->lane};
+    const weft_input pairs = {g->x, in->time, in->node, in->abar, in->lane};
 
     weft_batch_twice(&d->batch, in->x, g->x);
     return weft_ask(g->cond, &pairs);

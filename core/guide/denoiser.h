@@ -40,6 +40,8 @@ typedef struct weft_input {
                      * unchanged until the answer */
     double time;    /* the net's; fractional where the solver's nodes are */
     int node;       /* of the solver, whose time this is */
+    double abar;    /* cumulative alpha where x is, if that is between nodes; 0:
+                     * the node's */
     int lane;       /* questions of one kind, a step apart (exchange.h) */
 } weft_input;
 

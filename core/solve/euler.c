@@ -4,15 +4,20 @@
 
 #include "core/solve/methods.h"
 
-/* The net at node i: it reads x / sqrt(sigma^2 + 1). */
-static void ask_scaled(weft_solver *s, int i, const float *x, float *answer,
-                       weft_question *q)
+void weft_ask_scaled(weft_solver *s, int i, double time, double sigma,
+                     const float *x, float *answer, weft_question *q)
 {
-    const double sigma = s->sigma[i];
     float *scaled = weft_solver_work(s, 0);
 
     weft_scale(1 / sqrt(sigma * sigma + 1), x, scaled, weft_solver_floats(s));
-    weft_ask_at(s, i, scaled, answer, q);
+    q->in = (weft_input){.x = scaled, .time = time, .node = i};
+    q->answer[0] = answer;
+}
+
+static void ask_scaled(weft_solver *s, int i, const float *x, float *answer,
+                       weft_question *q)
+{
+    weft_ask_scaled(s, i, s->time[i], s->sigma[i], x, answer, q);
 }
 
 static void euler_ask(weft_solver *s, int i, int k, const float *x,
@@ -72,8 +77,7 @@ static weft_status euler_a_take(weft_solver *s, int i, int k, float *x)
     return WEFT_OK;
 }
 
-/* m becomes the slope (x - x0) / sigma. */
-static void slope(const weft_solver *s, int i, const float *x, float *m)
+void weft_slope(const weft_solver *s, int i, const float *x, float *m)
 {
     const weft_noise_schedule *c = s->schedule;
     const weft_mix x0 = start_at(s, i);
@@ -111,7 +115,7 @@ static weft_status heun_take(weft_solver *s, int i, int k, float *x)
     float *first = weft_solver_work(s, 1), *second = weft_solver_work(s, 2);
     float *ahead = weft_solver_work(s, 3);
 
-    slope(s, i + k, k ? ahead : x, k ? second : first);
+    weft_slope(s, i + k, k ? ahead : x, k ? second : first);
     if (k == 1) {
         weft_blend((weft_mix){1, dt / 2}, x, first, n);
         weft_blend((weft_mix){1, dt / 2}, x, second, n);

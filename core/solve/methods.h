@@ -5,10 +5,15 @@
 #ifndef WEFT_CORE_SOLVE_METHODS_H
 #define WEFT_CORE_SOLVE_METHODS_H
 
+#include <math.h>
+
 #include "core/solve/solver.h"
 
 extern const weft_solver_ops weft_ddim_ops, weft_euler_ops, weft_euler_a_ops,
-    weft_heun_ops, weft_dpmpp_ops;
+    weft_heun_ops, weft_dpmpp_2m_ops, weft_dpmpp_2m_sde_ops,
+    weft_dpmpp_3m_sde_ops, weft_dpmpp_2s_ops, weft_dpmpp_2s_a_ops,
+    weft_dpmpp_sde_ops, weft_unipc_ops, weft_lms_ops, weft_pndm_ops,
+    weft_lcm_ops, weft_tcd_ops;
 
 /* Two coefficients: x of x, m of the net's prediction. */
 typedef struct weft_mix {
@@ -44,8 +49,32 @@ static inline void weft_ask_at(const weft_solver *s, int i, const float *x,
     q->answer[0] = answer;
 }
 
+/* A noise level: Karras sigma, and x = a x0 + b eps. */
+typedef struct weft_level {
+    double sigma, a, b;
+} weft_level;
+
+static inline weft_level weft_level_at(const weft_solver *s, int i)
+{
+    return (weft_level){s->sigma[i], sqrt(s->abar[i]), sqrt(1 - s->abar[i])};
+}
+
+/* The question about x / sqrt(sigma^2 + 1), scaled into buffer 0, for solvers
+ * in Karras' coordinates. */
+void weft_ask_scaled(weft_solver *s, int i, double time, double sigma,
+                     const float *x, float *answer, weft_question *q);
+/* Prediction m about x at node i becomes the slope (x - x0) / sigma of Karras'
+ * coordinates. */
+void weft_slope(const weft_solver *s, int i, const float *x, float *m);
+
+/* The sum over j > 0 of z^j / (j + k)!, for k 1 to 3: f_k of methods 12.10. */
+double weft_phi(double z, int k);
+
 size_t weft_solver_floats(const weft_solver *s);
 
+/* x = cx from + sum of c[j] m[j], j < terms; x may be any of them. */
+void weft_combine(double cx, const float *from, const double *c,
+                  const float *const *m, int terms, float *x, size_t n);
 /* x = c.x x + c.m m */
 void weft_blend(weft_mix c, float *x, const float *m, size_t n);
 /* out = factor x; out may be x. */

@@ -2,10 +2,40 @@
 
 #include <math.h>
 
-bool weft_nodes_karras(weft_solver_kind kind)
-{
-    return kind == WEFT_EULER || kind == WEFT_EULER_A || kind == WEFT_HEUN;
-}
+#include "core/solve/respace.h"
+
+/* How a solver's class spaces the times of its nodes. */
+typedef enum grid {
+    GRID_WHOLE,    /* train steps */
+    GRID_FRACTION, /* they may lie between train steps */
+    GRID_ABOVE,    /* train steps: one node more, without the cleanest */
+    GRID_ORIGINAL, /* of the schedule that a net was distilled on */
+} grid;
+
+typedef struct walk {
+    grid grid;
+    bool karras;
+} walk;
+
+static const walk walks[WEFT_SOLVERS] = {
+    [WEFT_DDIM] = {GRID_WHOLE, false},
+    [WEFT_EULER] = {GRID_FRACTION, true},
+    [WEFT_EULER_A] = {GRID_FRACTION, true},
+    [WEFT_HEUN] = {GRID_FRACTION, true},
+    [WEFT_DPMPP_2M] = {GRID_ABOVE, false},
+    [WEFT_DPMPP_2M_SDE] = {GRID_ABOVE, false},
+    [WEFT_DPMPP_3M_SDE] = {GRID_ABOVE, false},
+    [WEFT_DPMPP_2S] = {GRID_ABOVE, false},
+    [WEFT_DPMPP_2S_A] = {GRID_FRACTION, true},
+    [WEFT_DPMPP_SDE] = {GRID_FRACTION, true},
+    [WEFT_UNIPC] = {GRID_ABOVE, false},
+    [WEFT_LMS] = {GRID_FRACTION, true},
+    [WEFT_PNDM] = {GRID_WHOLE, false},
+    [WEFT_LCM] = {GRID_ORIGINAL, false},
+    [WEFT_TCD] = {GRID_ORIGINAL, false},
+};
+
+bool weft_nodes_karras(weft_solver_kind kind) { return walks[kind].karras; }
 
 static double abar_of(double sigma) { return 1 / (1 + sigma * sigma); }
 static double sigma_of(double abar) { return sqrt((1 - abar) / abar); }
@@ -26,7 +56,7 @@ static double countdown_at(double from, double ratio, int i)
 static double whole(double t) { return rint(t); }
 
 /* Time of node i of n, as the classes of DDIM and of the Karras solvers space
- * them; these differ in that DDIM rounds. */
+ * them; these differ in that DDIM's rounds. */
 static double common_time(const weft_noise_schedule *c, int n, int i)
 {
     const double last = c->train_steps - 1;
@@ -43,7 +73,7 @@ static double common_time(const weft_noise_schedule *c, int n, int i)
         break;
     }
     t = linspace_at(last, n, n - 1 - i);
-    return weft_nodes_karras(c->solver) ? t : whole(t);
+    return walks[c->solver].grid == GRID_FRACTION ? t : whole(t);
 }
 
 /* How many train steps lie above lambda_min (from 0 upward). */
@@ -55,9 +85,9 @@ static int steps_above(const weft_noise_schedule *c)
     return n;
 }
 
-/* DPMSolverMultistepScheduler spaces one node more and leaves out the
- * cleanest, and its range may be cut at lambda_min. */
-static double dpmpp_time(const weft_noise_schedule *c, int range, int n, int i)
+/* The DPM classes and UniPC's space one node more and leave out the cleanest;
+ * the range of the former may be cut at lambda_min. */
+static double above_time(const weft_noise_schedule *c, int range, int n, int i)
 {
     switch (c->spacing) {
     case WEFT_SPACING_LEADING:
@@ -70,15 +100,43 @@ static double dpmpp_time(const weft_noise_schedule *c, int range, int n, int i)
     return whole(linspace_at(range - 1, n + 1, n - i));
 }
 
-static void schedule_times(weft_solver *s)
+/* Nets of consistency distillation know so many times, evenly spaced from the
+ * last train step down; n of these, evenly (methods 12.11). */
+static double original_time(const weft_noise_schedule *c, int n, int i)
+{
+    const int k = (int)(i * (c->original_steps / (double)n));
+
+    return (double)(c->original_steps - k) *
+               (c->train_steps / c->original_steps) -
+           1;
+}
+
+static double time_at(const weft_noise_schedule *c, int range, int n, int i)
+{
+    switch (walks[c->solver].grid) {
+    case GRID_ABOVE:
+        return above_time(c, range, n, i);
+    case GRID_ORIGINAL:
+        return original_time(c, n, i);
+    default:
+        return common_time(c, n, i);
+    }
+}
+
+static weft_status schedule_times(weft_solver *s)
 {
     const weft_noise_schedule *c = s->schedule;
-    const int range = s->kind == WEFT_DPMPP_2M ? steps_above(c) : 0;
+    const int range = steps_above(c);
 
+    if (walks[s->kind].grid == GRID_ORIGINAL && s->steps > c->original_steps)
+        return weft_fail(WEFT_EINPUT,
+                         "solver %s: %d steps are more than the %d of "
+                         "original_inference_steps",
+                         weft_solver_name[s->kind], s->steps,
+                         c->original_steps);
     for (int i = 0; i < s->steps; i++)
-        s->time[i] =
-            (float)(s->kind == WEFT_DPMPP_2M ? dpmpp_time(c, range, s->steps, i)
-                                             : common_time(c, s->steps, i));
+        s->time[i] = (float)time_at(c, range, s->steps, i);
+    return WEFT_OK;
 }
 
 static weft_status check_times(const weft_solver *s)
@@ -115,23 +173,41 @@ static double sigma_between(const weft_noise_schedule *c, double t)
     return exp(log(a) + part * (log(b) - log(a)));
 }
 
-/* The inverse for a sigma of one's own, in float32 as diffusers does. */
-static double time_of(const weft_noise_schedule *c, double sigma)
+/* The logarithm as diffusers has it in its table. */
+static double log_at(const weft_noise_schedule *c, int t)
+{
+    return (float)log(weft_noise_schedule_sigma(c, t));
+}
+
+/* The inverse for a sigma of one's own (methods 12.3). */
+double weft_time_of(const weft_noise_schedule *c, double sigma)
 {
     const int last = c->train_steps - 1;
-    const float ls = (float)log(fmax(sigma, 1e-10));
-    int low = 0;
-    float a, b, w;
+    const double ls = log(fmax(sigma, 1e-10));
+    int low = 0, high = last;
+    double a, b, w;
 
     if (last == 0) return 0;
-    while (low < last - 1 &&
-           (float)log(weft_noise_schedule_sigma(c, low + 1)) <= ls)
-        low++;
-    a = (float)log(weft_noise_schedule_sigma(c, low));
-    b = (float)log(weft_noise_schedule_sigma(c, low + 1));
-    w = (a - ls) / (a - b);
+    while (high - low > 1) {
+        const int middle = (low + high) / 2;
+
+        if (log_at(c, middle) <= ls)
+            low = middle;
+        else
+            high = middle;
+    }
+    a = log_at(c, low);
+    b = log_at(c, low + 1);
+    w = a < b ? (a - ls) / (a - b) : 0;
     w = w < 0 ? 0 : w > 1 ? 1 : w;
-    return (float)((double)(1 - w) * low + (double)w * (low + 1));
+    return (1 - w) * low + w * (low + 1);
+}
+
+double weft_abar_of(const weft_noise_schedule *c, double time)
+{
+    const int t = (int)time;
+
+    return time == t ? c->abar[t] : abar_of(sigma_between(c, time));
 }
 
 static void levels_from_times(weft_solver *s)
@@ -139,10 +215,8 @@ static void levels_from_times(weft_solver *s)
     const weft_noise_schedule *c = s->schedule;
 
     for (int i = 0; i < s->steps; i++) {
-        const int t = (int)s->time[i];
-
         s->sigma[i] = sigma_between(c, s->time[i]);
-        s->abar[i] = s->time[i] == t ? c->abar[t] : abar_of(s->sigma[i]);
+        s->abar[i] = weft_abar_of(c, s->time[i]);
     }
 }
 
@@ -154,14 +228,49 @@ static weft_status levels_from_sigmas(const double *sigmas, weft_solver *s)
             return weft_fail(WEFT_EINPUT, "sigma %d is %g, not above 0", i,
                              sigmas[i]);
         s->abar[i] = abar_of(s->sigma[i]);
-        s->time[i] = time_of(s->schedule, s->sigma[i]);
+        s->time[i] = (float)weft_time_of(s->schedule, s->sigma[i]);
     }
     return WEFT_OK;
 }
 
-/* DDIM ends at the schedule's last alpha; but a leading grid that was shifted
- * by more than its ratio still has a train step below its last node. */
-static double ddim_end(const weft_solver *s, bool own_nodes)
+/* What the classes in whole train steps make of the time of a respaced sigma:
+ * Karras' (and Lu's) they round, others they cut off. */
+static double respaced_time(const weft_noise_schedule *c, double t)
+{
+    if (walks[c->solver].grid == GRID_FRACTION) return (float)t;
+    if (c->respacing == WEFT_RESPACED_KARRAS ||
+        c->respacing == WEFT_RESPACED_LU)
+        return c->whole_times ? whole(t) : floor(t);
+    return floor(t);
+}
+
+/* In place of the sigmas of the nodes: others between the same ends, for the
+ * Karras solvers, or between those of the table. */
+static void respace(weft_solver *s)
+{
+    const weft_noise_schedule *c = s->schedule;
+    const bool own = walks[s->kind].grid == GRID_FRACTION;
+    const bool fixed = c->respacing == WEFT_RESPACED_LU ||
+                       (c->respacing == WEFT_RESPACED_KARRAS &&
+                        (s->kind == WEFT_LMS || s->kind == WEFT_DPMPP_SDE));
+    double max =
+        own ? s->sigma[0] : weft_noise_schedule_sigma(c, c->train_steps - 1);
+    double min = own ? s->sigma[s->steps - 1] : weft_noise_schedule_sigma(c, 0);
+
+    if (c->sigma_max > 0 && !fixed) max = c->sigma_max;
+    if (c->sigma_min > 0 && !fixed) min = c->sigma_min;
+    for (int i = 0; i < s->steps; i++) {
+        const double sigma = weft_respaced(c->respacing, max, min, s->steps, i);
+
+        s->sigma[i] = (float)sigma;
+        s->abar[i] = abar_of(s->sigma[i]);
+        s->time[i] = respaced_time(c, weft_time_of(c, sigma));
+    }
+}
+
+/* DDIM and PNDM end at the schedule's last alpha; but a leading grid that was
+ * shifted by more than its ratio still has a train step below its last node. */
+static double whole_end(const weft_solver *s, bool own_nodes)
 {
     const weft_noise_schedule *c = s->schedule;
     const int below = c->steps_offset - c->train_steps / s->steps;
@@ -171,19 +280,26 @@ static double ddim_end(const weft_solver *s, bool own_nodes)
     return c->abar[below];
 }
 
+/* TCD's steps end at train step 0 and take no account of what is left there. */
 static void fill_end(const weft_solver *s, bool own_nodes)
 {
+    const weft_noise_schedule *c = s->schedule;
     const int end = s->steps;
-    const bool min = s->schedule->final_sigma == WEFT_FINAL_SIGMA_MIN;
+    const bool min = c->final_sigma == WEFT_FINAL_SIGMA_MIN;
 
     s->time[end] = 0;
-    if (s->kind == WEFT_DDIM) {
-        s->abar[end] = ddim_end(s, own_nodes);
+    if (walks[s->kind].grid == GRID_WHOLE || s->kind == WEFT_TCD) {
+        s->abar[end] =
+            s->kind == WEFT_TCD ? c->abar[0] : whole_end(s, own_nodes);
         s->sigma[end] = sigma_of(s->abar[end]);
-        return;
+    } else if (min && s->kind == WEFT_UNIPC &&
+               c->respacing != WEFT_RESPACED_NOT) {
+        s->abar[end] = s->abar[end - 1];
+        s->sigma[end] = s->sigma[end - 1];
+    } else {
+        s->sigma[end] = min ? weft_noise_schedule_sigma(c, 0) : 0;
+        s->abar[end] = min ? c->abar[0] : 1;
     }
-    s->sigma[end] = min ? weft_noise_schedule_sigma(s->schedule, 0) : 0;
-    s->abar[end] = min ? s->schedule->abar[0] : 1;
 }
 
 /* The end may repeat the last level, to a rounding: then the last step stays
@@ -202,6 +318,18 @@ static weft_status check_levels(const weft_solver *s)
     return WEFT_OK;
 }
 
+/* Without signal, x is the noise and nothing follows from it. */
+static weft_status check_start(const weft_solver *s)
+{
+    if (s->abar[0] > 0 || s->schedule->prediction != WEFT_PREDICT_EPSILON)
+        return WEFT_OK;
+    return weft_fail(WEFT_EINPUT,
+                     "solver %s: a net that predicts epsilon cannot start "
+                     "where rescale_betas_zero_snr leaves no signal; it wants "
+                     "prediction_type v_prediction or sample",
+                     weft_solver_name[s->kind]);
+}
+
 static double init_sigma(const weft_solver *s)
 {
     const double max = s->sigma[0];
@@ -211,20 +339,33 @@ static double init_sigma(const weft_solver *s)
                                                         : max;
 }
 
+/* Nodes of one's own stay where they are. */
+static weft_status times(const weft_solver_opts *o, weft_solver *s)
+{
+    const bool respaced = s->schedule->respacing != WEFT_RESPACED_NOT;
+
+    if (!o->nodes) return schedule_times(s);
+    if (respaced)
+        return weft_fail(WEFT_EINPUT,
+                         "nodes cannot be given where the schedule respaces "
+                         "sigmas (use_karras_sigmas and the like)");
+    for (int i = 0; i < s->steps; i++) s->time[i] = (float)o->nodes[i];
+    return WEFT_OK;
+}
+
 weft_status weft_nodes_fill(const weft_solver_opts *o, weft_solver *s)
 {
     if (o->sigmas) {
         WEFT_TRY(levels_from_sigmas(o->sigmas, s));
     } else {
-        if (o->nodes)
-            for (int i = 0; i < s->steps; i++) s->time[i] = (float)o->nodes[i];
-        else
-            schedule_times(s);
+        WEFT_TRY(times(o, s));
         WEFT_TRY(check_times(s));
         levels_from_times(s);
+        if (s->schedule->respacing != WEFT_RESPACED_NOT) respace(s);
     }
     fill_end(s, o->nodes || o->sigmas);
     WEFT_TRY(check_levels(s));
+    WEFT_TRY(check_start(s));
     s->init_sigma = init_sigma(s);
     return WEFT_OK;
 }

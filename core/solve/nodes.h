@@ -15,4 +15,10 @@ bool weft_nodes_karras(weft_solver_kind kind);
  * kind, steps and schedule are set. */
 weft_status weft_nodes_fill(const weft_solver_opts *o, weft_solver *s);
 
+/* The net's time at a Karras sigma that no train step has: fractional, within
+ * the train steps (methods 12.3). */
+double weft_time_of(const weft_noise_schedule *c, double sigma);
+/* Cumulative alpha at a time, which may lie between train steps. */
+double weft_abar_of(const weft_noise_schedule *c, double time);
+
 #endif

@@ -4,59 +4,346 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TRAIN_STEPS_MAX 100000
+#include "core/solve/betas.h"
+#include "core/solve/option.h"
+
+#define OFFSET_MAX 100000
 
 const char *const weft_solver_name[WEFT_SOLVERS] = {
-    "ddim", "euler", "euler_ancestral", "heun", "dpmpp_2m"};
+    [WEFT_DDIM] = "ddim",
+    [WEFT_EULER] = "euler",
+    [WEFT_EULER_A] = "euler_ancestral",
+    [WEFT_HEUN] = "heun",
+    [WEFT_DPMPP_2M] = "dpmpp_2m",
+    [WEFT_DPMPP_2M_SDE] = "dpmpp_2m_sde",
+    [WEFT_DPMPP_3M_SDE] = "dpmpp_3m_sde",
+    [WEFT_DPMPP_2S] = "dpmpp_2s",
+    [WEFT_DPMPP_2S_A] = "dpmpp_2s_ancestral",
+    [WEFT_DPMPP_SDE] = "dpmpp_sde",
+    [WEFT_UNIPC] = "unipc",
+    [WEFT_LMS] = "lms",
+    [WEFT_PNDM] = "pndm",
+    [WEFT_LCM] = "lcm",
+    [WEFT_TCD] = "tcd",
+};
+
+#define ADM    .start = 1e-4, .end = .02, .schedule = "linear"
+#define LATENT .start = .00085, .end = .012
+
+/* What classes that divide by the last cumulative alpha put in place of 0. */
+#define SMALLEST 0x1p-24
 
 /* What the diffusers class takes where the file is silent, and which options
  * the class has. */
 typedef struct class_traits {
-    double beta_start, beta_end;
-    const char *spacing;
-    bool clip;         /* clip_sample by default */
-    bool clips;        /* has clip_sample */
-    bool thresholds;   /* has thresholding */
-    bool rescales;     /* has rescale_betas_zero_snr */
-    bool respaces;     /* has use_karras_sigmas, ... */
-    bool final_sigmas; /* has final_sigmas_type */
+    weft_betas betas;
+    const char *spacing; /* by default; NULL: has no choice */
+    bool clip;           /* clip_sample by default */
+    bool clips;          /* has clip_sample */
+    bool thresholds;     /* has thresholding */
+    bool respaces;       /* has use_karras_sigmas, ... */
+    bool final_sigmas;   /* has final_sigmas_type */
+    bool ends;           /* has set_alpha_to_one */
+    bool to_one;         /* by default */
+    bool no_sample;      /* cannot be told the sample */
+    weft_status (*read)(const weft_options *f, weft_noise_schedule *s);
 } class_traits;
 
+static weft_status read_euler(const weft_options *f, weft_noise_schedule *s)
+{
+    static const char *const interpolation[] = {"linear", NULL};
+    static const char *const type[] = {"discrete", NULL};
+    int word;
+
+    (void)s;
+    WEFT_TRY(weft_option_choice(f, "interpolation_type", "linear",
+                                interpolation, &word));
+    return weft_option_choice(f, "timestep_type", "discrete", type, &word);
+}
+
+static weft_status refuse_flows(const weft_options *f)
+{
+    WEFT_TRY(weft_option_refuse_true(f, "use_flow_sigmas"));
+    return weft_option_refuse_true(f, "use_dynamic_shifting");
+}
+
+/* Of the variance types only the learned ones change what the classes do. */
+static weft_status refuse_learned(const weft_options *f)
+{
+    static const char *const variance[] = {"fixed_small", "fixed_small_log",
+                                           "fixed_large", "fixed_large_log",
+                                           NULL};
+    int word;
+
+    return weft_option_choice(f, "variance_type", variance[0], variance, &word);
+}
+
+/* The DPM classes take their cousins' words (DEIS, UniPC) as their own usual
+ * ones, and so do we. */
+static weft_status read_algorithm(const weft_options *f, weft_noise_schedule *s)
+{
+    static const char *const algorithm[] = {
+        "dpmsolver++",   "dpmsolver", "sde-dpmsolver++",
+        "sde-dpmsolver", "deis",      NULL};
+    static const char *const type[] = {"midpoint", "heun", "logrho",
+                                       "bh1",      "bh2",  NULL};
+    int word;
+
+    WEFT_TRY(weft_option_choice(f, "algorithm_type", algorithm[0], algorithm,
+                                &word));
+    s->algorithm = word == 4 ? WEFT_DPM_PLUS : (weft_dpm)word;
+    WEFT_TRY(weft_option_choice(f, "solver_type", type[0], type, &word));
+    s->heun = word == 1;
+    return WEFT_OK;
+}
+
+/* What cannot be asked together. */
+static weft_status check_dpm(const weft_options *f,
+                             const weft_noise_schedule *s)
+{
+    const bool plain =
+        s->algorithm == WEFT_DPM_PLAIN || s->algorithm == WEFT_DPM_SDE;
+    const bool sde =
+        s->algorithm == WEFT_DPM_SDE_PLUS || s->algorithm == WEFT_DPM_SDE;
+
+    if (plain && s->final_sigma == WEFT_FINAL_ZERO)
+        return weft_fail(WEFT_EINPUT,
+                         "%s: algorithm_type dpmsolver and sde-dpmsolver keep "
+                         "the noise, which final_sigmas_type zero has none of; "
+                         "take sigma_min, or dpmsolver++",
+                         weft_option_place(f, "algorithm_type"));
+    if (sde && s->solver_order == 3 &&
+        !(s->solver == WEFT_DPMPP_2S && !s->heun))
+        return weft_fail(WEFT_EINPUT,
+                         "%s: algorithm_type with noise of solver_order 3 is "
+                         "not supported by solver %s: as published it is not "
+                         "consistent; take solver dpmpp_3m_sde",
+                         weft_option_place(f, "algorithm_type"),
+                         weft_solver_name[f->solver]);
+    return WEFT_OK;
+}
+
+static weft_status read_levels(const weft_options *f, weft_noise_schedule *s)
+{
+    WEFT_TRY(refuse_learned(f));
+    WEFT_TRY(refuse_flows(f));
+    return weft_option_double(f, "lambda_min_clipped", -INFINITY,
+                              &s->lambda_min);
+}
+
+static weft_status read_dpmpp(const weft_options *f, weft_noise_schedule *s)
+{
+    WEFT_TRY(read_levels(f, s));
+    WEFT_TRY(read_algorithm(f, s));
+    WEFT_TRY(weft_option_int(f, "solver_order", 2, 1, 3, &s->solver_order));
+    WEFT_TRY(
+        weft_option_bool(f, "lower_order_final", true, &s->lower_order_final));
+    WEFT_TRY(weft_option_bool(f, "euler_at_final", false, &s->euler_at_final));
+    WEFT_TRY(weft_option_bool(f, "exact3", false, &s->exact3));
+    return check_dpm(f, s);
+}
+
+static weft_status read_2m_sde(const weft_options *f, weft_noise_schedule *s)
+{
+    WEFT_TRY(read_levels(f, s));
+    WEFT_TRY(read_algorithm(f, s));
+    s->algorithm = WEFT_DPM_SDE_PLUS;
+    return WEFT_OK;
+}
+
+static weft_status read_3m_sde(const weft_options *f, weft_noise_schedule *s)
+{
+    WEFT_TRY(read_2m_sde(f, s));
+    s->heun = true;
+    s->solver_order = 3;
+    return weft_option_bool(f, "exact3", false, &s->exact3);
+}
+
+static weft_status read_2s(const weft_options *f, weft_noise_schedule *s)
+{
+    WEFT_TRY(read_levels(f, s));
+    WEFT_TRY(read_algorithm(f, s));
+    WEFT_TRY(weft_option_int(f, "solver_order", 2, 1, 3, &s->solver_order));
+    WEFT_TRY(
+        weft_option_bool(f, "lower_order_final", false, &s->lower_order_final));
+    if (s->algorithm == WEFT_DPM_SDE)
+        return weft_fail(WEFT_EINPUT,
+                         "%s: algorithm_type \"sde-dpmsolver\" is not "
+                         "supported by solver %s",
+                         weft_option_place(f, "algorithm_type"),
+                         weft_solver_name[f->solver]);
+    return check_dpm(f, s);
+}
+
+static weft_status read_correctors(const weft_options *f,
+                                   weft_noise_schedule *s)
+{
+    const weft_json *j = weft_option_holder(f, "disable_corrector");
+
+    if (!j) return WEFT_OK;
+    return weft_json_ints(j, "disable_corrector", 0, OFFSET_MAX, s->uncorrected,
+                          WEFT_CORRECTORS, &s->nuncorrected);
+}
+
+/* An end without noise, or (with respaced sigmas, whose class repeats the last)
+ * without a step, has no h to divide by. */
+static weft_status check_unipc_end(const weft_options *f,
+                                   const weft_noise_schedule *s)
+{
+    const bool zero = s->final_sigma == WEFT_FINAL_ZERO;
+    const bool high = !s->lower_order_final && s->solver_order > 1;
+
+    if (zero && !s->predict_x0)
+        return weft_fail(WEFT_EINPUT,
+                         "%s: predict_x0 false keeps the noise, which "
+                         "final_sigmas_type zero has none of; take sigma_min",
+                         weft_option_place(f, "predict_x0"));
+    if (high && (zero || s->respacing != WEFT_RESPACED_NOT))
+        return weft_fail(WEFT_EINPUT,
+                         "%s: lower_order_final false needs final_sigmas_type "
+                         "sigma_min and sigmas that are not respaced",
+                         weft_option_place(f, "lower_order_final"));
+    return WEFT_OK;
+}
+
+/* UniPC likewise takes the DPM classes' words as its own usual one. */
+static weft_status read_unipc(const weft_options *f, weft_noise_schedule *s)
+{
+    static const char *const type[] = {"bh2",  "bh1",    "midpoint",
+                                       "heun", "logrho", NULL};
+    int word;
+
+    WEFT_TRY(refuse_flows(f));
+    WEFT_TRY(weft_option_int(f, "solver_order", 2, 1, 3, &s->solver_order));
+    WEFT_TRY(weft_option_choice(f, "solver_type", type[0], type, &word));
+    s->bh1 = word == 1;
+    WEFT_TRY(weft_option_bool(f, "predict_x0", true, &s->predict_x0));
+    WEFT_TRY(read_correctors(f, s));
+    WEFT_TRY(
+        weft_option_bool(f, "lower_order_final", true, &s->lower_order_final));
+    if (weft_option_holder(f, "solver_p"))
+        return weft_fail(WEFT_EINPUT,
+                         "%s: solver_p, another scheduler as the predictor, is "
+                         "not supported",
+                         weft_option_place(f, "solver_p"));
+    return check_unipc_end(f, s);
+}
+
+static weft_status read_pndm(const weft_options *f, weft_noise_schedule *s)
+{
+    bool skip;
+
+    WEFT_TRY(weft_option_bool(f, "skip_prk_steps", false, &skip));
+    s->runge_kutta = !skip;
+    return WEFT_OK;
+}
+
+static weft_status read_sde(const weft_options *f, weft_noise_schedule *s)
+{
+    (void)s;
+    if (!weft_option_holder(f, "noise_sampler_seed")) return WEFT_OK;
+    return weft_fail(WEFT_EINPUT,
+                     "%s: noise_sampler_seed is not supported: the noise is "
+                     "that of the image's own seed",
+                     weft_option_place(f, "noise_sampler_seed"));
+}
+
+static weft_status read_original(const weft_options *f, weft_noise_schedule *s)
+{
+    return weft_option_int(f, "original_inference_steps", 50, 1, s->train_steps,
+                           &s->original_steps);
+}
+
+static weft_status read_lcm(const weft_options *f, weft_noise_schedule *s)
+{
+    WEFT_TRY(read_original(f, s));
+    return weft_option_double(f, "timestep_scaling", 10, &s->timestep_scaling);
+}
+
+/* TCDScheduler has clip_sample and never clips. */
+static weft_status read_tcd(const weft_options *f, weft_noise_schedule *s)
+{
+    WEFT_TRY(weft_option_refuse_true(f, "clip_sample"));
+    return read_original(f, s);
+}
+
 static const class_traits traits[WEFT_SOLVERS] = {
-    [WEFT_DDIM] = {.beta_start = 1e-4,
-                   .beta_end = .02,
+    [WEFT_DDIM] = {.betas = {ADM, .rescales = true},
                    .spacing = "leading",
                    .clip = true,
                    .clips = true,
                    .thresholds = true,
-                   .rescales = true},
-    [WEFT_EULER] = {.beta_start = 1e-4,
-                    .beta_end = .02,
+                   .ends = true,
+                   .to_one = true},
+    [WEFT_EULER] = {.betas = {ADM, .rescales = true, .least = SMALLEST},
                     .spacing = "linspace",
-                    .rescales = true,
                     .respaces = true,
-                    .final_sigmas = true},
-    [WEFT_EULER_A] = {.beta_start = 1e-4,
-                      .beta_end = .02,
-                      .spacing = "linspace",
-                      .rescales = true},
-    [WEFT_HEUN] = {.beta_start = .00085,
-                   .beta_end = .012,
+                    .final_sigmas = true,
+                    .read = read_euler},
+    [WEFT_EULER_A] = {.betas = {ADM, .rescales = true, .least = SMALLEST},
+                      .spacing = "linspace"},
+    [WEFT_HEUN] = {.betas = {LATENT, .schedule = "linear"},
                    .spacing = "linspace",
                    .clips = true,
                    .respaces = true},
-    [WEFT_DPMPP_2M] = {.beta_start = 1e-4,
-                       .beta_end = .02,
+    [WEFT_DPMPP_2M] = {.betas = {ADM, .rescales = true, .least = SMALLEST},
                        .spacing = "linspace",
                        .thresholds = true,
-                       .rescales = true,
                        .respaces = true,
-                       .final_sigmas = true},
+                       .final_sigmas = true,
+                       .read = read_dpmpp},
+    [WEFT_DPMPP_2M_SDE] = {.betas = {ADM, .rescales = true, .least = SMALLEST},
+                           .spacing = "linspace",
+                           .thresholds = true,
+                           .respaces = true,
+                           .final_sigmas = true,
+                           .read = read_2m_sde},
+    [WEFT_DPMPP_3M_SDE] = {.betas = {ADM, .rescales = true, .least = SMALLEST},
+                           .spacing = "linspace",
+                           .thresholds = true,
+                           .respaces = true,
+                           .final_sigmas = true,
+                           .read = read_3m_sde},
+    [WEFT_DPMPP_2S] = {.betas = {ADM},
+                       .thresholds = true,
+                       .respaces = true,
+                       .final_sigmas = true,
+                       .read = read_2s},
+    [WEFT_DPMPP_2S_A] = {.betas = {LATENT, .schedule = "linear"},
+                         .spacing = "linspace",
+                         .respaces = true},
+    [WEFT_DPMPP_SDE] = {.betas = {LATENT, .schedule = "linear"},
+                        .spacing = "linspace",
+                        .respaces = true,
+                        .no_sample = true,
+                        .read = read_sde},
+    [WEFT_UNIPC] = {.betas = {ADM, .rescales = true, .least = SMALLEST},
+                    .spacing = "linspace",
+                    .thresholds = true,
+                    .respaces = true,
+                    .final_sigmas = true,
+                    .read = read_unipc},
+    [WEFT_LMS] = {.betas = {ADM}, .spacing = "linspace", .respaces = true},
+    [WEFT_PNDM] = {.betas = {ADM},
+                   .spacing = "leading",
+                   .ends = true,
+                   .no_sample = true,
+                   .read = read_pndm},
+    [WEFT_LCM] = {.betas = {LATENT, .schedule = "scaled_linear",
+                            .rescales = true},
+                  .clips = true,
+                  .thresholds = true,
+                  .read = read_lcm},
+    [WEFT_TCD] = {.betas = {LATENT, .schedule = "scaled_linear",
+                            .rescales = true},
+                  .thresholds = true,
+                  .read = read_tcd},
 };
 
-/* Every option of the classes that diffusers counts as exchangeable, but for
- * those that only a file for EDM's preconditioning or for flows sets. Those of
- * the solver's own class have been judged before this list is asked. */
+/* Every option of the classes that diffusers counts as exchangeable, and of the
+ * distilled ones, but for those that only a file for EDM's preconditioning or
+ * for flows sets. Those of the solver's own class have been judged before this
+ * list is asked. */
 static const char *const family[] = {"num_train_timesteps",
                                      "beta_start",
                                      "beta_end",
@@ -96,271 +383,139 @@ static const char *const family[] = {"num_train_timesteps",
                                      "predict_x0",
                                      "disable_corrector",
                                      "skip_prk_steps",
+                                     "original_inference_steps",
+                                     "timestep_scaling",
+                                     "noise_sampler_seed",
                                      NULL};
 
-/* The two places where an option may stand; the second wins. */
-typedef struct source {
-    const weft_json *config, *override;
-    weft_solver_kind solver;
-} source;
-
-static const weft_json *holder(const source *f, const char *key)
-{
-    if (f->override && weft_json_has(f->override, key)) return f->override;
-    return f->config && weft_json_has(f->config, key) ? f->config : NULL;
-}
-
-static weft_status read_int(const source *f, const char *key, int fallback,
-                            int min, int max, int *out)
-{
-    const weft_json *j = holder(f, key);
-
-    *out = fallback;
-    return j ? weft_json_int(j, key, fallback, min, max, out) : WEFT_OK;
-}
-
-static weft_status read_double(const source *f, const char *key,
-                               double fallback, double *out)
-{
-    const weft_json *j = holder(f, key);
-
-    *out = fallback;
-    return j ? weft_json_double(j, key, fallback, out) : WEFT_OK;
-}
-
-static weft_status read_bool(const source *f, const char *key, bool fallback,
-                             bool *out)
-{
-    const weft_json *j = holder(f, key);
-
-    *out = fallback;
-    return j ? weft_json_bool(j, key, fallback, out) : WEFT_OK;
-}
-
-/* One of `names` (NULL-terminated): its place, where `fallback` is missing. */
-static weft_status read_choice(const source *f, const char *key,
-                               const char *fallback, const char *const *names,
-                               int *out)
-{
-    const weft_json *j = holder(f, key);
-    const char *word = fallback;
-
-    if (j) WEFT_TRY(weft_json_string(j, key, fallback, &word));
-    for (int i = 0; names[i]; i++)
-        if (strcmp(word, names[i]) == 0) {
-            *out = i;
-            return WEFT_OK;
-        }
-    return weft_fail(WEFT_EINPUT, "%s: %s \"%s\" is not supported by solver %s",
-                     j ? weft_json_name(j) : "schedule", key, word,
-                     weft_solver_name[f->solver]);
-}
-
-static weft_status refuse_true(const source *f, const char *key)
-{
-    bool on;
-
-    WEFT_TRY(read_bool(f, key, false, &on));
-    if (!on) return WEFT_OK;
-    return weft_fail(
-        WEFT_EINPUT, "%s: option \"%s\" is on, and solver %s does not have it",
-        weft_json_name(holder(f, key)), key, weft_solver_name[f->solver]);
-}
-
-static weft_status refuse_respacing(const source *f)
-{
-    WEFT_TRY(refuse_true(f, "use_karras_sigmas"));
-    WEFT_TRY(refuse_true(f, "use_exponential_sigmas"));
-    return refuse_true(f, "use_beta_sigmas");
-}
-
-static weft_status check_euler(const source *f)
-{
-    static const char *const interpolation[] = {"linear", NULL};
-    static const char *const type[] = {"discrete", NULL};
-    int word;
-
-    WEFT_TRY(
-        read_choice(f, "interpolation_type", "linear", interpolation, &word));
-    return read_choice(f, "timestep_type", "discrete", type, &word);
-}
-
-/* DPMSolverMultistepScheduler takes its cousins' words for the type of solver
- * (DEIS, UniPC) as its own midpoint, and so do we. Of the variance types only
- * the learned ones change what it does. */
-static weft_status read_dpmpp(const source *f, weft_noise_schedule *s)
-{
-    static const char *const algorithm[] = {"dpmsolver++", NULL};
-    static const char *const type[] = {"midpoint", "logrho", "bh1", "bh2",
-                                       NULL};
-    static const char *const variance[] = {"fixed_small", "fixed_small_log",
-                                           "fixed_large", "fixed_large_log",
-                                           NULL};
-    int word;
-
-    WEFT_TRY(read_choice(f, "algorithm_type", algorithm[0], algorithm, &word));
-    WEFT_TRY(read_choice(f, "solver_type", type[0], type, &word));
-    WEFT_TRY(read_choice(f, "variance_type", variance[0], variance, &word));
-    WEFT_TRY(refuse_true(f, "use_lu_lambdas"));
-    WEFT_TRY(refuse_true(f, "use_flow_sigmas"));
-    WEFT_TRY(refuse_true(f, "use_dynamic_shifting"));
-    WEFT_TRY(read_int(f, "solver_order", 2, 1, 2, &s->solver_order));
-    WEFT_TRY(read_bool(f, "lower_order_final", true, &s->lower_order_final));
-    WEFT_TRY(read_bool(f, "euler_at_final", false, &s->euler_at_final));
-    return read_double(f, "lambda_min_clipped", -INFINITY, &s->lambda_min);
-}
-
-static weft_status read_final(const source *f, weft_noise_schedule *s)
+static weft_status read_final(const weft_options *f, weft_noise_schedule *s)
 {
     static const char *const names[] = {"zero", "sigma_min", NULL};
     int word;
 
-    WEFT_TRY(read_choice(f, "final_sigmas_type", "zero", names, &word));
+    WEFT_TRY(weft_option_choice(f, "final_sigmas_type", "zero", names, &word));
     s->final_sigma = (weft_final_sigma)word;
     return WEFT_OK;
 }
 
-static weft_status read_clip(const source *f, weft_noise_schedule *s)
+static weft_status read_clip(const weft_options *f, weft_noise_schedule *s)
 {
-    WEFT_TRY(
-        read_bool(f, "clip_sample", traits[f->solver].clip, &s->clip_sample));
-    WEFT_TRY(read_double(f, "clip_sample_range", 1, &s->clip_range));
+    WEFT_TRY(weft_option_bool(f, "clip_sample", traits[f->solver].clip,
+                              &s->clip_sample));
+    WEFT_TRY(weft_option_double(f, "clip_sample_range", 1, &s->clip_range));
     if (s->clip_range > 0) return WEFT_OK;
     return weft_fail(WEFT_EINPUT, "%s: clip_sample_range must be above 0",
-                     weft_json_name(holder(f, "clip_sample_range")));
+                     weft_option_place(f, "clip_sample_range"));
 }
 
-static weft_status read_options(const source *f, weft_noise_schedule *s)
+static weft_status read_range(const weft_options *f, weft_noise_schedule *s)
+{
+    static const char *const name[] = {"sigma_min", "sigma_max"};
+    double *const to[] = {&s->sigma_min, &s->sigma_max};
+
+    for (int i = 0; i < 2; i++) {
+        WEFT_TRY(weft_option_double(f, name[i], 0, to[i]));
+        if (*to[i] < 0 || (*to[i] == 0 && weft_option_holder(f, name[i])))
+            return weft_fail(WEFT_EINPUT, "%s: %s %g must be above 0",
+                             weft_option_place(f, name[i]), name[i], *to[i]);
+    }
+    if (s->sigma_max > 0 && s->sigma_min >= s->sigma_max)
+        return weft_fail(
+            WEFT_EINPUT, "%s: sigma_min %g must be below sigma_max %g",
+            weft_option_place(f, name[0]), s->sigma_min, s->sigma_max);
+    return WEFT_OK;
+}
+
+static bool of_dpmpp_2m(weft_solver_kind k)
+{
+    return k == WEFT_DPMPP_2M || k == WEFT_DPMPP_2M_SDE ||
+           k == WEFT_DPMPP_3M_SDE;
+}
+
+static weft_status read_respacing(const weft_options *f, weft_noise_schedule *s)
+{
+    static const struct {
+        const char *key;
+        weft_respacing is;
+    } all[] = {{"use_karras_sigmas", WEFT_RESPACED_KARRAS},
+               {"use_exponential_sigmas", WEFT_RESPACED_EXPONENTIAL},
+               {"use_beta_sigmas", WEFT_RESPACED_BETA},
+               {"use_lu_lambdas", WEFT_RESPACED_LU}};
+    const char *first = NULL;
+    bool on;
+
+    for (int i = 0; i < (of_dpmpp_2m(f->solver) ? 4 : 3); i++) {
+        WEFT_TRY(weft_option_bool(f, all[i].key, false, &on));
+        if (!on) continue;
+        if (first)
+            return weft_fail(WEFT_EINPUT, "%s: %s and %s exclude each other",
+                             weft_option_place(f, all[i].key), first,
+                             all[i].key);
+        first = all[i].key;
+        s->respacing = all[i].is;
+    }
+    return first ? read_range(f, s) : WEFT_OK;
+}
+
+static weft_status read_prediction(const weft_options *f,
+                                   weft_noise_schedule *s)
 {
     static const char *const predictions[] = {"epsilon", "v_prediction",
                                               "sample", NULL};
-    static const char *const spacings[] = {"leading", "linspace", "trailing",
-                                           NULL};
-    const class_traits *t = &traits[f->solver];
     int word;
 
-    WEFT_TRY(read_choice(f, "prediction_type", "epsilon", predictions, &word));
+    WEFT_TRY(weft_option_choice(f, "prediction_type", "epsilon", predictions,
+                                &word));
     s->prediction = (weft_prediction)word;
-    WEFT_TRY(read_choice(f, "timestep_spacing", t->spacing, spacings, &word));
+    if (s->prediction != WEFT_PREDICT_SAMPLE || !traits[f->solver].no_sample)
+        return WEFT_OK;
+    return weft_fail(WEFT_EINPUT,
+                     "%s: solver %s takes nets that predict epsilon or v, not "
+                     "prediction_type \"sample\"",
+                     weft_option_place(f, "prediction_type"),
+                     weft_solver_name[f->solver]);
+}
+
+static weft_status read_spacing(const weft_options *f, weft_noise_schedule *s)
+{
+    static const char *const spacings[] = {"leading", "linspace", "trailing",
+                                           NULL};
+    const char *usual = traits[f->solver].spacing;
+    int word;
+
+    s->spacing = WEFT_SPACING_LINSPACE;
+    if (!usual) return WEFT_OK;
+    WEFT_TRY(weft_option_choice(f, "timestep_spacing", usual, spacings, &word));
     s->spacing = (weft_spacing)word;
-    WEFT_TRY(
-        read_int(f, "steps_offset", 0, 0, TRAIN_STEPS_MAX, &s->steps_offset));
-    if (t->thresholds) WEFT_TRY(refuse_true(f, "thresholding"));
-    if (t->rescales) WEFT_TRY(refuse_true(f, "rescale_betas_zero_snr"));
-    if (t->respaces) WEFT_TRY(refuse_respacing(f));
-    if (t->clips) WEFT_TRY(read_clip(f, s));
-    if (t->final_sigmas) WEFT_TRY(read_final(f, s));
-    if (f->solver == WEFT_EULER) WEFT_TRY(check_euler(f));
-    if (f->solver == WEFT_DPMPP_2M) WEFT_TRY(read_dpmpp(f, s));
-    return WEFT_OK;
+    return weft_option_int(f, "steps_offset", 0, 0, OFFSET_MAX,
+                           &s->steps_offset);
 }
 
-/* Element i of n between a and b as torch.linspace has it: from both ends to
- * the middle, in float32 with one rounding per element. */
-static double linspace32(double a, double b, int n, int i)
-{
-    const double from = (float)a, to = (float)b;
-    const float step = ((float)b - (float)a) / (float)(n > 1 ? n - 1 : 1);
-
-    return (float)(i < n / 2 || n == 1 ? from + (double)step * i
-                                       : to - (double)step * (n - 1 - i));
-}
-
-static double cosine_abar(double u)
-{
-    const double c = cos((u + .008) / 1.008 * M_PI / 2);
-
-    return c * c;
-}
-
-typedef enum beta_kind { BETA_LINEAR, BETA_SCALED, BETA_COSINE } beta_kind;
-
-static float beta_at(beta_kind kind, double b0, double b1, int n, int i)
-{
-    float root;
-
-    switch (kind) {
-    case BETA_LINEAR:
-        return (float)linspace32(b0, b1, n, i);
-    case BETA_SCALED:
-        root = (float)linspace32(sqrt(b0), sqrt(b1), n, i);
-        return root * root;
-    case BETA_COSINE:
-        break;
-    }
-    return (float)fmin(1 - cosine_abar((i + 1) / (double)n) /
-                               cosine_abar(i / (double)n),
-                       .999);
-}
-
-static weft_status fill_betas(const source *f, int n, double *beta)
-{
-    static const char *const names[] = {"linear", "scaled_linear",
-                                        "squaredcos_cap_v2", NULL};
-    const weft_json *j = holder(f, "trained_betas");
-    int kind, given = n;
-    double b0, b1;
-
-    if (j) {
-        WEFT_TRY(weft_json_doubles(j, "trained_betas", beta, n, &given));
-        if (given == n) return WEFT_OK;
-        return weft_fail(WEFT_EINPUT,
-                         "%s: trained_betas has %d values, but "
-                         "num_train_timesteps is %d",
-                         weft_json_name(j), given, n);
-    }
-    WEFT_TRY(read_choice(f, "beta_schedule", names[0], names, &kind));
-    WEFT_TRY(read_double(f, "beta_start", traits[f->solver].beta_start, &b0));
-    WEFT_TRY(read_double(f, "beta_end", traits[f->solver].beta_end, &b1));
-    if (!(b0 >= 0 && b0 < 1 && b1 >= 0 && b1 < 1))
-        return weft_fail(WEFT_EINPUT,
-                         "%s: beta_start %g and beta_end %g must lie from 0 "
-                         "to below 1",
-                         weft_json_name(f->config ? f->config : f->override),
-                         b0, b1);
-    for (int i = 0; i < n; i++)
-        beta[i] = beta_at((beta_kind)kind, b0, b1, n, i);
-    return WEFT_OK;
-}
-
-/* In place. torch multiplies in double and keeps float32. */
-static weft_status accumulate(const source *f, int n, double *beta)
-{
-    double product = 1;
-
-    for (int i = 0; i < n; i++) {
-        product *= (double)(1 - (float)beta[i]);
-        beta[i] = (float)product;
-        if (beta[i] > 0 && beta[i] < 1 && (i == 0 || beta[i] <= beta[i - 1]))
-            continue;
-        return weft_fail(
-            WEFT_EINPUT,
-            "%s: the betas leave no signal and noise at train step %d "
-            "(cumulative alpha %g)",
-            f->config || f->override
-                ? weft_json_name(f->config ? f->config : f->override)
-                : "schedule",
-            i, beta[i]);
-    }
-    return WEFT_OK;
-}
-
-static weft_status read_table(const source *f, weft_noise_schedule *s)
+static weft_status read_end(const weft_options *f, weft_noise_schedule *s)
 {
     bool to_one = true;
 
-    WEFT_TRY(read_int(f, "num_train_timesteps", 1000, 1, TRAIN_STEPS_MAX,
-                      &s->train_steps));
-    s->abar = calloc((size_t)s->train_steps, sizeof *s->abar);
-    if (!s->abar)
-        return weft_fail(WEFT_ENOMEM, "no memory for %d train steps",
-                         s->train_steps);
-    WEFT_TRY(fill_betas(f, s->train_steps, s->abar));
-    WEFT_TRY(accumulate(f, s->train_steps, s->abar));
-    if (f->solver == WEFT_DDIM)
-        WEFT_TRY(read_bool(f, "set_alpha_to_one", true, &to_one));
+    if (traits[f->solver].ends)
+        WEFT_TRY(weft_option_bool(f, "set_alpha_to_one",
+                                  traits[f->solver].to_one, &to_one));
     s->final_abar = to_one ? 1 : s->abar[0];
     return WEFT_OK;
+}
+
+static weft_status read_options(const weft_options *f, weft_noise_schedule *s)
+{
+    const class_traits *t = &traits[f->solver];
+
+    WEFT_TRY(read_prediction(f, s));
+    WEFT_TRY(read_spacing(f, s));
+    WEFT_TRY(read_end(f, s));
+    if (t->thresholds) WEFT_TRY(weft_option_refuse_true(f, "thresholding"));
+    if (t->respaces) WEFT_TRY(read_respacing(f, s));
+    if (t->clips) WEFT_TRY(read_clip(f, s));
+    if (t->final_sigmas) WEFT_TRY(read_final(f, s));
+    s->whole_times = !of_dpmpp_2m(f->solver) ||
+                     !weft_option_is(f, "beta_schedule", "squaredcos_cap_v2");
+    return t->read ? t->read(f, s) : WEFT_OK;
 }
 
 weft_status weft_noise_schedule_read(const weft_json *config,
@@ -368,12 +523,12 @@ weft_status weft_noise_schedule_read(const weft_json *config,
                                      weft_solver_kind solver,
                                      weft_noise_schedule *s)
 {
-    const source f = {config, override, solver};
+    const weft_options f = {config, override, solver};
     weft_noise_schedule made = {.solver = solver,
                                 .clip_range = 1,
                                 .solver_order = 2,
                                 .lambda_min = -INFINITY};
-    weft_status st = read_table(&f, &made);
+    weft_status st = weft_betas_read(&f, &traits[solver].betas, &made);
 
     if (st == WEFT_OK) st = read_options(&f, &made);
     if (st == WEFT_OK && config) st = weft_json_refuse_rest(config, family);
@@ -389,6 +544,39 @@ void weft_noise_schedule_release(weft_noise_schedule *s)
 {
     free(s->abar);
     s->abar = NULL;
+}
+
+weft_status weft_noise_schedule_solver(const weft_json *config,
+                                       weft_solver_kind fallback,
+                                       weft_solver_kind *solver)
+{
+    static const char *const of[WEFT_SOLVERS] = {
+        [WEFT_DDIM] = "DDIMScheduler",
+        [WEFT_EULER] = "EulerDiscreteScheduler",
+        [WEFT_EULER_A] = "EulerAncestralDiscreteScheduler",
+        [WEFT_HEUN] = "HeunDiscreteScheduler",
+        [WEFT_DPMPP_2M] = "DPMSolverMultistepScheduler",
+        [WEFT_DPMPP_2S] = "DPMSolverSinglestepScheduler",
+        [WEFT_DPMPP_SDE] = "DPMSolverSDEScheduler",
+        [WEFT_UNIPC] = "UniPCMultistepScheduler",
+        [WEFT_LMS] = "LMSDiscreteScheduler",
+        [WEFT_PNDM] = "PNDMScheduler",
+        [WEFT_LCM] = "LCMScheduler",
+        [WEFT_TCD] = "TCDScheduler"};
+    const char *name = NULL;
+
+    WEFT_TRY(weft_json_string(config, "_class_name", NULL, &name));
+    *solver = fallback;
+    if (!name) return WEFT_OK;
+    for (int k = 0; k < WEFT_SOLVERS; k++)
+        if (of[k] && strcmp(name, of[k]) == 0) {
+            *solver = (weft_solver_kind)k;
+            return WEFT_OK;
+        }
+    return weft_fail(WEFT_EINPUT,
+                     "%s: no solver of weft is a %.80s; sample.solver says "
+                     "which to take instead",
+                     weft_json_name(config), name);
 }
 
 double weft_noise_schedule_sigma(const weft_noise_schedule *s, int t)

@@ -10,17 +10,53 @@
 #define STEPS_MAX 100000
 
 static const weft_solver_ops *const ops_of[WEFT_SOLVERS] = {
-    [WEFT_DDIM] = &weft_ddim_ops,       [WEFT_EULER] = &weft_euler_ops,
-    [WEFT_EULER_A] = &weft_euler_a_ops, [WEFT_HEUN] = &weft_heun_ops,
-    [WEFT_DPMPP_2M] = &weft_dpmpp_ops,
+    [WEFT_DDIM] = &weft_ddim_ops,
+    [WEFT_EULER] = &weft_euler_ops,
+    [WEFT_EULER_A] = &weft_euler_a_ops,
+    [WEFT_HEUN] = &weft_heun_ops,
+    [WEFT_DPMPP_2M] = &weft_dpmpp_2m_ops,
+    [WEFT_DPMPP_2M_SDE] = &weft_dpmpp_2m_sde_ops,
+    [WEFT_DPMPP_3M_SDE] = &weft_dpmpp_3m_sde_ops,
+    [WEFT_DPMPP_2S] = &weft_dpmpp_2s_ops,
+    [WEFT_DPMPP_2S_A] = &weft_dpmpp_2s_a_ops,
+    [WEFT_DPMPP_SDE] = &weft_dpmpp_sde_ops,
+    [WEFT_UNIPC] = &weft_unipc_ops,
+    [WEFT_LMS] = &weft_lms_ops,
+    [WEFT_PNDM] = &weft_pndm_ops,
+    [WEFT_LCM] = &weft_lcm_ops,
+    [WEFT_TCD] = &weft_tcd_ops,
 };
 
-static const int buffers_of[WEFT_SOLVERS] = {
-    [WEFT_DDIM] = 2, [WEFT_EULER] = 2,    [WEFT_EULER_A] = 2,
-    [WEFT_HEUN] = 4, [WEFT_DPMPP_2M] = 2,
+/* Beside one for each order of a multistep solver, where `orders`. */
+static const struct {
+    int fixed;
+    bool orders;
+} buffers_of[WEFT_SOLVERS] = {
+    [WEFT_DDIM] = {2},
+    [WEFT_EULER] = {2},
+    [WEFT_EULER_A] = {2},
+    [WEFT_HEUN] = {4},
+    [WEFT_DPMPP_2M] = {0, true},
+    [WEFT_DPMPP_2M_SDE] = {2, true},
+    [WEFT_DPMPP_3M_SDE] = {2, true},
+    [WEFT_DPMPP_2S] = {1, true},
+    [WEFT_DPMPP_2S_A] = {3},
+    [WEFT_DPMPP_SDE] = {4},
+    [WEFT_UNIPC] = {2, true},
+    [WEFT_LMS] = {5},
+    [WEFT_PNDM] = {6},
+    [WEFT_LCM] = {1},
+    [WEFT_TCD] = {2},
 };
 
-static weft_status check_opts(const weft_solver_opts *o, int steps)
+static int count_buffers(const weft_solver *s)
+{
+    return buffers_of[s->kind].fixed +
+           (buffers_of[s->kind].orders ? s->schedule->solver_order : 0);
+}
+
+static weft_status check_opts(const weft_solver_opts *o,
+                              const weft_noise_schedule *schedule, int steps)
 {
     if (o->nodes && o->sigmas)
         return weft_fail(WEFT_EINPUT, "nodes and sigmas exclude each other");
@@ -29,9 +65,14 @@ static weft_status check_opts(const weft_solver_opts *o, int steps)
                          STEPS_MAX);
     if (!(o->eta >= 0 && o->eta <= 1))
         return weft_fail(WEFT_EINPUT, "eta %g is not within 0 to 1", o->eta);
-    if (o->eta > 0 && o->kind != WEFT_DDIM)
+    if (o->eta > 0 && o->kind != WEFT_DDIM && o->kind != WEFT_TCD)
         return weft_fail(WEFT_EINPUT, "eta %g: solver %s has no eta", o->eta,
                          weft_solver_name[o->kind]);
+    if (o->kind == WEFT_PNDM && schedule->runge_kutta && steps < 4)
+        return weft_fail(WEFT_EINPUT,
+                         "solver pndm begins with three Runge-Kutta steps: %d "
+                         "steps are fewer than 4 (or set skip_prk_steps)",
+                         steps);
     return WEFT_OK;
 }
 
@@ -56,7 +97,7 @@ weft_status weft_solver_create(const weft_solver_opts *o,
     weft_status st;
 
     WEFT_MUST(o->kind == schedule->solver);
-    WEFT_TRY(check_opts(o, steps));
+    WEFT_TRY(check_opts(o, schedule, steps));
     made = calloc(1, sizeof *made);
     if (!made) return weft_fail(WEFT_ENOMEM, "no memory for a solver");
     made->ops = ops_of[o->kind];
@@ -64,7 +105,7 @@ weft_status weft_solver_create(const weft_solver_opts *o,
     made->steps = steps;
     made->eta = o->eta;
     made->schedule = schedule;
-    made->buffers = buffers_of[o->kind];
+    made->buffers = count_buffers(made);
     made->denoisers = 1;
     made->before = 1;
     st = allocate(made);
@@ -311,6 +352,31 @@ weft_mix weft_mix_eps(weft_prediction p, double a, double b)
     if (p == WEFT_PREDICT_EPSILON) return (weft_mix){0, 1};
     if (p == WEFT_PREDICT_SAMPLE) return (weft_mix){1 / b, -a / b};
     return (weft_mix){b / (a * a + b * b), a / sqrt(a * a + b * b)};
+}
+
+double weft_phi(double z, int k)
+{
+    double term = 1, sum = 0, f;
+
+    if (fabs(z) < 1) {
+        for (int j = 2; j <= k; j++) term /= j;
+        for (int j = 1; j < 24; j++) sum += term *= z / (j + k);
+        return sum;
+    }
+    f = expm1(z) / z - 1;
+    for (int j = 2; j <= k; j++) f = f / z - (term /= j);
+    return f;
+}
+
+void weft_combine(double cx, const float *from, const double *c,
+                  const float *const *m, int terms, float *x, size_t n)
+{
+    for (size_t k = 0; k < n; k++) {
+        double sum = cx * from[k];
+
+        for (int j = 0; j < terms; j++) sum += c[j] * m[j][k];
+        x[k] = (float)sum;
+    }
 }
 
 void weft_blend(weft_mix c, float *x, const float *m, size_t n)

@@ -21,17 +21,18 @@
  *   weft_solver_start(s, x);
  *   for (int i = 0; i < s->steps; i++) weft_solver_step(s, i, denoiser, x);
  *
- * State. DDIM and DPM-Solver++ carry x in VP coordinates, x = a x0 + s eps;
- * Euler, Euler ancestral and Heun in Karras' (VE), x = x0 + sigma eps, and give
- * the net x / sqrt(sigma^2 + 1). Both end as a diffusers pipeline's latents.
+ * State. Euler, Euler ancestral, Heun, LMS, dpmpp_sde and dpmpp_2s_ancestral
+ * carry x in Karras' coordinates (VE), x = x0 + sigma eps, and give the net x /
+ * sqrt(sigma^2 + 1); the others in VP coordinates, x = a x0 + s eps. Both end
+ * as a diffusers pipeline's latents.
  *
  * Nodes. Times, sigmas and the initial sigma are those of the diffusers class
- * (as float32). DDIM's previous node is the next node of the grid. Nodes of
- * one's own:
- *   times   fractional ones lie between train steps. Euler, Euler ancestral
- *           and Heun interpolate sigma linearly, the rule of their classes;
- *           DDIM and DPM-Solver++, whose classes know train steps only, ln
- *           sigma, the inverse of the next line.
+ * (as float32). The previous node of DDIM and PNDM is the next node of the
+ * grid. Nodes of one's own:
+ *   times   fractional ones lie between train steps. Solvers in Karras'
+ *           coordinates interpolate sigma linearly, the rule of their classes;
+ *           the others, whose classes know train steps only, ln sigma, the
+ *           inverse of the next line.
  *   sigmas  taken as they are; the net's time is found by interpolating ln
  *           sigma (methods 12.3), held within the train steps.
  * Both must fall strictly; the end is the schedule's and is not given.
@@ -88,7 +89,7 @@ typedef struct weft_solver_ops {
 typedef struct weft_solver_opts {
     weft_solver_kind kind; /* the one that the schedule was read for */
     int steps;             /* not looked at where nodes are given */
-    double eta;            /* ddim, 0 to 1; 0 for the others */
+    double eta;            /* ddim, tcd, 0 to 1; 0 for the others */
     /* Nodes of one's own, descending (sample.nodes: times; sample.sigmas:
      * Karras sigmas), one of the two; NULL: the schedule's. Without the final
      * one: nnodes is the number of steps. */

@@ -14,23 +14,41 @@ typedef struct made_of {
     double eta;
     way way;
     weft_rng_kind rng;
+    const char *options; /* of the schedule; NULL: none */
 } made_of;
 
 static const made_of all[] = {
-    {"ddim", WEFT_DDIM, 0, PLAIN, WEFT_RNG_COUNTER},
-    {"ddim eta", WEFT_DDIM, .5, PLAIN, WEFT_RNG_TORCH_CPU},
-    {"euler", WEFT_EULER, 0, PLAIN, WEFT_RNG_COUNTER},
-    {"euler_a", WEFT_EULER_A, 0, PLAIN, WEFT_RNG_COUNTER},
-    {"euler_a torch", WEFT_EULER_A, 0, PLAIN, WEFT_RNG_TORCH_CPU},
-    {"heun", WEFT_HEUN, 0, PLAIN, WEFT_RNG_COUNTER},
-    {"dpmpp_2m", WEFT_DPMPP_2M, 0, PLAIN, WEFT_RNG_TORCH_CPU},
-    {"w2sd", WEFT_DDIM, 0, W2SD, WEFT_RNG_COUNTER},
-    {"resampling", WEFT_DDIM, 0, RESAMPLING, WEFT_RNG_COUNTER},
-    {"resampling eta", WEFT_DDIM, 1, RESAMPLING, WEFT_RNG_TORCH_CPU},
-    {"or", WEFT_EULER_A, 0, OR, WEFT_RNG_COUNTER},
-    {"and", WEFT_DDIM, 1, AND, WEFT_RNG_TORCH_CPU},
-    {"average heun", WEFT_HEUN, 0, AVERAGE, WEFT_RNG_COUNTER},
-    {"average dpmpp_2m", WEFT_DPMPP_2M, 0, AVERAGE, WEFT_RNG_COUNTER},
+    {"ddim", WEFT_DDIM, 0, PLAIN, WEFT_RNG_COUNTER, NULL},
+    {"ddim eta", WEFT_DDIM, .5, PLAIN, WEFT_RNG_TORCH_CPU, NULL},
+    {"euler", WEFT_EULER, 0, PLAIN, WEFT_RNG_COUNTER, NULL},
+    {"euler_a", WEFT_EULER_A, 0, PLAIN, WEFT_RNG_COUNTER, NULL},
+    {"euler_a torch", WEFT_EULER_A, 0, PLAIN, WEFT_RNG_TORCH_CPU, NULL},
+    {"heun", WEFT_HEUN, 0, PLAIN, WEFT_RNG_COUNTER, NULL},
+    {"dpmpp_2m", WEFT_DPMPP_2M, 0, PLAIN, WEFT_RNG_TORCH_CPU, NULL},
+    {"dpmpp_2m_sde", WEFT_DPMPP_2M_SDE, 0, PLAIN, WEFT_RNG_COUNTER, NULL},
+    {"dpmpp_3m_sde", WEFT_DPMPP_3M_SDE, 0, PLAIN, WEFT_RNG_TORCH_CPU, NULL},
+    {"dpmpp_2s", WEFT_DPMPP_2S, 0, PLAIN, WEFT_RNG_COUNTER, NULL},
+    {"dpmpp_2s_a", WEFT_DPMPP_2S_A, 0, PLAIN, WEFT_RNG_TORCH_CPU, NULL},
+    {"dpmpp_sde", WEFT_DPMPP_SDE, 0, PLAIN, WEFT_RNG_COUNTER, NULL},
+    {"unipc", WEFT_UNIPC, 0, PLAIN, WEFT_RNG_COUNTER, NULL},
+    {"lms", WEFT_LMS, 0, PLAIN, WEFT_RNG_COUNTER, NULL},
+    {"pndm", WEFT_PNDM, 0, PLAIN, WEFT_RNG_COUNTER, NULL},
+    {"plms", WEFT_PNDM, 0, PLAIN, WEFT_RNG_COUNTER,
+     "\"skip_prk_steps\": true,"},
+    {"unipc 3", WEFT_UNIPC, 0, PLAIN, WEFT_RNG_COUNTER, "\"solver_order\": 3,"},
+    {"2m of 3", WEFT_DPMPP_2M, 0, PLAIN, WEFT_RNG_COUNTER,
+     "\"solver_order\": 3, \"lower_order_final\": false,"},
+    {"2s of 3", WEFT_DPMPP_2S, 0, PLAIN, WEFT_RNG_TORCH_CPU,
+     "\"solver_order\": 3, \"algorithm_type\": \"sde-dpmsolver++\","},
+    {"lcm", WEFT_LCM, 0, PLAIN, WEFT_RNG_TORCH_CPU, NULL},
+    {"tcd", WEFT_TCD, .5, PLAIN, WEFT_RNG_COUNTER, NULL},
+    {"w2sd", WEFT_DDIM, 0, W2SD, WEFT_RNG_COUNTER, NULL},
+    {"resampling", WEFT_DDIM, 0, RESAMPLING, WEFT_RNG_COUNTER, NULL},
+    {"resampling eta", WEFT_DDIM, 1, RESAMPLING, WEFT_RNG_TORCH_CPU, NULL},
+    {"or", WEFT_EULER_A, 0, OR, WEFT_RNG_COUNTER, NULL},
+    {"and", WEFT_DDIM, 1, AND, WEFT_RNG_TORCH_CPU, NULL},
+    {"average heun", WEFT_HEUN, 0, AVERAGE, WEFT_RNG_COUNTER, NULL},
+    {"average dpmpp_2m", WEFT_DPMPP_2M, 0, AVERAGE, WEFT_RNG_COUNTER, NULL},
 };
 
 typedef struct rig {
@@ -173,12 +191,14 @@ static void any_stage_can_be_resumed(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
-        weft_noise_schedule c = read_schedule(
-            all[i].kind, "{\"beta_start\": 0.0001, \"beta_end\": 0.02,"
-                         "\"clip_sample\": false}");
+        char config[256];
+        weft_noise_schedule c;
         int step, next, stages = 0;
         rig whole;
 
+        snprintf(config, sizeof config, "{%s\"clip_sample\": false}",
+                 all[i].options ? all[i].options : "");
+        c = read_schedule(all[i].kind, config);
         rig_open(&whole, &all[i], &c);
         assert_int_equal(weft_solver_start(whole.s, whole.x), WEFT_OK);
         walk(&whole, 0, INT32_MAX, &step, &next);

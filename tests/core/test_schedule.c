@@ -62,11 +62,26 @@ static void test_defaults_are_the_class(void **state)
         [WEFT_EULER] = WEFT_SPACING_LINSPACE,
         [WEFT_EULER_A] = WEFT_SPACING_LINSPACE,
         [WEFT_HEUN] = WEFT_SPACING_LINSPACE,
-        [WEFT_DPMPP_2M] = WEFT_SPACING_LINSPACE};
+        [WEFT_DPMPP_2M] = WEFT_SPACING_LINSPACE,
+        [WEFT_DPMPP_2M_SDE] = WEFT_SPACING_LINSPACE,
+        [WEFT_DPMPP_3M_SDE] = WEFT_SPACING_LINSPACE,
+        [WEFT_DPMPP_2S] = WEFT_SPACING_LINSPACE,
+        [WEFT_DPMPP_2S_A] = WEFT_SPACING_LINSPACE,
+        [WEFT_DPMPP_SDE] = WEFT_SPACING_LINSPACE,
+        [WEFT_UNIPC] = WEFT_SPACING_LINSPACE,
+        [WEFT_LMS] = WEFT_SPACING_LINSPACE,
+        [WEFT_PNDM] = WEFT_SPACING_LEADING,
+        [WEFT_LCM] = WEFT_SPACING_LINSPACE,
+        [WEFT_TCD] = WEFT_SPACING_LINSPACE};
+    static const bool latent[WEFT_SOLVERS] = {[WEFT_HEUN] = true,
+                                              [WEFT_DPMPP_2S_A] = true,
+                                              [WEFT_DPMPP_SDE] = true,
+                                              [WEFT_LCM] = true,
+                                              [WEFT_TCD] = true};
 
     (void)state;
     for (int k = 0; k < WEFT_SOLVERS; k++) {
-        const double b0 = k == WEFT_HEUN ? .00085 : .0001;
+        const double b0 = latent[k] ? .00085 : .0001;
         weft_noise_schedule s;
 
         assert_int_equal(
@@ -78,9 +93,10 @@ static void test_defaults_are_the_class(void **state)
         assert_int_equal(s.steps_offset, 0);
         assert_float_equal(s.abar[0], 1 - b0, 1e-6);
         assert_int_equal(s.clip_sample, k == WEFT_DDIM);
-        assert_true(s.final_abar == 1);
+        assert_true(s.final_abar == (k == WEFT_PNDM ? s.abar[0] : 1));
         assert_int_equal(s.final_sigma, WEFT_FINAL_ZERO);
-        assert_true(s.lower_order_final == (k == WEFT_DPMPP_2M));
+        assert_true(s.lower_order_final ==
+                    (k == WEFT_DPMPP_2M || k == WEFT_UNIPC));
         weft_noise_schedule_release(&s);
     }
 }
@@ -118,7 +134,8 @@ static void test_files_of_other_classes_load(void **state)
     for (int k = 0; k < WEFT_SOLVERS; k++) {
         assert_int_equal(read_pair(pndm, NULL, (weft_solver_kind)k, &s),
                          WEFT_OK);
-        assert_float_equal(s.final_abar, k == WEFT_DDIM ? .9999 : 1, 1e-6);
+        assert_float_equal(s.final_abar,
+                           k == WEFT_DDIM || k == WEFT_PNDM ? .9999 : 1, 1e-6);
         weft_noise_schedule_release(&s);
     }
 }
@@ -131,13 +148,13 @@ typedef struct refusal {
 static const refusal refused[] = {
     {WEFT_SOLVERS, "{\"shift\": 3.0}", "\"shift\""},
     {WEFT_SOLVERS, "{\"sigma_data\": 0.5}", "\"sigma_data\""},
-    {WEFT_SOLVERS, "{\"beta_schedule\": \"sigmoid\"}", "sigmoid"},
+    {WEFT_SOLVERS, "{\"beta_schedule\": \"quadratic\"}", "quadratic"},
     {WEFT_SOLVERS, "{\"prediction_type\": \"flow_prediction\"}", "flow"},
-    {WEFT_SOLVERS, "{\"timestep_spacing\": \"karras\"}", "timestep_spacing"},
+    {WEFT_EULER, "{\"timestep_spacing\": \"karras\"}", "timestep_spacing"},
     {WEFT_SOLVERS, "{\"num_train_timesteps\": 0}", "num_train_timesteps"},
     {WEFT_SOLVERS, "{\"num_train_timesteps\": 2000000000}", "num_train"},
     {WEFT_SOLVERS, "{\"num_train_timesteps\": 1.5}", "num_train_timesteps"},
-    {WEFT_SOLVERS, "{\"steps_offset\": -1}", "steps_offset"},
+    {WEFT_DDIM, "{\"steps_offset\": -1}", "steps_offset"},
     {WEFT_SOLVERS, "{\"beta_start\": -0.1}", "beta_start"},
     {WEFT_SOLVERS, "{\"beta_start\": 0}", "train step 0"},
     {WEFT_SOLVERS, "{\"beta_end\": 1e300}", "beta_end"},
@@ -149,24 +166,45 @@ static const refusal refused[] = {
      "{\"num_train_timesteps\": 2, \"trained_betas\": [0.5, -0.5]}",
      "train step 1"},
     {WEFT_DDIM, "{\"thresholding\": true}", "thresholding"},
-    {WEFT_DDIM, "{\"rescale_betas_zero_snr\": true}", "rescale_betas"},
     {WEFT_DDIM, "{\"clip_sample_range\": 0}", "clip_sample_range"},
-    {WEFT_EULER, "{\"rescale_betas_zero_snr\": true}", "rescale_betas"},
-    {WEFT_EULER_A, "{\"rescale_betas_zero_snr\": true}", "rescale_betas"},
-    {WEFT_DPMPP_2M, "{\"rescale_betas_zero_snr\": true}", "rescale_betas"},
-    {WEFT_EULER, "{\"use_karras_sigmas\": true}", "use_karras_sigmas"},
     {WEFT_EULER, "{\"interpolation_type\": \"log_linear\"}", "log_linear"},
     {WEFT_EULER, "{\"timestep_type\": \"continuous\"}", "continuous"},
     {WEFT_EULER, "{\"final_sigmas_type\": \"max\"}", "final_sigmas_type"},
-    {WEFT_HEUN, "{\"use_beta_sigmas\": true}", "use_beta_sigmas"},
-    {WEFT_DPMPP_2M, "{\"use_exponential_sigmas\": true}", "use_exponential"},
-    {WEFT_DPMPP_2M, "{\"use_lu_lambdas\": true}", "use_lu_lambdas"},
     {WEFT_DPMPP_2M, "{\"use_flow_sigmas\": true}", "use_flow_sigmas"},
     {WEFT_DPMPP_2M, "{\"use_dynamic_shifting\": true}", "use_dynamic"},
     {WEFT_DPMPP_2M, "{\"thresholding\": true}", "thresholding"},
-    {WEFT_DPMPP_2M, "{\"algorithm_type\": \"sde-dpmsolver++\"}", "sde-dpm"},
-    {WEFT_DPMPP_2M, "{\"solver_type\": \"heun\"}", "solver_type"},
-    {WEFT_DPMPP_2M, "{\"solver_order\": 3}", "solver_order"},
+    {WEFT_DPMPP_2M, "{\"algorithm_type\": \"euler\"}", "algorithm_type"},
+    {WEFT_DPMPP_2M, "{\"algorithm_type\": \"dpmsolver\"}", "sigma_min"},
+    {WEFT_DPMPP_2M,
+     "{\"algorithm_type\": \"sde-dpmsolver++\", \"solver_order\": 3}",
+     "dpmpp_3m_sde"},
+    {WEFT_DPMPP_2M, "{\"solver_type\": \"euler\"}", "solver_type"},
+    {WEFT_DPMPP_2M, "{\"solver_order\": 4}", "solver_order"},
+    {WEFT_DPMPP_2M, "{\"use_karras_sigmas\": true, \"use_lu_lambdas\": true}",
+     "use_karras_sigmas and use_lu_lambdas"},
+    {WEFT_EULER, "{\"use_beta_sigmas\": true, \"sigma_min\": 0}", "sigma_min"},
+    {WEFT_EULER,
+     "{\"use_beta_sigmas\": true, \"sigma_min\": 9, \"sigma_max\": 2}",
+     "sigma_max"},
+    {WEFT_DPMPP_2S,
+     "{\"algorithm_type\": \"sde-dpmsolver\","
+     "\"final_sigmas_type\": \"sigma_min\"}",
+     "sde-dpmsolver"},
+    {WEFT_DPMPP_SDE, "{\"noise_sampler_seed\": 3}", "noise_sampler_seed"},
+    {WEFT_DPMPP_SDE, "{\"prediction_type\": \"sample\"}", "epsilon or v"},
+    {WEFT_PNDM, "{\"prediction_type\": \"sample\"}", "epsilon or v"},
+    {WEFT_UNIPC, "{\"solver_type\": \"bh3\"}", "bh3"},
+    {WEFT_UNIPC, "{\"predict_x0\": false}", "sigma_min"},
+    {WEFT_UNIPC, "{\"lower_order_final\": false}", "sigma_min"},
+    {WEFT_UNIPC, "{\"solver_p\": {}}", "solver_p"},
+    {WEFT_UNIPC, "{\"disable_corrector\": [-1]}", "disable_corrector"},
+    {WEFT_UNIPC, "{\"use_flow_sigmas\": true}", "use_flow_sigmas"},
+    {WEFT_UNIPC, "{\"thresholding\": true}", "thresholding"},
+    {WEFT_LCM, "{\"original_inference_steps\": 0}", "original_inference"},
+    {WEFT_TCD, "{\"clip_sample\": true}", "clip_sample"},
+    {WEFT_DDIM,
+     "{\"rescale_betas_zero_snr\": true, \"num_train_timesteps\": 1}",
+     "rescale_betas_zero_snr"},
     {WEFT_DPMPP_2M, "{\"variance_type\": \"learned_range\"}", "learned_range"},
     {WEFT_DPMPP_2M, "{\"lower_order_final\": 1}", "lower_order_final"},
 };
@@ -192,6 +230,39 @@ static void test_refused_by_name(void **state)
                 check_refused(&refused[i], (weft_solver_kind)k);
 }
 
+static weft_status solver_for(const char *config, weft_solver_kind *kind)
+{
+    weft_json *j;
+    weft_status st;
+
+    assert_int_equal(weft_json_parse("c.json", config, strlen(config), &j),
+                     WEFT_OK);
+    st = weft_noise_schedule_solver(j, WEFT_HEUN, kind);
+    weft_json_free(j);
+    return st;
+}
+
+static void test_class_names_a_solver(void **state)
+{
+    weft_solver_kind k;
+
+    (void)state;
+    assert_int_equal(
+        solver_for("{\"_class_name\": \"UniPCMultistepScheduler\"}", &k),
+        WEFT_OK);
+    assert_int_equal(k, WEFT_UNIPC);
+    assert_int_equal(solver_for("{\"_class_name\": \"PNDMScheduler\"}", &k),
+                     WEFT_OK);
+    assert_int_equal(k, WEFT_PNDM);
+    assert_int_equal(solver_for("{}", &k), WEFT_OK);
+    assert_int_equal(k, WEFT_HEUN);
+    assert_int_equal(
+        solver_for("{\"_class_name\": \"DEISMultistepScheduler\"}", &k),
+        WEFT_EINPUT);
+    assert_non_null(strstr(weft_fail_text(), "DEISMultistepScheduler"));
+    assert_non_null(strstr(weft_fail_text(), "sample.solver"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -200,6 +271,7 @@ int main(void)
         cmocka_unit_test(test_override_wins),
         cmocka_unit_test(test_files_of_other_classes_load),
         cmocka_unit_test(test_refused_by_name),
+        cmocka_unit_test(test_class_names_a_solver),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
