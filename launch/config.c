@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/io/file.h"
 #include "core/io/png.h"
@@ -204,13 +205,33 @@ static weft_status take_nodes(loading *l)
     return WEFT_OK;
 }
 
+/* The solver; without one, that of the class which the schedule's file names.
+ * A file that cannot be read is for whoever needs it to say. */
+static weft_status take_solver(loading *l)
+{
+    weft_config *c = l->c;
+    weft_json *json;
+    char path[4096];
+    weft_status st;
+
+    c->sample.solver = (weft_solver_kind)weft_config_choice(
+        "sample.solver", l->raw->sample.solver);
+    if (weft_tree_find(l->root, "sample.solver") || !c->schedule)
+        return WEFT_OK;
+    snprintf(path, sizeof path, "%s/scheduler_config.json", c->schedule);
+    if (access(path, R_OK) != 0) return WEFT_OK;
+    WEFT_TRY(weft_json_read(path, &json));
+    st = weft_noise_schedule_solver(json, c->sample.solver, &c->sample.solver);
+    weft_json_free(json);
+    return st;
+}
+
 static weft_status take_sample(loading *l)
 {
     weft_raw_sample *raw = &l->raw->sample;
     weft_config *c = l->c;
 
-    c->sample.solver =
-        (weft_solver_kind)weft_config_choice("sample.solver", raw->solver);
+    WEFT_TRY(take_solver(l));
     c->sample.rng = (weft_rng_kind)weft_config_choice("sample.rng", raw->rng);
     WEFT_TRY(weft_config_take_gpu(l->root, raw, c));
     WEFT_TRY(weft_config_take_picture(l->root, raw, l->identity, c));

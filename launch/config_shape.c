@@ -99,6 +99,16 @@ static const char *const schedule_keys[] = {
     "euler_at_final",
     "lambda_min_clipped",
     "variance_type",
+    "use_dynamic_shifting",
+    "time_shift_type",
+    "predict_x0",
+    "disable_corrector",
+    "solver_p",
+    "skip_prk_steps",
+    "original_inference_steps",
+    "timestep_scaling",
+    "noise_sampler_seed",
+    "exact3",
 };
 
 static weft_status check_schedule_key(const weft_tree *t)

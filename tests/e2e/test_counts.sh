@@ -1,6 +1,7 @@
 #!/bin/sh
 # What a run counts is what the plan said, class by class: the whole program, in
-# step and displaced, in every form of message. And coded messages repeat.
+# step and displaced, in every form of message. And coded messages repeat, and
+# the noise of a Brownian path is the same for any number of ranks.
 # shellcheck source=tests/e2e/lib.sh
 . "$WEFT_SOURCE_DIR/tests/e2e/lib.sh"
 : "${PYTHON:?}"
@@ -66,6 +67,11 @@ counts() {
 for n in 1 2 3 5; do
     counts "$n" sample.steps=3
     counts "$n" sample.steps=5 sample.solver=dpmpp_2m run.checkpoint=2
+    for solver in dpmpp_3m_sde dpmpp_sde; do
+        counts "$n" sample.steps=4 sample.solver=$solver run.checkpoint=2
+        [ "$n" = 1 ] && cp a-2.safetensors "$solver.safetensors"
+        same_file a-2.safetensors "$solver.safetensors"
+    done
     counts "$n" sample.steps=3 parallel.wire=int8 parallel.inexact=true
     [ "$n" = 1 ] || grep -q "the image depends on the number of ranks" out.txt ||
         fail "$n ranks: the run does not withdraw the promise"

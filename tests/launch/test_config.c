@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -181,6 +182,48 @@ static void test_alias(void **state)
     load_good(GOOD "  solver: euler_a\n", NULL, 0, &c);
     assert_int_equal(c.sample.solver, WEFT_EULER_A);
     weft_config_release(&c);
+}
+
+/* A scheduler's file in a folder of its own. */
+static void write_scheduler(const char *folder, const char *text)
+{
+    char path[128];
+    FILE *f;
+
+    snprintf(path, sizeof path, "%s/scheduler_config.json", folder);
+    f = fopen(path, "w");
+    assert_non_null(f);
+    fputs(text, f);
+    fclose(f);
+}
+
+/* The class in the scheduler's file says which solver, unless the config does;
+ * one that weft does not have is refused by name. */
+static void test_scheduler_names_the_solver(void **state)
+{
+    char folder[] = "/tmp/weft-schedule-XXXXXX", key[64], path[128];
+    const char *over[] = {key, "sample.solver=heun"};
+    weft_config c;
+
+    (void)state;
+    assert_non_null(mkdtemp(folder));
+    snprintf(key, sizeof key, "schedule.path=%s", folder);
+    load_good(GOOD, over, 1, &c);
+    assert_int_equal(c.sample.solver, WEFT_DDIM);
+    weft_config_release(&c);
+    write_scheduler(folder, "{\"_class_name\": \"PNDMScheduler\"}");
+    load_good(GOOD, over, 1, &c);
+    assert_int_equal(c.sample.solver, WEFT_PNDM);
+    weft_config_release(&c);
+    load_good(GOOD, over, 2, &c);
+    assert_int_equal(c.sample.solver, WEFT_HEUN);
+    weft_config_release(&c);
+    write_scheduler(folder, "{\"_class_name\": \"DEISMultistepScheduler\"}");
+    assert_int_equal(parse(GOOD, over, 1, &c), WEFT_EINPUT);
+    assert_non_null(strstr(weft_fail_text(), "DEISMultistepScheduler"));
+    snprintf(path, sizeof path, "%s/scheduler_config.json", folder);
+    remove(path);
+    rmdir(folder);
 }
 
 /* ---- overrides
@@ -383,6 +426,7 @@ int main(void)
         cmocka_unit_test(test_everything),
         cmocka_unit_test(test_styles),
         cmocka_unit_test(test_alias),
+        cmocka_unit_test(test_scheduler_names_the_solver),
         cmocka_unit_test(test_overrides),
         cmocka_unit_test(test_override_rivals),
         cmocka_unit_test(test_bad_overrides),
