@@ -401,6 +401,11 @@ static bool diffuses(const weft_solver *inner)
 static weft_status check_process(const weft_superpose_opts *o,
                                  const weft_solver *inner)
 {
+    if (diffuses(inner) && !(inner->abar[0] > 0))
+        return weft_fail(WEFT_EINPUT,
+                         "%s: no density says anything where "
+                         "rescale_betas_zero_snr leaves no signal",
+                         o->name);
     if (o->kind == WEFT_SUPERPOSE_AVERAGE || diffuses(inner)) return WEFT_OK;
     if (inner->kind == WEFT_DDIM)
         return weft_fail(WEFT_EINPUT,

@@ -516,6 +516,24 @@ static void refuse(weft_solver_opts so, weft_superpose_opts o, const char *word)
     weft_noise_schedule_release(&c);
 }
 
+static void test_no_signal_is_refused(void **state)
+{
+    const weft_solver_opts so = stochastic(WEFT_DDIM, 5);
+    const weft_superpose_opts o = {
+        .name = "superdiff", .kind = WEFT_SUPERPOSE_OR, .models = 2};
+    weft_noise_schedule c = read_schedule(
+        WEFT_DDIM, "{\"rescale_betas_zero_snr\": true, \"timestep_spacing\":"
+                   "\"trailing\", \"prediction_type\": \"v_prediction\"}");
+    weft_solver *inner, *s = NULL;
+
+    (void)state;
+    assert_int_equal(weft_solver_create(&so, &c, &inner), WEFT_OK);
+    assert_int_equal(weft_superpose_create(&o, inner, &s), WEFT_EINPUT);
+    assert_non_null(strstr(weft_fail_text(), "no signal"));
+    weft_solver_destroy(inner);
+    weft_noise_schedule_release(&c);
+}
+
 static void test_refused(void **state)
 {
     static const double none[] = {1, -1}, nan[] = {NAN, 1};
@@ -557,6 +575,7 @@ int main(void)
         cmocka_unit_test(test_and_of_dependent_models),
         cmocka_unit_test(test_average_suits_every_solver),
         cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_no_signal_is_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
