@@ -209,6 +209,7 @@ static weft_status take_nodes(loading *l)
  * A file that cannot be read is for whoever needs it to say. */
 static weft_status take_solver(loading *l)
 {
+    const weft_tree *given = weft_tree_find(l->root, "sample.solver");
     weft_config *c = l->c;
     weft_json *json;
     char path[4096];
@@ -216,8 +217,8 @@ static weft_status take_solver(loading *l)
 
     c->sample.solver = (weft_solver_kind)weft_config_choice(
         "sample.solver", l->raw->sample.solver);
-    if (weft_tree_find(l->root, "sample.solver") || !c->schedule)
-        return WEFT_OK;
+    if (given && (given->place.line || given->place.override)) return WEFT_OK;
+    if (!c->schedule) return WEFT_OK;
     snprintf(path, sizeof path, "%s/scheduler_config.json", c->schedule);
     if (access(path, R_OK) != 0) return WEFT_OK;
     WEFT_TRY(weft_json_read(path, &json));

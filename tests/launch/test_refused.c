@@ -156,7 +156,10 @@ static const bad bad_values[] = {
     {GOOD "  solver: eular\n",
      "6: unknown solver \"eular\", did you mean \"euler\"?"},
     {GOOD "  solver: zzz\n", "6: unknown solver \"zzz\"; known are ddim, "
-                             "euler, euler_ancestral, heun, dpmpp_2m"},
+                             "euler, euler_ancestral, heun, dpmpp_2m, "
+                             "dpmpp_2m_sde, dpmpp_3m_sde, dpmpp_2s, "
+                             "dpmpp_2s_ancestral, dpmpp_sde, unipc, lms, "
+                             "pndm, lcm, tcd"},
     {GOOD "run: {kernels: Fast}\n",
      "6: unknown kernels \"Fast\", did you mean \"fast\"?"},
     {GOOD "run: {threads: many}\n", "6: run.threads: expected a whole number "
