@@ -122,6 +122,27 @@ static weft_status take_model_path(const loading *l, const weft_tree *m,
                                  &to->path, &to->portable);
 }
 
+static weft_status take_loras(const loading *l, const weft_tree *m,
+                              const weft_raw_model *raw, weft_config_model *to)
+{
+    const weft_tree *t = weft_tree_get(m, "loras");
+    char key[96];
+
+    if (t == NULL) return WEFT_OK;
+    to->lora = calloc((size_t)raw->nloras, sizeof *to->lora);
+    if (to->lora == NULL) return weft_fail(WEFT_ENOMEM, "out of memory");
+    to->nloras = raw->nloras;
+    snprintf(key, sizeof key, "models.%s.loras.path", m->key);
+    t = t->first;
+    for (int i = 0; i < to->nloras; i++, t = t->next) {
+        to->lora[i].scale = raw->loras[i].scale;
+        WEFT_TRY(weft_config_find_path(weft_tree_get(t, "path"), key,
+                                       l->identity, &to->lora[i].file.path,
+                                       &to->lora[i].file.portable));
+    }
+    return WEFT_OK;
+}
+
 static weft_status take_models(loading *l)
 {
     const int n = l->raw->nmodels;
@@ -136,6 +157,7 @@ static weft_status take_models(loading *l)
         WEFT_TRY(weft_config_take_model(m, &l->raw->model[i], c, i));
         if (c->model[i].components) continue;
         WEFT_TRY(take_model_path(l, m, &c->model[i]));
+        WEFT_TRY(take_loras(l, m, &l->raw->model[i], &c->model[i]));
     }
     return WEFT_OK;
 }
@@ -435,6 +457,9 @@ void weft_config_release(weft_config *c)
         free(c->model[i].prompt);
         free(c->model[i].schedule);
         free(c->model[i].component);
+        for (int k = 0; k < c->model[i].nloras; k++)
+            weft_config_release_path(&c->model[i].lora[k].file);
+        free(c->model[i].lora);
         weft_config_release_path(&c->model[i].pipeline);
         weft_config_release_text(&c->model[i].text);
     }

@@ -62,6 +62,13 @@ typedef struct weft_config_text {
     int zeros; /* force_zeros_for_empty_prompt; -1: not given */
 } weft_config_text;
 
+enum { WEFT_LORAS = 16 }; /* of a model, at most */
+
+typedef struct weft_config_lora {
+    weft_config_path file;
+    double scale;
+} weft_config_lora;
+
 typedef struct weft_config_model {
     char *name;
     char *path, *portable;     /* NULL: an analytic model */
@@ -69,7 +76,9 @@ typedef struct weft_config_model {
     weft_config_text text;     /* its own, or that of all; resolved */
     char *schedule;            /* its pipeline's; resolved. NULL: not known */
     char *prompt;              /* its own, of `prompts`; NULL: sample.prompt */
-    int shape[3];              /* analytic: channels, rows, columns */
+    weft_config_lora *lora;    /* [nloras] */
+    int nloras;
+    int shape[3]; /* analytic: channels, rows, columns */
     weft_component *component;
     int components;
     int label,

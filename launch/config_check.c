@@ -93,6 +93,7 @@ static const range ranges[] = {
     {"models.*.mixture.weight", 0, 1e6},
     {"models.*.mixture.mean", -1e6, 1e6},
     {"models.*.mixture.std", 0, 1e6},
+    {"models.*.loras.scale", -1000, 1000},
     {"sample.steps", 1, 10000},
     {"sample.guidance", -1e6, 1e6},
     {"sample.eta", 0, 1},
@@ -144,7 +145,6 @@ static const range ranges[] = {
 /* Keys of later versions: known, and refused by name. */
 static const char *const later_keys[] = {
     "control",
-    "models.*.loras",
 };
 
 static const struct {

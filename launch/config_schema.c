@@ -5,6 +5,7 @@
 
 #include "core/guide/analytic.h"
 #include "core/text/prompt_parse.h"
+#include "launch/config.h"
 
 /* Most entries are alike: optional, a plain member of the same name. */
 #define TEXT(type, member)                                                     \
@@ -56,6 +57,15 @@ static const cyaml_schema_field_t component_fields[] = {
 static const cyaml_schema_value_t component = {CYAML_VALUE_MAPPING(
     CYAML_FLAG_DEFAULT, weft_raw_component, component_fields)};
 
+static const cyaml_schema_field_t lora_fields[] = {
+    CYAML_FIELD_STRING_PTR("path", CYAML_FLAG_POINTER, weft_raw_lora, path, 1,
+                           4096),
+    CYAML_FIELD_FLOAT("scale", CYAML_FLAG_DEFAULT, weft_raw_lora, scale),
+    CYAML_FIELD_END};
+
+static const cyaml_schema_value_t lora = {
+    CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, weft_raw_lora, lora_fields)};
+
 static const cyaml_schema_field_t model_fields[] = {
     TEXT(weft_raw_model, path),
     TEXT(weft_raw_model, pipeline),
@@ -66,6 +76,9 @@ static const cyaml_schema_field_t model_fields[] = {
     CYAML_FIELD_SEQUENCE_COUNT(
         "mixture", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, weft_raw_model,
         mixture, nmixture, &component, 1, WEFT_COMPONENTS),
+    CYAML_FIELD_SEQUENCE_COUNT(
+        "loras", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, weft_raw_model,
+        loras, nloras, &lora, 1, WEFT_LORAS),
     CYAML_FIELD_STRING_PTR("name", CYAML_FLAG_POINTER, weft_raw_model, name, 1,
                            64),
     CYAML_FIELD_END};

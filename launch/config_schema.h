@@ -24,12 +24,19 @@ typedef struct weft_raw_component {
     int nmean;
 } weft_raw_component;
 
+typedef struct weft_raw_lora {
+    char *path;
+    double scale;
+} weft_raw_lora;
+
 typedef struct weft_raw_model {
     char *name, *path, *pipeline, *kind;
     int *shape;
     int nshape;
     weft_raw_component *mixture;
     int nmixture;
+    weft_raw_lora *loras;
+    int nloras;
 } weft_raw_model;
 
 typedef struct weft_raw_folder {

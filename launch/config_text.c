@@ -223,6 +223,22 @@ static void write_folder(FILE *f, const char *key, const char *path)
     putc('}', f);
 }
 
+static void write_model(FILE *f, const weft_config_model *m)
+{
+    fputs(m->pipeline.portable ? "{\"pipeline\":" : "{\"path\":", f);
+    weft_config_write_string(f, m->pipeline.portable ? m->pipeline.portable
+                                                     : m->portable);
+    for (int i = 0; i < m->nloras; i++) {
+        fputs(i ? "," : ",\"loras\":[", f);
+        fputs("{\"path\":", f);
+        weft_config_write_string(f, m->lora[i].file.portable);
+        fputs(",\"scale\":", f);
+        weft_config_write_number(f, m->lora[i].scale);
+        putc('}', f);
+    }
+    fputs(m->nloras ? "]}" : "}", f);
+}
+
 static void write_models(FILE *f, const weft_config *c)
 {
     fputs("\"models\":{", f);
@@ -232,10 +248,8 @@ static void write_models(FILE *f, const weft_config *c)
         putc(':', f);
         if (c->model[i].components)
             weft_config_write_analytic(f, &c->model[i]);
-        else if (c->model[i].pipeline.portable)
-            write_folder(f, "pipeline", c->model[i].pipeline.portable);
         else
-            write_folder(f, "path", c->model[i].portable);
+            write_model(f, &c->model[i]);
     }
     putc('}', f);
 }

@@ -483,7 +483,7 @@ static weft_status compare_file(weft_job *j, int i, double (*all)[KNOWN])
     weft_status st;
 
     if (j->weights[i].mine) {
-        const uint64_t h = weft_netfile_sample(m->file[i].st);
+        const uint64_t h = weft_models_sample(m, i);
 
         mine[MAPS] = 1;
         mine[LOW] = (double)(h & 0xffffffff);

@@ -1,7 +1,5 @@
 /* job_borrow.c - packed weights that several jobs have in common, and those
  * that none needs any more. */
-#include <string.h>
-
 #include "launch/job.h"
 
 /* What is packed depends on the kernels, on the rows of a unit and, for some
@@ -22,7 +20,7 @@ static int find(const weft_job *j, int i, const weft_job *from)
             (from->weights[k].mine || !j->weights[i].mine) &&
             (k == from->setup.models.encoder) ==
                 (i == j->setup.models.encoder) &&
-            strcmp(from->setup.models.path[k], j->setup.models.path[i]) == 0)
+            weft_models_same_file(&from->setup.models, k, &j->setup.models, i))
             return k;
     return -1;
 }

@@ -5,6 +5,7 @@
 
 #include "core/solve/reflect.h"
 #include "core/solve/superpose.h"
+#include "launch/adapters.h"
 #include "launch/config_method.h"
 
 /* ---- models -------------------------------------------------------------- */
@@ -136,7 +137,8 @@ static bool same_uncond(const weft_method *m, int a, int b)
     const weft_config_model *y = &m->config->model[m->model[b]];
 
     return x->path && y->path && !strcmp(x->path, y->path) &&
-           x->null_label == y->null_label && same_text(&x->text, &y->text);
+           x->null_label == y->null_label && same_text(&x->text, &y->text) &&
+           weft_adapters_same(x, y);
 }
 
 /* How many unconditional predictions a superposition of the method's models

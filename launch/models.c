@@ -4,15 +4,24 @@
 
 /* ---- files --------------------------------------------------------------- */
 
-static weft_status open_file(weft_models *s, const char *path, int *which)
+bool weft_models_same_file(const weft_models *a, int i, const weft_models *b,
+                           int k)
 {
+    return !strcmp(a->path[i], b->path[k]) &&
+           weft_adapters_same(a->changes[i], b->changes[k]);
+}
+
+static weft_status open_file(weft_models *s, const char *path,
+                             const weft_config_model *changes, int *which)
+{
+    s->path[s->nfiles] = path;
+    s->changes[s->nfiles] = changes;
     for (int i = 0; i < s->nfiles; i++)
-        if (!strcmp(s->path[i], path)) {
+        if (weft_models_same_file(s, i, s, s->nfiles)) {
             *which = i;
             return WEFT_OK;
         }
-    WEFT_TRY(weft_netfile_open(path, &s->file[s->nfiles]));
-    s->path[s->nfiles] = path;
+    WEFT_TRY(weft_netfile_open(path, changes, &s->file[s->nfiles]));
     *which = s->nfiles++;
     return WEFT_OK;
 }
@@ -73,9 +82,14 @@ static weft_status open_model(const weft_method *m, int i, weft_models *s)
         WEFT_TRY(check_analytic(m->config, model));
         return check_shape(m, s, i, model->shape[0]);
     }
-    WEFT_TRY(open_file(s, model->path, &s->of[i]));
+    WEFT_TRY(open_file(s, model->path, model, &s->of[i]));
     info = &s->file[s->of[i]].info;
     WEFT_TRY(check_model(model->path, info));
+    for (int k = 0; k < WEFT_ENCODERS; k++)
+        if (!info->text_channels || !model->text.encoder[k].path)
+            WEFT_TRY(weft_adapters_refuse(&s->file[s->of[i]].adapters,
+                                          (weft_lora_part)(WEFT_LORA_TEXT + k),
+                                          model->name));
     return check_shape(m, s, i, info->in_channels);
 }
 
@@ -85,7 +99,7 @@ static weft_status open_vae(const weft_config *c, weft_models *s)
 
     s->vae = -1;
     if (!c->vae) return WEFT_OK;
-    WEFT_TRY(open_file(s, c->vae, &s->vae));
+    WEFT_TRY(open_file(s, c->vae, NULL, &s->vae));
     info = &s->file[s->vae].info;
     if (weft_net_is_unet(info))
         return weft_fail(WEFT_EINPUT, "%s: a %s is not an autoencoder", c->vae,
@@ -101,7 +115,7 @@ static weft_status open_encoder(const weft_config *c, weft_models *s)
 {
     s->encoder = -1;
     if (s->vae < 0 || !c->sample.image.path) return WEFT_OK;
-    WEFT_TRY(weft_netfile_open(c->vae, &s->file[s->nfiles]));
+    WEFT_TRY(weft_netfile_open(c->vae, NULL, &s->file[s->nfiles]));
     s->path[s->nfiles] = c->vae;
     s->encoder = s->nfiles++;
     return WEFT_OK;
@@ -189,6 +203,12 @@ uint64_t weft_models_fingerprint(const weft_method *m, const weft_models *s)
         }
     }
     return h;
+}
+
+uint64_t weft_models_sample(const weft_models *s, int i)
+{
+    return weft_netfile_sample(s->file[i].st) ^
+           weft_adapters_sample(&s->file[i].adapters);
 }
 
 /* ---- labels -------------------------------------------------------------- */

@@ -21,7 +21,8 @@ typedef struct weft_labels {
 
 typedef struct weft_models {
     weft_netfile file[WEFT_FILES];
-    const char *path[WEFT_FILES]; /* borrowed from the config */
+    const char *path[WEFT_FILES];                 /* borrowed from the config */
+    const weft_config_model *changes[WEFT_FILES]; /* whose LoRAs change it */
     int nfiles;
     int of[WEFT_MODELS]; /* which file a model of the method is in; -1: it is
                             analytic and has none */
@@ -33,6 +34,11 @@ typedef struct weft_models {
 
 /* On failure what was opened is still to be closed. */
 weft_status weft_models_open(const weft_method *m, weft_models *s);
+/* Whether file i of `a` and k of `b` hold the same weights. */
+bool weft_models_same_file(const weft_models *a, int i, const weft_models *b,
+                           int k);
+/* A hash of some bytes of every tensor that file i is made of. */
+uint64_t weft_models_sample(const weft_models *s, int i);
 /* Once the method is listed. */
 weft_status weft_models_label(const weft_method *m, weft_models *s);
 void weft_models_close(weft_models *s);

@@ -55,12 +55,15 @@ uint64_t weft_netfile_sample(const weft_st *st)
     return h;
 }
 
-weft_status weft_netfile_open(const char *path, weft_netfile *f)
+weft_status weft_netfile_open(const char *path, const weft_config_model *m,
+                              weft_netfile *f)
 {
     memset(f, 0, sizeof *f);
     WEFT_TRY(weft_component_open(path, &f->config, &f->st));
     WEFT_TRY(weft_net_read_info(f->config, &f->info));
-    f->fingerprint = weft_netfile_fingerprint(f->st);
+    WEFT_TRY(weft_adapters_open(m, &f->adapters));
+    f->fingerprint = weft_netfile_fingerprint(f->st) ^
+                     weft_adapters_fingerprint(&f->adapters);
     return WEFT_OK;
 }
 
@@ -74,19 +77,21 @@ weft_status weft_netfile_build(weft_netfile *f, weft_net_part part,
     f->built = true;
     WEFT_TRY(weft_load_check(&f->graph, f->st, &used));
     f->file_bytes = used.bytes;
-    return WEFT_OK;
+    return weft_adapters_apply(&f->adapters, WEFT_LORA_UNET, f->st, &f->graph);
 }
 
 void weft_netfile_unmap(weft_netfile *f)
 {
     weft_st_close(f->st);
     f->st = NULL;
+    weft_adapters_close(&f->adapters);
 }
 
 void weft_netfile_close(weft_netfile *f)
 {
     if (f->built) weft_graph_release(&f->graph);
     weft_st_close(f->st);
+    weft_adapters_close(&f->adapters);
     weft_json_free(f->config);
     memset(f, 0, sizeof *f);
 }

@@ -10,20 +10,23 @@
 
 #include "core/model/safetensors.h"
 #include "core/net/net.h"
+#include "launch/adapters.h"
 
 typedef struct weft_netfile {
     weft_json *config;
     weft_st *st;
+    weft_adapters adapters;
     weft_net_info info;
     weft_graph graph;
     bool built;
     size_t file_bytes;    /* of the weights that the graph uses */
-    uint64_t fingerprint; /* of the file's header */
+    uint64_t fingerprint; /* of the headers of all files */
 } weft_netfile;
 
-/* `path`: as core/model/component.h has it. On failure it is still to be
- * closed. */
-weft_status weft_netfile_open(const char *path, weft_netfile *f);
+/* `path`: as core/model/component.h has it; `m`: the model whose LoRAs change
+ * it, or NULL. On failure it is still to be closed. */
+weft_status weft_netfile_open(const char *path, const weft_config_model *m,
+                              weft_netfile *f);
 weft_status weft_netfile_build(weft_netfile *f, weft_net_part part,
                                weft_cell cell);
 /* The weights are not for this rank: nothing stays mapped. What the graph and

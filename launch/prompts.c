@@ -18,7 +18,9 @@ static weft_status open_reader(weft_reader *r)
 {
     WEFT_TRY(weft_component_open(r->encoder, &r->config, &r->st));
     WEFT_TRY(weft_text_read_info(r->config, &r->info));
-    r->fingerprint = weft_netfile_fingerprint(r->st);
+    WEFT_TRY(weft_adapters_open(r->changes, &r->adapters));
+    r->fingerprint = weft_netfile_fingerprint(r->st) ^
+                     weft_adapters_fingerprint(&r->adapters);
     return weft_tokenizer_open(r->tokens, &r->tokenizer);
 }
 
@@ -47,20 +49,23 @@ static weft_status build_reader(weft_reader *r, const weft_device *dev)
     r->built = true;
     WEFT_TRY(weft_load_check(&r->text.graph, r->st, &used));
     r->file_bytes = used.bytes;
+    WEFT_TRY(weft_adapters_apply(&r->adapters, r->part, r->st, &r->text.graph));
     return weft_layout_make(&r->text.graph, dev, 1, &whole, &r->layout);
 }
 
 /* The reader of these files that does this, a new one if need be. */
 static weft_status find_reader(weft_prompts *p, const weft_device *dev,
-                               const weft_config_text *t, int i,
+                               const weft_config_model *m, int i,
                                weft_text_opts opts, int *which)
 {
+    const weft_config_text *t = &m->text;
     weft_reader *r;
 
     for (int k = 0; k < p->readers; k++)
         if (!strcmp(p->reader[k].encoder, t->encoder[i].path) &&
             !strcmp(p->reader[k].tokens, t->tokenizer[i].path) &&
-            same_opts(&p->reader[k].opts, &opts)) {
+            same_opts(&p->reader[k].opts, &opts) &&
+            weft_adapters_same(p->reader[k].changes, m)) {
             *which = k;
             return WEFT_OK;
         }
@@ -68,6 +73,8 @@ static weft_status find_reader(weft_prompts *p, const weft_device *dev,
     r = &p->reader[*which];
     *r = (weft_reader){.encoder = t->encoder[i].path,
                        .tokens = t->tokenizer[i].path,
+                       .changes = m,
+                       .part = (weft_lora_part)(WEFT_LORA_TEXT + i),
                        .opts = opts};
     WEFT_TRY(open_reader(r));
     return build_reader(r, dev);
@@ -108,7 +115,7 @@ static weft_status find_readers(weft_prompts *p, const weft_device *dev,
 
         if (!m->text.encoder[i].path) continue;
         WEFT_TRY(check_folders(m, info, i));
-        WEFT_TRY(find_reader(p, dev, &m->text, i, opts, &reader[(*readers)++]));
+        WEFT_TRY(find_reader(p, dev, m, i, opts, &reader[(*readers)++]));
     }
     return WEFT_OK;
 }
@@ -330,6 +337,7 @@ void weft_prompts_unmap(weft_prompts *p)
     for (int i = 0; i < p->readers; i++) {
         weft_st_close(p->reader[i].st);
         p->reader[i].st = NULL;
+        weft_adapters_close(&p->reader[i].adapters);
     }
 }
 

@@ -25,7 +25,10 @@
 enum { WEFT_READERS = WEFT_BOTH * WEFT_ENCODERS * WEFT_MODELS };
 
 typedef struct weft_reader {
-    const char *encoder, *tokens; /* paths; borrowed from the config */
+    const char *encoder, *tokens;     /* paths; borrowed from the config */
+    const weft_config_model *changes; /* whose LoRAs change it; borrowed */
+    weft_lora_part part;
+    weft_adapters adapters;
     weft_text_opts opts;
     weft_json *config;
     weft_st *st; /* NULL once it has read all */

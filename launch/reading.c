@@ -243,7 +243,8 @@ static weft_status sample_files(weft_job *j)
     const weft_prompts *p = &j->setup.prompts;
 
     for (int i = 0; i < p->readers && weft_comm_rank(j->world) == 0; i++) {
-        const uint64_t h = weft_netfile_sample(p->reader[i].st);
+        const uint64_t h = weft_netfile_sample(p->reader[i].st) ^
+                           weft_adapters_sample(&p->reader[i].adapters);
 
         j->read[i][0] = (double)(h & 0xffffffff);
         j->read[i][1] = (double)(h >> 32);

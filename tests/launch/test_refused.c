@@ -315,7 +315,10 @@ static const bad bad_dataset[] = {
 
 static const bad bad_later[] = {
     {GOOD "control: []\n", "6: control" LATER},
-    {"models:\n  a: {path: x, loras: []}\n", "2: models.a.loras" LATER},
+    {"models:\n  a: {path: x, loras: [{path: y, scale: 1001}]}\n",
+     "2: models.a.loras.scale: 1001 is out of range, expected -1000 to 1000"},
+    {"models:\n  a: {path: x, loras: [{path: y}]}\n",
+     "2: models.a.loras.scale is missing"},
     {GOOD "  mask: in.png\n", "6: sample.mask needs sample.image"},
     {GOOD "  image: in.png\n  strength: 1.5\n",
      "7: sample.strength: 1.5 is out of range, expected 0 to 1"},
