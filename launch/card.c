@@ -257,6 +257,32 @@ weft_status weft_card_read(const char *dir, json_t **card)
                      path, error.text);
 }
 
+/* 000123.json */
+static bool is_mark(const char *name)
+{
+    const size_t n = strspn(name, "0123456789");
+
+    return n >= 6 && n <= 9 && strcmp(name + n, ".json") == 0;
+}
+
+/* A card comes before the first mark: nobody knows what these are of. */
+static weft_status refuse_marks(const char *dir, const char *card)
+{
+    DIR *d = opendir(dir);
+    const struct dirent *e;
+    weft_status st = WEFT_OK;
+
+    while (d && st == WEFT_OK && (e = readdir(d)))
+        if (is_mark(e->d_name))
+            st = weft_fail(WEFT_EINPUT,
+                           "%s: is missing, and %s is there: shards of a data "
+                           "set that nobody knows; put it back, or give this "
+                           "one a folder of its own",
+                           card, e->d_name);
+    if (d) closedir(d);
+    return st;
+}
+
 weft_status weft_card_check(const char *dir, const json_t *card)
 {
     char path[PATH];
@@ -265,7 +291,10 @@ weft_status weft_card_check(const char *dir, const json_t *card)
 
     card_path(dir, path);
     WEFT_TRY(weft_card_read(dir, &was));
-    if (!was) return write_card(path, card);
+    if (!was) {
+        WEFT_TRY(refuse_marks(dir, path));
+        return write_card(path, card);
+    }
     st = compare(dir, "", was, card);
     json_decref(was);
     return st;

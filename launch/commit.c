@@ -172,16 +172,59 @@ static weft_status write_tar(const char *path, shard *s, const entry *e, int n)
     return st;
 }
 
+/* NULL where there is none, or a link to one: what that holds is not ours. */
+static DIR *open_folder(const char *folder)
+{
+    const int fd =
+        open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+
+    if (fd >= 0 && !dir) close(fd);
+    return dir;
+}
+
 /* A folder without folders in it, if it is there. */
 static void remove_folder(const char *folder)
 {
-    DIR *dir = opendir(folder);
+    DIR *dir = open_folder(folder);
     const struct dirent *d;
 
     if (!dir) return;
     while ((d = readdir(dir))) unlinkat(dirfd(dir), d->d_name, 0);
     closedir(dir);
     rmdir(folder);
+}
+
+static bool is_folder(DIR *in, const char *name)
+{
+    struct stat st;
+
+    return fstatat(dirfd(in), name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+           S_ISDIR(st.st_mode) && strcmp(name, ".") != 0 &&
+           strcmp(name, "..") != 0;
+}
+
+/* What lies where the folder of a shard shall be is one, or nothing. */
+static weft_status check_place(const char *folder)
+{
+    DIR *dir = open_folder(folder);
+    const int why = errno;
+    const struct dirent *d;
+    weft_status st = WEFT_OK;
+
+    if (!dir && why == ENOENT) return WEFT_OK;
+    if (!dir)
+        return weft_fail(WEFT_EIO,
+                         "%s: is not a folder that weft made; move it away",
+                         folder);
+    while (st == WEFT_OK && (d = readdir(dir)))
+        if (is_folder(dir, d->d_name))
+            st = weft_fail(WEFT_EIO,
+                           "%s: holds %s, which weft did not put there; move "
+                           "it away",
+                           folder, d->d_name);
+    closedir(dir);
+    return st;
 }
 
 /* All files of the folder reach the disk together. */
@@ -201,6 +244,7 @@ static weft_status write_folder(const char *path, shard *s, const entry *e,
     char temp[WEFT_SHELF_PATH + 32];
     weft_status st;
 
+    WEFT_TRY(check_place(path));
     snprintf(temp, sizeof temp, "%s.tmp.%ld", path, (long)getpid());
     if (mkdir(temp, 0777) != 0) {
         remove_folder(temp);

@@ -117,26 +117,44 @@ weft_status weft_shard_read(const weft_shard_reader *r,
 
 /* ---- what killed jobs left ----------------------------------------------- */
 
-static bool is_of_set(const char *name)
+/* A file of the whole set, n characters of `name`? */
+static bool is_of_set(const char *name, size_t n)
 {
-    static const char *const file[] = {"dataset.json.", "index.jsonl.",
-                                       "table.csv."};
+    static const char *const file[] = {"dataset.json", "index.jsonl",
+                                       "table.csv"};
 
     for (size_t i = 0; i < sizeof file / sizeof *file; i++)
-        if (strncmp(name, file[i], strlen(file[i])) == 0) return true;
+        if (strlen(file[i]) == n && strncmp(name, file[i], n) == 0) return true;
+    return false;
+}
+
+/* Does so much stand between a shard's number and ".tmp."? */
+static bool is_of_shard(const char *middle, size_t n)
+{
+    static const char *const kind[] = {"", ".tar", ".json", ".flight"};
+
+    for (size_t i = 0; i < sizeof kind / sizeof *kind; i++)
+        if (strlen(kind[i]) == n && strncmp(middle, kind[i], n) == 0)
+            return true;
     return false;
 }
 
 /* 000123.tar.tmp.456, 000123.json.tmp.456, 000123.tmp.456,
- * .000123.flight.tmp.456, .000123.part.h4Y3sX */
+ * .000123.flight.tmp.456, .000123.part.h4Y3sX, and nothing that only looks
+ * like them */
 static bool is_torn(const char *name, int slice, int slices)
 {
     const char *digits = name + (name[0] == '.');
     const size_t n = strspn(digits, "0123456789");
+    const char *rest = digits + n, *temp = strstr(name, ".tmp.");
+    const char *tail = temp ? temp + strlen(".tmp.") : "";
 
-    if (!strstr(name, ".tmp.") && !(n && strncmp(digits + n, ".part.", 6) == 0))
+    if (temp && (!*tail || tail[strspn(tail, ".0123456789")])) return false;
+    if (n < 6 || n > 9)
+        return temp && slices == 1 && is_of_set(name, (size_t)(temp - name));
+    if (temp ? !is_of_shard(rest, (size_t)(temp - rest))
+             : strncmp(rest, ".part.", 6) != 0 || strlen(rest) != 12)
         return false;
-    if (n < 6 || n > 9) return slices == 1 && is_of_set(name);
     return strtol(digits, NULL, 10) % slices == slice;
 }
 

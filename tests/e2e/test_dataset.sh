@@ -147,6 +147,22 @@ echo '{' >one/000000.json
 dataset 2 one 2>again.txt
 same_shards one by1
 [ -s one/index.html ] || fail "no contact sheet"
+# nobody knows what shards without a card are of
+mv one/dataset.json card.json
+no 2 "shards of a data set that nobody knows" one
+mv card.json one/dataset.json
+# what is behind a link, or in a folder of a shard's, is somebody else's
+mkdir victim
+touch victim/mine
+rm -r folder/000001 folder/000001.json
+ln -s ../victim folder/000001
+no 1 "is not a folder that weft made" folder dataset.format=folder \
+    dataset.latents=true
+rm folder/000001
+mkdir -p folder/000001/other
+no 1 "holds other, which weft did not put there" folder dataset.format=folder \
+    dataset.latents=true
+[ -e victim/mine ] && [ -d folder/000001/other ] || fail "theirs is gone"
 
 # ---- what is refused --------------------------------------------------------
 no 2 'one: config.sample.steps was 4 when this data set was begun and is 5' \

@@ -65,6 +65,15 @@ static void add(weft_spool *s, int i, weft_outcome outcome)
         WEFT_OK);
 }
 
+static void write_text(const char *name, const char *text)
+{
+    FILE *f = fopen(in_folder(name), "w");
+
+    if (!f) fail_msg("cannot write %s", name);
+    fputs(text, f);
+    fclose(f);
+}
+
 /* ---- the spool ----------------------------------------------------------- */
 
 static void items_outlive_their_writer(void **state)
@@ -320,6 +329,30 @@ static void empty(const char *path)
     if (dir) closedir(dir);
 }
 
+/* What only looks like weft's stays, and a link to a folder is not one. */
+static void what_is_not_ours_stays(void **state)
+{
+    static const char *const torn[] = {"000003.tar.tmp.7", "000003.tmp.7.1",
+                                       ".000003.part.abcdef",
+                                       ".000003.flight.tmp.7",
+                                       "dataset.json.tmp.7"},
+                             *const kept[] = {
+                                 "20261128.tmp.mine", "000003.txt.tmp.7",
+                                 "000003.tar.tmp.",   ".000003.part.abcdefg",
+                                 "notes.json.tmp.7",  "000003.tar"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof torn / sizeof *torn; i++)
+        write_text(torn[i], "");
+    for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
+        write_text(kept[i], "");
+    weft_shelf_sweep(folder, 0, 1);
+    for (size_t i = 0; i < sizeof torn / sizeof *torn; i++)
+        if (access(in_folder(torn[i]), F_OK) == 0) fail_msg("%s", torn[i]);
+    for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
+        if (unlink(in_folder(kept[i])) != 0) fail_msg("%s", kept[i]);
+}
+
 static int clear(void **state)
 {
     (void)state;
@@ -345,6 +378,7 @@ int main(void)
         cmocka_unit_test_teardown(a_folder_has_the_hash_of_its_tar, clear),
         cmocka_unit_test_teardown(damage_is_found, clear),
         cmocka_unit_test_teardown(failed_items_can_be_tried_again, clear),
+        cmocka_unit_test_teardown(what_is_not_ours_stays, clear),
     };
 
     return cmocka_run_group_tests(tests, make_folder, remove_all);
