@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "core/io/file.h"
 #include "core/io/png.h"
@@ -227,26 +226,17 @@ static weft_status take_nodes(loading *l)
     return WEFT_OK;
 }
 
-/* The solver; without one, that of the class which the schedule's file names.
- * A file that cannot be read is for whoever needs it to say. */
+/* The solver; without one, that of the scheduler's class, which may be a
+ * pipeline's and known later. */
 static weft_status take_solver(loading *l)
 {
-    const weft_tree *given = weft_tree_find(l->root, "sample.solver");
+    const weft_tree *t = weft_tree_find(l->root, "sample.solver");
     weft_config *c = l->c;
-    weft_json *json;
-    char path[4096];
-    weft_status st;
 
+    c->sample.has_solver = t && (t->place.line || t->place.override);
     c->sample.solver = (weft_solver_kind)weft_config_choice(
         "sample.solver", l->raw->sample.solver);
-    if (given && (given->place.line || given->place.override)) return WEFT_OK;
-    if (!c->schedule) return WEFT_OK;
-    snprintf(path, sizeof path, "%s/scheduler_config.json", c->schedule);
-    if (access(path, R_OK) != 0) return WEFT_OK;
-    WEFT_TRY(weft_json_read(path, &json));
-    st = weft_noise_schedule_solver(json, c->sample.solver, &c->sample.solver);
-    weft_json_free(json);
-    return st;
+    return weft_config_scheduler(c);
 }
 
 static weft_status take_sample(loading *l)

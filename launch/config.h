@@ -174,6 +174,7 @@ typedef struct weft_config {
         char *model; /* one of model[].name, always set: the one that plain
                         takes, or the method's first */
         weft_solver_kind solver;
+        bool has_solver; /* given: the scheduler's class does not say */
         int steps;
         double guidance, eta;
         int width, height;     /* pixels */

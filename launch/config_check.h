@@ -30,6 +30,10 @@ weft_status weft_config_shape_by_model(weft_tree *root);
 weft_status weft_config_shape_prompts(weft_tree *root);
 /* `pipeline`, where there are no `models`, is the one model. */
 weft_status weft_config_shape_pipeline(weft_tree *root);
+/* Without a solver of its own c has that of the class which the schedule's file
+ * names, once that is known; a file that cannot be read is for whoever needs it
+ * to say. */
+weft_status weft_config_scheduler(weft_config *c);
 
 /* The shortest decimal number that reads back as this one; and text in quotes.
  */

@@ -1,9 +1,12 @@
 /* config_pipeline.c - what the pipelines of a config stand for. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/model/pipeline.h"
 #include "launch/config.h"
+#include "launch/config_check.h"
 
 static weft_status copy(const char *from, char **to)
 {
@@ -82,12 +85,28 @@ static weft_status set_model(const weft_config *c, const weft_pipeline *all,
     return m->components ? WEFT_OK : set_text(c, own ? own : all, &m->text);
 }
 
+weft_status weft_config_scheduler(weft_config *c)
+{
+    weft_json *json;
+    char path[4096];
+    weft_status st;
+
+    if (c->sample.has_solver || !c->schedule) return WEFT_OK;
+    snprintf(path, sizeof path, "%s/scheduler_config.json", c->schedule);
+    if (access(path, R_OK) != 0) return WEFT_OK;
+    WEFT_TRY(weft_json_read(path, &json));
+    st = weft_noise_schedule_solver(json, c->sample.solver, &c->sample.solver);
+    weft_json_free(json);
+    return st;
+}
+
 /* Unless they are given, or known from another pipeline. */
 static weft_status set_rest(const weft_pipeline *p, weft_config *c)
 {
     if (!c->vae) WEFT_TRY(copy(p->part[WEFT_PIPELINE_VAE].path, &c->vae));
     if (c->schedule) return WEFT_OK;
-    return copy(p->part[WEFT_PIPELINE_SCHEDULER].path, &c->schedule);
+    WEFT_TRY(copy(p->part[WEFT_PIPELINE_SCHEDULER].path, &c->schedule));
+    return weft_config_scheduler(c);
 }
 
 static weft_status resolve_model(weft_config *c, const weft_pipeline *all,
