@@ -134,8 +134,12 @@ static weft_status schedule_times(weft_solver *s)
                          "original_inference_steps",
                          weft_solver_name[s->kind], s->steps,
                          c->original_steps);
-    for (int i = 0; i < s->steps; i++)
-        s->time[i] = (float)time_at(c, range, s->steps, i);
+    for (int i = 0; i < s->steps; i++) {
+        const double t = time_at(c, range, s->steps, i);
+
+        /* DPMSolverSDEScheduler's are not rounded to float32. */
+        s->time[i] = s->kind == WEFT_DPMPP_SDE ? t : (float)t;
+    }
     return WEFT_OK;
 }
 
