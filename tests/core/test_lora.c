@@ -54,6 +54,12 @@ static double distance_of(const golden *g, const char *dev, int patches)
     return off;
 }
 
+#ifdef __SANITIZE_THREAD__ /* the threads are the same in all cases */
+enum { EVERY = 4 };
+#else
+enum { EVERY = 1 };
+#endif
+
 static void equals_diffusers(void **state)
 {
     static const char *const name[] = {
@@ -65,9 +71,9 @@ static void equals_diffusers(void **state)
     golden g;
 
     (void)state;
-    for (size_t i = 0; i < sizeof name / sizeof *name; i++) {
+    for (size_t i = 0; i < sizeof name / sizeof *name; i += EVERY) {
         open_both(&l, &g, name[i]);
-        for (int k = i % 3 ? 1 : 0; k < 3; k++) {
+        for (int k = i % 3 || EVERY > 1 ? 1 : 0; k < 3; k++) {
             const double off = distance_of(&g, dev[k], 1);
 
             if (!(off <= limit))

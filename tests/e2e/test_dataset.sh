@@ -162,7 +162,9 @@ rm folder/000001
 mkdir -p folder/000001/other
 no 1 "holds other, which weft did not put there" folder dataset.format=folder \
     dataset.latents=true
-[ -e victim/mine ] && [ -d folder/000001/other ] || fail "theirs is gone"
+for theirs in victim/mine folder/000001/other; do
+    [ -e "$theirs" ] || fail "$theirs is gone"
+done
 
 # ---- what is refused --------------------------------------------------------
 no 2 'one: config.sample.steps was 4 when this data set was begun and is 5' \
