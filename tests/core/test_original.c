@@ -71,27 +71,42 @@ static tensor *next(tensor **list, int *n)
     return &(*list)[(*n)++];
 }
 
+static kind *last_kind(void)
+{
+    assert_true(nkinds > 0);
+    return &kinds[nkinds - 1];
+}
+
+static component *last_component(void)
+{
+    kind *k = last_kind();
+
+    assert_true(k->ncomponents > 0);
+    return &k->component[k->ncomponents - 1];
+}
+
 static void read_line(char *line)
 {
     char name[NAME], shape[64];
-    kind *k = &kinds[nkinds - 1];
-    component *c = &k->component[k->ncomponents - 1];
 
     if (line[0] == 'k') {
-        k = &kinds[nkinds++];
+        kind *k = &kinds[nkinds++];
         assert_int_equal(sscanf(line, "kind %15s %7s", k->name, k->dtype), 2);
         snprintf(k->path, sizeof k->path, "%s/%d.safetensors", folder, nkinds);
     } else if (line[0] == 't') {
+        kind *k = last_kind();
         tensor *t = next(&k->tensor, &k->n);
         assert_int_equal(sscanf(line, "t %159s %63s", t->name, shape), 2);
         read_shape(shape, t);
     } else if (line[0] == 'c') {
+        kind *k = last_kind();
         assert_true(k->ncomponents < COMPONENTS);
-        c = &k->component[k->ncomponents++];
+        component *c = &k->component[k->ncomponents++];
         assert_int_equal(sscanf(line, "config %31s", c->name), 1);
         c->config = strdup(strchr(line, '{'));
         assert_non_null(c->config);
     } else {
+        component *c = last_component();
         tensor *t = next(&c->tensor, &c->n);
         assert_int_equal(sscanf(line, "= %31s %159s %63s %" SCNu64, name,
                                 t->name, shape, &t->sum),
