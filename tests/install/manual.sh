@@ -44,7 +44,7 @@ offers plan weft pl
 offers --version weft --v
 offers "--json" weft plan --j
 offers "" weft inspect --j
-offers "sample.steps=" weft sample c.yaml sample.st
+offers "sample.steps=" weft sample c.yaml sample.ste
 offers "$prefix/bin" weft sample "$prefix/bi"
 offers "$prefix/bin" weft sample c.yaml output.dir = "$prefix/bi"
 
