@@ -32,21 +32,21 @@ static const struct {
     int fixed;
     bool orders;
 } buffers_of[WEFT_SOLVERS] = {
-    [WEFT_DDIM] = {2},
-    [WEFT_EULER] = {2},
-    [WEFT_EULER_A] = {2},
-    [WEFT_HEUN] = {4},
-    [WEFT_DPMPP_2M] = {0, true},
-    [WEFT_DPMPP_2M_SDE] = {2, true},
-    [WEFT_DPMPP_3M_SDE] = {2, true},
-    [WEFT_DPMPP_2S] = {1, true},
-    [WEFT_DPMPP_2S_A] = {3},
-    [WEFT_DPMPP_SDE] = {4},
-    [WEFT_UNIPC] = {2, true},
-    [WEFT_LMS] = {5},
-    [WEFT_PNDM] = {6},
-    [WEFT_LCM] = {1},
-    [WEFT_TCD] = {2},
+    [WEFT_DDIM] = {.fixed = 2},
+    [WEFT_EULER] = {.fixed = 2},
+    [WEFT_EULER_A] = {.fixed = 2},
+    [WEFT_HEUN] = {.fixed = 4},
+    [WEFT_DPMPP_2M] = {.fixed = 0, .orders = true},
+    [WEFT_DPMPP_2M_SDE] = {.fixed = 2, .orders = true},
+    [WEFT_DPMPP_3M_SDE] = {.fixed = 2, .orders = true},
+    [WEFT_DPMPP_2S] = {.fixed = 1, .orders = true},
+    [WEFT_DPMPP_2S_A] = {.fixed = 3},
+    [WEFT_DPMPP_SDE] = {.fixed = 4},
+    [WEFT_UNIPC] = {.fixed = 2, .orders = true},
+    [WEFT_LMS] = {.fixed = 5},
+    [WEFT_PNDM] = {.fixed = 6},
+    [WEFT_LCM] = {.fixed = 1},
+    [WEFT_TCD] = {.fixed = 2},
 };
 
 static int count_buffers(const weft_solver *s)

@@ -69,7 +69,7 @@ mask="sample.mask=$golden/paint_mask.png"
 paint() { # NAME KEY=VALUE...
     name=$1
     shift
-    "$WEFT" sample sd15.yaml "$image" "$@" output.latents=a.safetensors \
+    "$WEFT" sample pipe_sd15.yaml "$image" "$@" output.latents=a.safetensors \
         output.image=a.png || fail "$name: weft sample"
     printf '%s: ' "$name"
     "$COMPARE" a.safetensors "$golden/paint_$name.safetensors" 2e-4 ||
@@ -80,23 +80,23 @@ paint all "$mask" sample.strength=1
 paint euler_a "$mask" sample.strength=0.5 sample.solver=euler_ancestral
 paint mask "$mask" sample.strength=0.7
 for n in 2 3 5; do
-    ranks "$n" "$WEFT" sample sd15.yaml "$image" "$mask" sample.strength=0.7 \
+    ranks "$n" "$WEFT" sample pipe_sd15.yaml "$image" "$mask" sample.strength=0.7 \
         output.latents=b.safetensors 2>out.txt ||
         fail "$n ranks, painted: $(cat out.txt)"
     same_file b.safetensors a.safetensors
 done
-ranks 3 "$WEFT" sample sd15.yaml "$image" "$mask" sample.strength=0.7 \
+ranks 3 "$WEFT" sample pipe_sd15.yaml "$image" "$mask" sample.strength=0.7 \
     'parallel.roles={cond: 2, uncond: 1}' output.latents=b.safetensors \
     2>out.txt || fail "roles, painted: $(cat out.txt)"
 same_file b.safetensors a.safetensors
 "$WEFT" sample a.png output.image=again.png || fail "painted again"
 same_file again.png a.png
-refused 2 "is 64 x 320 pixels" "$WEFT" plan sd15.yaml "$image" sample.width=128
-refused 2 "leaves none of 20 steps" "$WEFT" plan sd15.yaml "$image" \
+refused 2 "is 64 x 320 pixels" "$WEFT" plan pipe_sd15.yaml "$image" sample.width=128
+refused 2 "leaves none of 20 steps" "$WEFT" plan pipe_sd15.yaml "$image" \
     sample.strength=0.01
 refused 2 "superposed samples begin with noise" "$WEFT" plan pipe_and.yaml \
     "$image" sample.width=64 sample.height=320
-refused 2 "none.png" "$WEFT" plan sd15.yaml sample.image=none.png
+refused 2 "none.png" "$WEFT" plan pipe_sd15.yaml sample.image=none.png
 
 # components one by one
 parts='"models": {"it": {"path": "model/unet"}}'
