@@ -14,20 +14,11 @@
 #include <unistd.h>
 
 #include "core/model/component.h"
+#include "tests/folder.h"
 
 #define STEM "diffusion_pytorch_model"
 
 enum { MOST = 6 };
-
-static char folder[] = "/tmp/weft_model_XXXXXX";
-
-static const char *in_folder(const char *name)
-{
-    static char path[4096];
-
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    return path;
-}
 
 /* The folder holds these files; `variant` may be NULL. Expect `weights`, or
  * (NULL) a failure whose text has all of `words`. */
@@ -248,18 +239,6 @@ static void finds_the_demo(void **state)
                          WEFT_SOURCE_DIR "/models/demo/scheduler", &json),
                      WEFT_OK);
     weft_json_free(json);
-}
-
-static int make_folder(void **state)
-{
-    (void)state;
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    return rmdir(folder);
 }
 
 int main(void)

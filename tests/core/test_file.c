@@ -24,19 +24,7 @@
 #include <unistd.h>
 
 #include "core/io/file.h"
-
-static char folder[] = "/tmp/weft_file_XXXXXX";
-
-/* Several of them live at once. */
-static const char *in_folder(const char *name)
-{
-    static char path[16][4096];
-    static int next;
-
-    next = (next + 1) % 16;
-    snprintf(path[next], sizeof path[next], "%s/%s", folder, name);
-    return path[next];
-}
+#include "tests/folder.h"
 
 static void put_file(const char *path, const char *text)
 {
@@ -442,18 +430,6 @@ static void probes(void **state)
     says(weft_file_probe(""), WEFT_EINPUT, "is empty");
     says(weft_file_probe("/dev/full"), WEFT_EINPUT, "not a regular file");
     rmdir(in_folder("p"));
-}
-
-static int make_folder(void **state)
-{
-    (void)state;
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    return rmdir(folder);
 }
 
 int main(void)

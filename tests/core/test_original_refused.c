@@ -15,11 +15,10 @@
 #include "core/model/component.h"
 #include "core/model/pipeline.h"
 #include "core/net/net.h"
+#include "tests/folder.h"
 
 #define UNET  "model.diffusion_model."
 #define LAYER UNET "input_blocks.1."
-
-static char folder[] = "/tmp/weft_original_XXXXXX";
 
 /* "32x4x3x3" */
 static void read_shape(const char *text, weft_st_entry *t)
@@ -255,18 +254,6 @@ static void refuses_other_formats(void **state)
         assert_non_null(strstr(weft_fail_text(), bad[i].words));
     }
     unlink(path);
-}
-
-static int make_folder(void **state)
-{
-    (void)state;
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    return rmdir(folder);
 }
 
 int main(void)

@@ -15,8 +15,7 @@
 #include <unistd.h>
 
 #include "core/model/pipeline.h"
-
-static char folder[] = "/tmp/weft_pipeline_XXXXXX";
+#include "tests/folder.h"
 
 static const char sdxl[] =
     "{\"_class_name\": \"StableDiffusionXLPipeline\","
@@ -155,14 +154,6 @@ static void refuses_a_crowd(void **state)
 }
 
 /* ---- folders ------------------------------------------------------------- */
-
-static const char *in_folder(const char *name)
-{
-    static char path[4096];
-
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    return path;
-}
 
 static const char *const sdxl_folders[] = {
     "unet",      "vae",         "text_encoder", "text_encoder_2",
@@ -329,18 +320,6 @@ static void refuses_what_it_does_not_know(void **state)
         refuse(folder, bad[i][1]);
     }
     remove_all();
-}
-
-static int make_folder(void **state)
-{
-    (void)state;
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    return rmdir(folder);
 }
 
 int main(void)

@@ -19,20 +19,11 @@
 #include <zlib.h>
 
 #include "core/io/png.h"
+#include "tests/folder.h"
 
 #define GOLDEN WEFT_SOURCE_DIR "/tests/golden/png/"
 
 enum { W = 13, H = 7, ROOM = 1 << 20 };
-
-static char folder[] = "/tmp/weft_png_XXXXXX";
-
-static const char *in_folder(const char *name)
-{
-    static char path[4096];
-
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    return path;
-}
 
 /* What the goldens hold: see there. */
 static unsigned value(int x, int y, int c)
@@ -542,18 +533,6 @@ static void refuses_other_files(void **state)
                      WEFT_EINPUT);
     assert_non_null(strstr(weft_fail_text(), "Not a PNG file"));
     unlink(in_folder("x.png"));
-}
-
-static int make_folder(void **state)
-{
-    (void)state;
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    return rmdir(folder);
 }
 
 int main(void)

@@ -13,6 +13,7 @@
 #include "core/text/charsmap.h"
 #include "core/text/prompt.h"
 #include "core/text/spiece.h"
+#include "tests/token_lines.h"
 
 #define GOLDEN WEFT_SOURCE_DIR "/tests/golden/spiece/"
 
@@ -72,45 +73,14 @@ static weft_tokenizer *open_with(int model, const char *config)
     return t;
 }
 
-enum { MOST_IDS = 2048 };
-
-static void check_line(weft_tokenizer *const t[MODELS], const char *text,
-                       size_t bytes)
-{
-    weft_json *line;
-    const char *model, *words;
-    int want[MOST_IDS], n, m = 0;
-    weft_ids ids = {0};
-
-    must(weft_json_parse("lines.jsonl", text, bytes, &line));
-    must(weft_json_string(line, "model", NULL, &model));
-    must(weft_json_string(line, "text", NULL, &words));
-    must(weft_json_ints(line, "ids", 0, 1 << 20, want, MOST_IDS, &n));
-    while (strcmp(model_name[m], model)) m++;
-    must(weft_tokenize(t[m], words, strlen(words), &ids));
-    if (ids.n != (size_t)n ||
-        (n && memcmp(ids.id, want, (size_t)n * sizeof *want)))
-        fail_msg("%s: \"%s\": %zu tokens for %d", model, words, ids.n, n);
-    weft_ids_release(&ids);
-    weft_json_free(line);
-}
-
 static void equals_sentencepiece(void **state)
 {
     weft_tokenizer *t[MODELS];
-    char *text;
-    size_t bytes;
-    int lines = 0;
 
     (void)state;
     for (int m = 0; m < MODELS; m++) t[m] = open_with(m, NULL);
-    must(weft_file_read(GOLDEN "lines.jsonl", 1 << 20, &text, &bytes));
-    for (char *at = text, *end; (end = strchr(at, '\n')); at = end + 1) {
-        check_line(t, at, (size_t)(end - at));
-        lines++;
-    }
-    assert_true(lines >= 300);
-    free(text);
+    assert_true(token_lines_check(GOLDEN "lines.jsonl", "model", model_name, t,
+                                  MODELS) >= 300);
     for (int m = 0; m < MODELS; m++) weft_tokenizer_free(t[m]);
 }
 

@@ -10,6 +10,7 @@
 #include "core/io/file.h"
 #include "core/text/tokenizer.h"
 #include "core/text/words.h"
+#include "tests/token_lines.h"
 
 #define GOLDEN WEFT_SOURCE_DIR "/tests/golden/tokens/"
 
@@ -52,45 +53,14 @@ static weft_tokenizer *open_style(int style)
     return t;
 }
 
-enum { MOST_IDS = 2048 };
-
-static void check_line(weft_tokenizer *const t[STYLES], const char *text,
-                       size_t bytes)
-{
-    weft_json *line;
-    const char *style, *words;
-    int want[MOST_IDS], n, s = 0;
-    weft_ids ids = {0};
-
-    must(weft_json_parse("lines.jsonl", text, bytes, &line));
-    must(weft_json_string(line, "style", NULL, &style));
-    must(weft_json_string(line, "text", NULL, &words));
-    must(weft_json_ints(line, "ids", 0, 1 << 20, want, MOST_IDS, &n));
-    while (strcmp(style_name[s], style)) s++;
-    must(weft_tokenize(t[s], words, strlen(words), &ids));
-    if (ids.n != (size_t)n ||
-        (n && memcmp(ids.id, want, (size_t)n * sizeof *want)))
-        fail_msg("%s: \"%s\": %zu tokens for %d", style, words, ids.n, n);
-    weft_ids_release(&ids);
-    weft_json_free(line);
-}
-
 static void equals_transformers(void **state)
 {
     weft_tokenizer *t[STYLES];
-    char *text;
-    size_t bytes;
-    int lines = 0;
 
     (void)state;
     for (int s = 0; s < STYLES; s++) t[s] = open_style(s);
-    must(weft_file_read(GOLDEN "lines.jsonl", 1 << 20, &text, &bytes));
-    for (char *at = text, *end; (end = strchr(at, '\n')); at = end + 1) {
-        check_line(t, at, (size_t)(end - at));
-        lines++;
-    }
-    assert_true(lines >= 250);
-    free(text);
+    assert_true(token_lines_check(GOLDEN "lines.jsonl", "style", style_name, t,
+                                  STYLES) >= 250);
     for (int s = 0; s < STYLES; s++) weft_tokenizer_free(t[s]);
 }
 

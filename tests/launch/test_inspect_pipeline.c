@@ -17,16 +17,7 @@
 #include "core/model/safetensors.h"
 #include "launch/inspect.h"
 #include "tests/golden.h"
-
-static char folder[] = "/tmp/weft-inspect-XXXXXX";
-
-static const char *in_folder(const char *name)
-{
-    static char path[1024];
-
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    return path;
-}
+#include "tests/folder.h"
 
 static void put_text(const char *name, const char *text)
 {
@@ -215,18 +206,6 @@ static void refuses_pickles(void **state)
     check(WEFT_EINPUT, in_folder("v1-5.ckpt"), none);
     assert_non_null(strstr(weft_fail_text(), "is a pickle"));
     unlink(in_folder("v1-5.ckpt"));
-}
-
-static int make_folder(void **state)
-{
-    (void)state;
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    return rmdir(folder);
 }
 
 int main(void)
