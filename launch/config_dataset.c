@@ -1,6 +1,7 @@
 #include "launch/config_dataset.h"
 
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -54,8 +55,8 @@ static weft_status take_slice(const weft_tree *root, const char *text,
 
     d->slices = 1;
     if (text == NULL) return WEFT_OK;
-    if (strspn(text, "0123456789/") == strlen(text) && strlen(text) < 16 &&
-        sscanf(text, "%d/%d%c", &d->slice, &d->slices, &end) == 2 &&
+    if (strspn(text, "0123456789/") == strlen(text) &&
+        sscanf(text, "%9d/%9d%c", &d->slice, &d->slices, &end) == 2 &&
         d->slice < d->slices)
         return WEFT_OK;
     return weft_place_fail(&t->place,

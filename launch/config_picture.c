@@ -22,7 +22,8 @@ weft_status weft_config_take_picture(const weft_tree *root,
     c->sample.strength = raw->strength;
     if (mask && !image)
         return weft_place_fail(&mask->place, "sample.mask needs sample.image");
-    if (image && weft_tree_find(root, "dataset.manifest"))
+    if (image && (weft_tree_find(root, "dataset.manifest") ||
+                  weft_tree_find(root, "dataset.items")))
         return weft_place_fail(&image->place,
                                "sample.image: the images of a data set cannot "
                                "begin with a picture");

@@ -1,9 +1,8 @@
 /* config_pipeline.c - what the pipelines of a config stand for. */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "core/model/component.h"
 #include "core/model/pipeline.h"
 #include "launch/config.h"
 #include "launch/config_check.h"
@@ -88,13 +87,11 @@ static weft_status set_model(const weft_config *c, const weft_pipeline *all,
 weft_status weft_config_scheduler(weft_config *c)
 {
     weft_json *json;
-    char path[4096];
     weft_status st;
 
     if (c->sample.has_solver || !c->schedule) return WEFT_OK;
-    snprintf(path, sizeof path, "%s/scheduler_config.json", c->schedule);
-    if (access(path, R_OK) != 0) return WEFT_OK;
-    WEFT_TRY(weft_json_read(path, &json));
+    if (weft_component_scheduler(c->schedule, &json) != WEFT_OK)
+        return WEFT_OK; /* who reads the schedule says why */
     st = weft_noise_schedule_solver(json, c->sample.solver, &c->sample.solver);
     weft_json_free(json);
     return st;

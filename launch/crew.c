@@ -395,7 +395,7 @@ weft_status weft_crew_run(weft_crew *c)
     for (;;) {
         WEFT_TRY(weft_crew_tell(c, false));
         WEFT_TRY(claim(c, &entry));
-        if (entry >= c->entries || c->stopped) break;
+        if (entry >= c->entries) break;
         WEFT_TRY(make_shard(c, entry));
         if (c->stopped) break;
     }

@@ -15,12 +15,14 @@ static const char *const prediction[] = {[WEFT_PREDICT_EPSILON] = "epsilon",
 /* A model's own scheduler: its pipeline's, or one beside it; NULL: none. */
 static weft_status open_own(const weft_config_model *m, weft_json **json)
 {
-    char path[ROOM];
+    char path[ROOM], place[ROOM];
+    const char *rest;
 
     *json = NULL;
     if (m->schedule) return weft_component_scheduler(m->schedule, json);
-    if (snprintf(path, ROOM, "%s/../scheduler/scheduler_config.json",
-                 m->path) >= ROOM ||
+    WEFT_TRY(weft_component_split(m->path, place, ROOM, &rest));
+    if (snprintf(path, ROOM, "%s/../scheduler/scheduler_config.json", place) >=
+            ROOM ||
         access(path, R_OK) != 0)
         return WEFT_OK;
     return weft_json_read(path, json);

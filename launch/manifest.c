@@ -167,7 +167,7 @@ static weft_status read_file(weft_manifest *m, uint64_t bytes,
     r->check = check;
     r->arg = arg;
     r->twice.contents = !m->spec->repeat;
-    st = weft_lines_open(m, 0, bytes, &r->l);
+    st = weft_lines_open(m, bytes, &r->l);
     if (st == WEFT_OK) {
         weft_hash_start(&hash);
         r->l.hash = &hash;
@@ -446,7 +446,7 @@ static weft_status reread(rereading *r, weft_items *l)
 
 static weft_status open_shard(const weft_manifest *m, int k, weft_lines *l)
 {
-    WEFT_TRY(weft_lines_open(m, 0, m->offset[m->shards], l));
+    WEFT_TRY(weft_lines_open(m, m->offset[m->shards], l));
     if (weft_lines_header(l) != WEFT_OK) {
         weft_lines_close(l);
         return changed(m);
@@ -528,7 +528,7 @@ weft_status weft_manifest_walk(const weft_manifest *m,
     if (!m->offset) return weft_manifest_rule_walk(m, visit, arg);
     w = malloc(sizeof *w);
     if (!w) return no_memory();
-    st = weft_lines_open(m, 0, m->offset[m->shards], &l);
+    st = weft_lines_open(m, m->offset[m->shards], &l);
     if (st == WEFT_OK) {
         st = walk(&l, w, visit, arg);
         weft_lines_close(&l);

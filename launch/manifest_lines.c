@@ -22,11 +22,9 @@ void weft_lines_close(weft_lines *l)
     free(l->header);
 }
 
-weft_status weft_lines_open(const weft_manifest *m, uint64_t from, uint64_t to,
-                            weft_lines *l)
+weft_status weft_lines_open(const weft_manifest *m, uint64_t to, weft_lines *l)
 {
-    *l = (weft_lines){
-        .m = m, .at = from, .end = to, .next = from, .counted = from == 0};
+    *l = (weft_lines){.m = m, .end = to, .counted = true};
     l->buffer = malloc(PIECE + WEFT_LINE_BYTES + 1);
     l->fields = malloc(sizeof *l->fields);
     l->header = malloc(sizeof *l->header);

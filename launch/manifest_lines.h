@@ -24,8 +24,7 @@ typedef struct weft_lines {
 
 /* Of bytes `from` to `to` of m's file; m is borrowed. Lines are counted where
  * that is the beginning of the file. */
-weft_status weft_lines_open(const weft_manifest *m, uint64_t from, uint64_t to,
-                            weft_lines *l);
+weft_status weft_lines_open(const weft_manifest *m, uint64_t to, weft_lines *l);
 void weft_lines_close(weft_lines *l);
 
 /* A table's header, before its rows; of JSON lines there is none. */

@@ -331,9 +331,13 @@ static weft_status add(weft_stock *s, weft_good *g)
     const int ranks = weft_comm_size(base->group);
     bool clerk, mine;
     weft_config c = {0};
+    weft_status st = make_config(spec, g->keys, ranks, g->most, &c);
 
-    WEFT_TRY(weft_comm_agree(base->group,
-                             make_config(spec, g->keys, ranks, g->most, &c)));
+    st = weft_comm_agree(base->group, st);
+    if (st != WEFT_OK) {
+        weft_config_release(&c);
+        return st;
+    }
     WEFT_TRY(weft_job_plan_config(base->group, &c, base, &g->job));
     WEFT_TRY(check_group(&base->setup.plan, &g->job.setup.plan));
     WEFT_TRY(weft_comm_agree(base->group, make_lists(spec->manifest, g)));

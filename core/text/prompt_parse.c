@@ -112,6 +112,9 @@ static size_t weight_length(const parser *p, size_t *number, size_t *digits)
     return i < p->bytes && c[i] == ')' ? i + 1 - p->at : 0;
 }
 
+/* Of brackets together, too. */
+static const double most_weight = 1e6;
+
 static weft_status read_weight(const char *text, size_t bytes, double *weight)
 {
     char number[32], *end;
@@ -120,7 +123,7 @@ static weft_status read_weight(const char *text, size_t bytes, double *weight)
         memcpy(number, text, bytes);
         number[bytes] = 0;
         *weight = strtod(number, &end);
-        if (!*end && fabs(*weight) <= 1e6) return WEFT_OK;
+        if (!*end && fabs(*weight) <= most_weight) return WEFT_OK;
     }
     return weft_fail(WEFT_EINPUT,
                      "the weight \"%.*s\" is not a number of at most a million",
@@ -212,6 +215,10 @@ static weft_status parse(parser *p)
     while (p->at < p->bytes) WEFT_TRY(take(p));
     while (p->round.n) close_bracket(p, &p->round, step);
     while (p->square.n) close_bracket(p, &p->square, 1 / step);
+    for (int i = 0; i < p->s.n; i++)
+        if (!(fabs(p->s.span[i].weight) <= most_weight)) /* or not a number */
+            return weft_fail(WEFT_EINPUT, "brackets within brackets make a "
+                                          "weight of more than a million");
     join_alike(&p->s);
     return WEFT_OK;
 }

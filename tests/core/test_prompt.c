@@ -196,6 +196,12 @@ static void refuses_what_is_no_prompt(void **state)
     assert_int_equal(weft_prompt_weighted(t, "(a:1.2.3)", &p), WEFT_EINPUT);
     assert_non_null(strstr(weft_fail_text(), "1.2.3"));
     assert_int_equal(weft_prompt_weighted(t, "(a:99999999)", &p), WEFT_EINPUT);
+    assert_int_equal(weft_prompt_weighted(t, "((a:9999):9999)", &p),
+                     WEFT_EINPUT);
+    assert_non_null(strstr(weft_fail_text(), "brackets within brackets"));
+    memset(text, '(', 9000); /* more than a double can say */
+    text[9000] = 0;
+    assert_int_equal(weft_prompt_weighted(t, text, &p), WEFT_EINPUT);
     free(text);
     weft_tokenizer_free(t);
 }
