@@ -200,7 +200,8 @@ static void refuses_what_is_no_prompt(void **state)
                      WEFT_EINPUT);
     assert_non_null(strstr(weft_fail_text(), "brackets within brackets"));
     memset(text, '(', 9000); /* more than a double can say */
-    text[9000] = 0;
+    text[9000] = 'a';
+    text[9001] = 0;
     assert_int_equal(weft_prompt_weighted(t, text, &p), WEFT_EINPUT);
     free(text);
     weft_tokenizer_free(t);
