@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/model/component.h"
 #include "core/model/load.h"
 #include "core/model/lora_module.h"
 
@@ -141,7 +142,10 @@ static weft_status open_file(const char *path, weft_st **st)
                                        "pytorch_lora_weights.safetensors"};
     char file[4096];
 
-    if (!weft_lora_is_folder(path)) return weft_st_open(path, st);
+    if (!weft_lora_is_folder(path)) {
+        WEFT_TRY(weft_component_check_file(path));
+        return weft_st_open(path, st);
+    }
     for (int i = 0; i < 2; i++) {
         const int n = snprintf(file, sizeof file, "%s/%s", path, name[i]);
 

@@ -81,19 +81,6 @@ void weft_original_tell(const weft_st *st, weft_original *o)
     o->zero_snr = weft_st_find(st, "ztsnr") != NULL;
 }
 
-const char *weft_original_words(weft_original_family family)
-{
-    static const char *const words[] = {
-        [WEFT_ORIGINAL_NONE] = "unknown",
-        [WEFT_ORIGINAL_SD1] = "Stable Diffusion 1",
-        [WEFT_ORIGINAL_SD2] = "Stable Diffusion 2",
-        [WEFT_ORIGINAL_XL] = "Stable Diffusion XL",
-        [WEFT_ORIGINAL_REFINER] = "Stable Diffusion XL's refiner",
-    };
-
-    return words[family];
-}
-
 /* ---- tensors under other names ------------------------------------------- */
 
 typedef struct selection {

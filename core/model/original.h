@@ -40,9 +40,6 @@ typedef struct weft_original {
 /* What a file is; all prefixes are NULL where it is of another layout. */
 void weft_original_tell(const weft_st *st, weft_original *o);
 
-/* In words: "Stable Diffusion 1". */
-const char *weft_original_words(weft_original_family family);
-
 /* A component's config.json, or scheduler_config.json, as diffusers has it.
  * `name` begins errors; `scaling` is the autoencoder's factor, 0 for that of
  * the family. WEFT_EINPUT for nets that weft has not. The caller's. */

@@ -345,6 +345,8 @@ static bool is_mapped(const weft_st *st, uintptr_t at)
 
         if (at >= map && at - map < st->file[i].bytes) return true;
     }
+    for (int i = 0; i < st->njoined; i++)
+        if (is_mapped(st->joined[i], at)) return true;
     return false;
 }
 

@@ -161,9 +161,9 @@ weft_status weft_betas_read(const weft_options *f, const weft_betas *usual,
     WEFT_TRY(fill_betas(f, usual, s->train_steps, s->abar));
     accumulate(s->train_steps, s->abar);
     WEFT_TRY(check(f, s->train_steps, s->abar));
-    if (usual->rescales)
-        WEFT_TRY(
-            weft_option_bool(f, "rescale_betas_zero_snr", false, &zero_snr));
+    if (!usual->rescales)
+        return weft_option_refuse_true(f, "rescale_betas_zero_snr");
+    WEFT_TRY(weft_option_bool(f, "rescale_betas_zero_snr", false, &zero_snr));
     if (!zero_snr) return WEFT_OK;
     if (s->abar[0] == s->abar[s->train_steps - 1])
         return weft_fail(WEFT_EINPUT,

@@ -37,12 +37,12 @@ weft_dpm_terms weft_dpm_step(weft_dpm algorithm, bool midpoint, weft_level from,
         amount = -to.a;
         t.x = to.b / from.b;
         if (stretch == 2) t.x *= left;
-        if (stretch == 2) t.noise = to.b * sqrt(1 - left * left);
+        if (stretch == 2) t.noise = to.b * sqrt(fmax(1 - left * left, 0));
     } else {
         z = h;
         amount = -to.b * stretch;
         t.x = to.a / from.a;
-        if (stretch == 2) t.noise = to.b * sqrt(expm1(2 * h));
+        if (stretch == 2) t.noise = to.b * sqrt(fmax(expm1(2 * h), 0));
     }
     t.d0 = amount * expm1(z);
     if (order == 1) return t;

@@ -21,7 +21,8 @@ static int order_of(const weft_solver *s, int i)
 
     if (order > c->solver_order) order = c->solver_order;
     if (i == s->steps - 1 &&
-        (c->euler_at_final || brief || c->final_sigma == WEFT_FINAL_ZERO))
+        (c->euler_at_final || brief || c->final_sigma == WEFT_FINAL_ZERO ||
+         s->sigma[i + 1] >= s->sigma[i])) /* the end repeats a level */
         order = 1;
     if (i == s->steps - 2 && brief && order > 2) order = 2;
     return order;

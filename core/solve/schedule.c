@@ -40,7 +40,6 @@ typedef struct class_traits {
     const char *spacing; /* by default; NULL: has no choice */
     bool clip;           /* clip_sample by default */
     bool clips;          /* has clip_sample */
-    bool thresholds;     /* has thresholding */
     bool respaces;       /* has use_karras_sigmas, ... */
     bool final_sigmas;   /* has final_sigmas_type */
     bool ends;           /* has set_alpha_to_one */
@@ -59,12 +58,6 @@ static weft_status read_euler(const weft_options *f, weft_noise_schedule *s)
     WEFT_TRY(weft_option_choice(f, "interpolation_type", "linear",
                                 interpolation, &word));
     return weft_option_choice(f, "timestep_type", "discrete", type, &word);
-}
-
-static weft_status refuse_flows(const weft_options *f)
-{
-    WEFT_TRY(weft_option_refuse_true(f, "use_flow_sigmas"));
-    return weft_option_refuse_true(f, "use_dynamic_shifting");
 }
 
 /* Of the variance types only the learned ones change what the classes do. */
@@ -126,7 +119,6 @@ static weft_status check_dpm(const weft_options *f,
 static weft_status read_levels(const weft_options *f, weft_noise_schedule *s)
 {
     WEFT_TRY(refuse_learned(f));
-    WEFT_TRY(refuse_flows(f));
     return weft_option_double(f, "lambda_min_clipped", -INFINITY,
                               &s->lambda_min);
 }
@@ -140,6 +132,9 @@ static weft_status read_dpmpp(const weft_options *f, weft_noise_schedule *s)
         weft_option_bool(f, "lower_order_final", true, &s->lower_order_final));
     WEFT_TRY(weft_option_bool(f, "euler_at_final", false, &s->euler_at_final));
     WEFT_TRY(weft_option_bool(f, "exact3", false, &s->exact3));
+    if (s->exact3 && s->solver_order != 3)
+        return weft_fail(WEFT_EINPUT, "%s: exact3 needs solver_order 3",
+                         weft_option_place(f, "exact3"));
     return check_dpm(f, s);
 }
 
@@ -213,7 +208,6 @@ static weft_status read_unipc(const weft_options *f, weft_noise_schedule *s)
                                        "heun", "logrho", NULL};
     int word;
 
-    WEFT_TRY(refuse_flows(f));
     WEFT_TRY(weft_option_int(f, "solver_order", 2, 1, 3, &s->solver_order));
     WEFT_TRY(weft_option_choice(f, "solver_type", type[0], type, &word));
     s->bh1 = word == 1;
@@ -272,7 +266,6 @@ static const class_traits traits[WEFT_SOLVERS] = {
                    .spacing = "leading",
                    .clip = true,
                    .clips = true,
-                   .thresholds = true,
                    .ends = true,
                    .to_one = true},
     [WEFT_EULER] = {.betas = {ADM, .rescales = true, .least = SMALLEST},
@@ -288,24 +281,20 @@ static const class_traits traits[WEFT_SOLVERS] = {
                    .respaces = true},
     [WEFT_DPMPP_2M] = {.betas = {ADM, .rescales = true, .least = SMALLEST},
                        .spacing = "linspace",
-                       .thresholds = true,
                        .respaces = true,
                        .final_sigmas = true,
                        .read = read_dpmpp},
     [WEFT_DPMPP_2M_SDE] = {.betas = {ADM, .rescales = true, .least = SMALLEST},
                            .spacing = "linspace",
-                           .thresholds = true,
                            .respaces = true,
                            .final_sigmas = true,
                            .read = read_2m_sde},
     [WEFT_DPMPP_3M_SDE] = {.betas = {ADM, .rescales = true, .least = SMALLEST},
                            .spacing = "linspace",
-                           .thresholds = true,
                            .respaces = true,
                            .final_sigmas = true,
                            .read = read_3m_sde},
     [WEFT_DPMPP_2S] = {.betas = {ADM},
-                       .thresholds = true,
                        .respaces = true,
                        .final_sigmas = true,
                        .read = read_2s},
@@ -319,7 +308,6 @@ static const class_traits traits[WEFT_SOLVERS] = {
                         .read = read_sde},
     [WEFT_UNIPC] = {.betas = {ADM, .rescales = true, .least = SMALLEST},
                     .spacing = "linspace",
-                    .thresholds = true,
                     .respaces = true,
                     .final_sigmas = true,
                     .read = read_unipc},
@@ -332,11 +320,9 @@ static const class_traits traits[WEFT_SOLVERS] = {
     [WEFT_LCM] = {.betas = {LATENT, .schedule = "scaled_linear",
                             .rescales = true},
                   .clips = true,
-                  .thresholds = true,
                   .read = read_lcm},
     [WEFT_TCD] = {.betas = {LATENT, .schedule = "scaled_linear",
                             .rescales = true},
-                  .thresholds = true,
                   .read = read_tcd},
 };
 
@@ -509,7 +495,9 @@ static weft_status read_options(const weft_options *f, weft_noise_schedule *s)
     WEFT_TRY(read_prediction(f, s));
     WEFT_TRY(read_spacing(f, s));
     WEFT_TRY(read_end(f, s));
-    if (t->thresholds) WEFT_TRY(weft_option_refuse_true(f, "thresholding"));
+    WEFT_TRY(weft_option_refuse_true(f, "thresholding"));
+    WEFT_TRY(weft_option_refuse_true(f, "use_flow_sigmas"));
+    WEFT_TRY(weft_option_refuse_true(f, "use_dynamic_shifting"));
     if (t->respaces) WEFT_TRY(read_respacing(f, s));
     if (t->clips) WEFT_TRY(read_clip(f, s));
     if (t->final_sigmas) WEFT_TRY(read_final(f, s));

@@ -43,7 +43,8 @@
  * diffusers scheduler of the Karras family knows, or that marks a file for
  * another kind of model (EDM's sigma_data and its like, flows). Keys that only
  * other classes of that family know are passed over, as from_config does: a
- * file written for DDIM serves Euler.
+ * file written for DDIM serves Euler. But what would be another schedule
+ * (zero terminal SNR, thresholding, flows) is refused where it is on.
  */
 #ifndef WEFT_CORE_SOLVE_SCHEDULE_H
 #define WEFT_CORE_SOLVE_SCHEDULE_H

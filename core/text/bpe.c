@@ -151,6 +151,7 @@ static weft_status read_merges(weft_bpe *b, const weft_json *vocab,
         if (!l.bytes || (l.number == 1 && l.text[0] == '#')) continue;
         WEFT_TRY(add_merge(b, vocab, &l, rank++));
     }
+    if (rank == 0) return weft_fail(WEFT_EINPUT, "%s: holds no merges", name);
     return WEFT_OK;
 }
 

@@ -181,8 +181,6 @@ void weft_spiece_free(weft_spiece *m)
 
 int weft_spiece_pieces(const weft_spiece *m) { return m->pieces; }
 
-int weft_spiece_unknown(const weft_spiece *m) { return m->unknown; }
-
 /* ---- normal form --------------------------------------------------------- */
 
 typedef struct normal {

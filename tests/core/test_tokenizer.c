@@ -190,6 +190,8 @@ static void refuses_bad_files(void **state)
         {SMALL, "a b</w>\na b</w>\n", NULL, "merges.txt:2"},
         {SMALL, "a  b</w>\n", NULL, "merges.txt:1"},
         {SMALL, "a\n", NULL, "merges.txt:1"},
+        {SMALL, "", NULL, "merges.txt: holds no merges"},
+        {SMALL, "#version: 0.2\r\n\r\n", NULL, "merges.txt: holds no merges"},
         {SMALL, "", "{\"tokenizer_class\": \"T5Tokenizer\"}", "T5Tokenizer"},
         {SMALL, "", "{\"model_max_length\": 2}", "model_max_length"},
         {SMALL, "", "{\"bos_token\": \"\"}", "bos_token"},

@@ -132,6 +132,10 @@ typedef struct turn {
     int nk, taps, cols;
 } turn;
 
+/* Floats or halves, whatever they were stored as. */
+typedef uint32_t __attribute__((may_alias)) single;
+typedef uint16_t __attribute__((may_alias)) half;
+
 #define TURN(name, type)                                                       \
     static void name(const turn *x)                                            \
     {                                                                          \
@@ -142,8 +146,8 @@ typedef struct turn {
                 for (int j = 0; j < x->cols; j++) to[j] = from[j * PACK_LINE]; \
             }                                                                  \
     }
-TURN(turn_singles, uint32_t)
-TURN(turn_halves, uint16_t)
+TURN(turn_singles, single)
+TURN(turn_halves, half)
 
 static void pack_panel(const weight_view *w, weft_variant v, int n0, char *dst)
 {
