@@ -341,7 +341,7 @@ static weft_status take_all(loading *l)
     if (c->file == NULL) return weft_fail(WEFT_ENOMEM, "out of memory");
     WEFT_TRY(take_models(l));
     WEFT_TRY(
-        take_folder(l, "pipeline", &c->pipeline.path, &c->pipeline.portable));
+        weft_config_take_path(l->root, "pipeline", l->identity, &c->pipeline));
     WEFT_TRY(weft_config_take_text(l->root,
                                    l->raw->text.force_zeros_for_empty_prompt,
                                    l->identity, &c->text));

@@ -62,6 +62,9 @@ weft_status weft_config_check_single(const weft_tree *t, const char *key);
  * image. */
 weft_status weft_config_find_path(const weft_tree *t, const char *key,
                                   bool identity, char **path, char **portable);
+/* The same of `key`, if it is there. */
+weft_status weft_config_take_path(const weft_tree *root, const char *key,
+                                  bool identity, weft_config_path *to);
 /* The name of an output at `t`: beside the config, or as it is in an override.
  * `pattern`: braces in the config's own folder are doubled. *path owned. */
 weft_status weft_config_output_path(const weft_tree *t, bool pattern,

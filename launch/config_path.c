@@ -148,6 +148,15 @@ weft_status weft_config_find_path(const weft_tree *t, const char *key,
     return WEFT_OK;
 }
 
+weft_status weft_config_take_path(const weft_tree *root, const char *key,
+                                  bool identity, weft_config_path *to)
+{
+    const weft_tree *t = weft_tree_find(root, key);
+
+    if (!t) return WEFT_OK;
+    return weft_config_find_path(t, key, identity, &to->path, &to->portable);
+}
+
 /* `n` bytes of a path as a part of a pattern: braces doubled, so that they mean
  * themselves. Returns the end of what was written. */
 static char *quote_braces(char *out, const char *path, size_t n)

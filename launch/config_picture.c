@@ -3,15 +3,6 @@
 #include "launch/config_check.h"
 #include "launch/config_method.h"
 
-static weft_status take_path(const weft_tree *root, const char *key,
-                             bool identity, weft_config_path *to)
-{
-    const weft_tree *t = weft_tree_find(root, key);
-
-    if (!t) return WEFT_OK;
-    return weft_config_find_path(t, key, identity, &to->path, &to->portable);
-}
-
 weft_status weft_config_take_picture(const weft_tree *root,
                                      const weft_raw_sample *raw, bool identity,
                                      weft_config *c)
@@ -27,8 +18,10 @@ weft_status weft_config_take_picture(const weft_tree *root,
         return weft_place_fail(&image->place,
                                "sample.image: the images of a data set cannot "
                                "begin with a picture");
-    WEFT_TRY(take_path(root, "sample.image", identity, &c->sample.image));
-    return take_path(root, "sample.mask", identity, &c->sample.mask);
+    WEFT_TRY(weft_config_take_path(root, "sample.image", identity,
+                                   &c->sample.image));
+    return weft_config_take_path(root, "sample.mask", identity,
+                                 &c->sample.mask);
 }
 
 void weft_config_write_picture(FILE *f, const weft_config *c)

@@ -91,15 +91,6 @@ weft_status weft_config_shape_pipeline(weft_tree *root)
 
 /* ---- folders ------------------------------------------------------------- */
 
-static weft_status take_folder(const weft_tree *root, const char *key,
-                               bool identity, weft_config_path *to)
-{
-    const weft_tree *t = weft_tree_find(root, key);
-
-    if (!t) return WEFT_OK;
-    return weft_config_find_path(t, key, identity, &to->path, &to->portable);
-}
-
 static bool has_pipeline(const weft_tree *root)
 {
     const weft_tree *models = weft_tree_get(root, "models");
@@ -133,8 +124,10 @@ weft_status weft_config_take_text(const weft_tree *root, const char *zeros,
     to->zeros = zeros ? strcmp(zeros, "true") == 0 : -1;
     for (int i = 0; i < WEFT_ENCODERS; i++) {
         WEFT_TRY(check_pair(root, encoder[i], tokenizer[i]));
-        WEFT_TRY(take_folder(root, encoder[i], identity, &to->encoder[i]));
-        WEFT_TRY(take_folder(root, tokenizer[i], identity, &to->tokenizer[i]));
+        WEFT_TRY(
+            weft_config_take_path(root, encoder[i], identity, &to->encoder[i]));
+        WEFT_TRY(weft_config_take_path(root, tokenizer[i], identity,
+                                       &to->tokenizer[i]));
     }
     return WEFT_OK;
 }

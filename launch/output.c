@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "core/clock.h"
+#include "core/finite.h"
 #include "core/io/png.h"
 #include "core/model/safetensors.h"
 #include "mpi/stream.h"
@@ -51,14 +52,6 @@ static const float *row_at(const outgoing *o, int y)
                          (size_t)o->columns * (size_t)o->c;
 }
 
-static bool all_finite(const float *x, size_t n)
-{
-    bool bad = false;
-
-    for (size_t i = 0; i < n; i++) bad |= !(fabsf(x[i]) <= FLT_MAX);
-    return !bad;
-}
-
 static void give_pixels(void *arg, int row, int rows, void *out, size_t stride)
 {
     outgoing *o = arg;
@@ -67,7 +60,7 @@ static void give_pixels(void *arg, int row, int rows, void *out, size_t stride)
 
     for (int y = row; y < row + rows; y++, to += stride) {
         for (size_t i = 0; i < line; i++) to[i] = pixel(row_at(o, y)[i]);
-        o->finite &= all_finite(row_at(o, y), line);
+        o->finite &= weft_all_finite(row_at(o, y), line);
     }
 }
 
@@ -95,7 +88,7 @@ static void give_latents(void *arg, int row, int rows, void *out, size_t stride)
 
     for (int y = row; y < row + rows; y++, to += stride) {
         memcpy(to, row_at(o, y), line * sizeof(float));
-        o->finite &= all_finite(row_at(o, y), line);
+        o->finite &= weft_all_finite(row_at(o, y), line);
     }
 }
 
@@ -212,7 +205,8 @@ static weft_status evaluate(weft_job *j, const float *latents,
     memcpy(weft_run_value(&run, g->input), latents, floats * sizeof *latents);
     st = weft_graph_eval(g, &run);
     *picture = weft_run_value(&run, g->output);
-    if (st == WEFT_OK && !j->lenient && !all_finite(*picture, pixels_of(j)))
+    if (st == WEFT_OK && !j->lenient &&
+        !weft_all_finite(*picture, pixels_of(j)))
         st = weft_fail(WEFT_ENAN, "the picture is not a number");
     if (st != WEFT_ENAN) return st;
     return weft_fail_within(st,

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/finite.h"
 #include "core/layer/layer.h"
 #include "core/model/load.h"
 #include "mpi/watch.h"
@@ -16,14 +17,6 @@ typedef struct desk {
     weft_run run;
     float *hidden; /* [tokens][channels], of one prompt */
 } desk;
-
-static bool all_finite(const float *v, size_t n)
-{
-    float sum = 0;
-
-    for (size_t i = 0; i < n; i++) sum += v[i] * 0.0f;
-    return sum == 0;
-}
 
 static weft_status read_chunk(desk *d, const weft_prompt *p, int chunk,
                               float *pooled)
@@ -40,7 +33,7 @@ static weft_status read_chunk(desk *d, const weft_prompt *p, int chunk,
     if (t->pooled != WEFT_NONE && chunk == 0)
         memcpy(pooled, weft_run_value(&d->run, t->pooled),
                (size_t)d->reader->info.pooled * sizeof *pooled);
-    if (all_finite(to, n)) return WEFT_OK;
+    if (weft_all_finite(to, n)) return WEFT_OK;
     return weft_fail(WEFT_ENAN,
                      "%s: what the text encoder makes of a prompt is not a "
                      "number: its weights are damaged",

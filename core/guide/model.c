@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/finite.h"
+
 typedef struct model {
     weft_denoiser base;
     const weft_graph *graph;
@@ -15,14 +17,6 @@ typedef struct model {
     float *out;
     float *time, *label; /* [n] each */
 } model;
-
-static bool all_finite(const float *v, size_t n)
-{
-    float sum = 0;
-
-    for (size_t i = 0; i < n; i++) sum += v[i] * 0.0f;
-    return sum == 0;
-}
 
 static weft_status ask(weft_denoiser *d, const weft_input *in)
 {
@@ -46,7 +40,8 @@ static weft_status work(weft_denoiser *d)
     WEFT_TRY(weft_graph_eval(m->graph, &m->run));
     memcpy(m->out, weft_run_value(&m->run, m->graph->output), m->out_bytes);
     d->evaluations += (uint64_t)d->batch.n;
-    if (!m->run.lenient && !all_finite(m->out, m->out_bytes / sizeof *m->out))
+    if (!m->run.lenient &&
+        !weft_all_finite(m->out, m->out_bytes / sizeof *m->out))
         return weft_fail(WEFT_ENAN,
                          "the net's prediction at time %g is not a number",
                          m->in.time);

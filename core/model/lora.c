@@ -12,7 +12,7 @@ enum { MOST_RANK = 1 << 16 };
 
 /* ---- reading ------------------------------------------------------------- */
 
-static int by_key(const void *a, const void *b)
+int weft_lora_by_key(const void *a, const void *b)
 {
     const weft_lora_module *x = a, *y = b;
 
@@ -71,11 +71,11 @@ static weft_status join_all(weft_lora *l)
     weft_status st = WEFT_OK;
     int n = 0;
 
-    qsort(l->module, (size_t)l->n, sizeof *l->module, by_key);
+    qsort(l->module, (size_t)l->n, sizeof *l->module, weft_lora_by_key);
     for (int i = 0; i < l->n; i++) {
         weft_lora_module *m = &l->module[i];
 
-        if (!n || by_key(&l->module[n - 1], m) != 0) {
+        if (!n || weft_lora_by_key(&l->module[n - 1], m) != 0) {
             l->module[n++] = *m;
             continue;
         }
@@ -88,7 +88,7 @@ static weft_status join_all(weft_lora *l)
 
 /* ---- checking ------------------------------------------------------------ */
 
-static int64_t dimension(const weft_st_tensor *t, int i)
+int64_t weft_lora_dimension(const weft_st_tensor *t, int i)
 {
     return i < t->ndim ? t->shape[i] : 1;
 }
@@ -111,8 +111,8 @@ static weft_status check_pair(const weft_lora *l, weft_lora_module *m)
     if (!up || !down)
         return weft_fail(WEFT_EINPUT, "%s: %.200s has no %s matrix", file,
                          m->name, up ? "down (A)" : "up (B)");
-    if (!is_matrix(up) || !is_matrix(down) || dimension(up, 2) != 1 ||
-        dimension(up, 3) != 1)
+    if (!is_matrix(up) || !is_matrix(down) || weft_lora_dimension(up, 2) != 1 ||
+        weft_lora_dimension(up, 3) != 1)
         return weft_fail(WEFT_EINPUT,
                          "%s: %.200s: expected two matrices of F32, F16 or "
                          "BF16",

@@ -21,19 +21,11 @@ typedef struct applying {
 
 /* ---- finding ------------------------------------------------------------- */
 
-static int compare(const void *key, const void *module)
-{
-    const weft_lora_module *x = key, *y = module;
-
-    return x->part != y->part ? (int)x->part - (int)y->part
-                              : strcmp(x->key, y->key);
-}
-
 static const weft_lora_module *find(applying *a, char *key)
 {
     const weft_lora_module want = {.part = a->part, .key = key};
-    const weft_lora_module *m =
-        bsearch(&want, a->l->module, (size_t)a->l->n, sizeof want, compare);
+    const weft_lora_module *m = bsearch(&want, a->l->module, (size_t)a->l->n,
+                                        sizeof want, weft_lora_by_key);
 
     if (m) a->used[m - a->l->module] = true;
     return m;
@@ -66,16 +58,11 @@ static const weft_lora_module *find_for(applying *a, const char *weight)
 
 /* ---- applying ------------------------------------------------------------ */
 
-static int64_t dimension(const weft_st_tensor *t, int i)
-{
-    return i < t->ndim ? t->shape[i] : 1;
-}
-
 static bool fits(const weft_lora_module *m, const int shape[4])
 {
     if (m->tensor[WEFT_LORA_UP]->shape[0] != shape[0]) return false;
     for (int i = 1; i < 4; i++)
-        if (dimension(m->tensor[WEFT_LORA_DOWN], i) !=
+        if (weft_lora_dimension(m->tensor[WEFT_LORA_DOWN], i) !=
             (shape[i] ? shape[i] : 1))
             return false;
     return true;

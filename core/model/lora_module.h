@@ -22,6 +22,11 @@ struct weft_lora {
     int n;
 };
 
+/* The order of modules: by part, then by key. */
+int weft_lora_by_key(const void *a, const void *b);
+/* 1 behind the last. */
+int64_t weft_lora_dimension(const weft_st_tensor *t, int i);
+
 /* Fills in every `scale`, once the matrices have been checked: by the tensor
  * alpha, else by what is written of the adapter, else 1. */
 weft_status weft_lora_read_scales(weft_lora *l);

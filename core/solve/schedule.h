@@ -33,7 +33,9 @@
  *   tcd        original_inference_steps
  *   all but ddim, euler_ancestral, pndm, lcm and tcd
  *              one of use_karras_sigmas, use_exponential_sigmas and
- *              use_beta_sigmas, with sigma_min and sigma_max
+ *              use_beta_sigmas, with sigma_min and sigma_max (which
+ *              Karras' of lms and dpmpp_sde, and Lu's, leave aside as
+ *              their classes do)
  *   ddim, euler, euler_ancestral, dpmpp_2m, dpmpp_2m_sde, dpmpp_3m_sde, unipc,
  *   lcm and tcd
  *              rescale_betas_zero_snr

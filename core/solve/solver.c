@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "core/finite.h"
 #include "core/solve/methods.h"
 #include "core/solve/nodes.h"
 
@@ -247,15 +248,6 @@ void weft_solver_add_noise(weft_solver *s, double amount, float *z, float *x)
     weft_blend((weft_mix){1, amount}, x, z, n);
 }
 
-/* Cheap pass first: it has no exit, so that it vectorises. */
-static bool all_finite(const float *x, size_t n)
-{
-    int bad = 0;
-
-    for (size_t k = 0; k < n; k++) bad |= !(fabsf(x[k]) <= FLT_MAX);
-    return !bad;
-}
-
 static weft_status check_finite(const weft_solver *s, const char *what, int i,
                                 const float *x)
 {
@@ -263,7 +255,7 @@ static weft_status check_finite(const weft_solver *s, const char *what, int i,
     const size_t sample = (size_t)b->w * (size_t)b->c;
     size_t k = 0;
 
-    if (all_finite(x, weft_solver_floats(s))) return WEFT_OK;
+    if (weft_all_finite(x, weft_solver_floats(s))) return WEFT_OK;
     while (fabsf(x[k]) <= FLT_MAX) k++;
     return weft_fail(WEFT_ENAN,
                      "%s %d of %d (%s): the latent is %s, first in sample %d "
