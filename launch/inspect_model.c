@@ -411,7 +411,8 @@ weft_status weft_inspect_part(const char *path, const char *name, bool brief,
     if (holds(path, "scheduler_config.json") ||
         (inside && strcmp(inside, ":scheduler") == 0))
         return print_scheduler(path, name, out);
-    if (holds(path, "vocab.json")) return print_tokenizer(path, name, out);
+    if (holds(path, "vocab.json") || holds(path, "tokenizer.json"))
+        return print_tokenizer(path, name, out);
     return print_component(path, name, brief, runs, out);
 }
 
@@ -482,7 +483,7 @@ static weft_status print_collection(const char *folder, FILE *out)
 weft_status weft_inspect_folder(const char *path, FILE *out)
 {
     static const char *const component[] = {
-        "config.json", "scheduler_config.json", "vocab.json"};
+        "config.json", "scheduler_config.json", "vocab.json", "tokenizer.json"};
     bool runs;
 
     if (holds(path, "model_index.json"))

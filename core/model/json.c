@@ -434,6 +434,56 @@ weft_status weft_json_each(const weft_json *json, weft_json_visit *each,
     return WEFT_OK;
 }
 
+/* ---- arrays of arrays and objects ---------------------------------------- */
+
+enum { ITEM_NAME = 80 };
+
+static void name_item(const char *key, int i, char name[ITEM_NAME])
+{
+    snprintf(name, ITEM_NAME, "%s[%d]", key, i);
+}
+
+weft_status weft_json_count(const weft_json *json, const char *key, int most,
+                            int *n)
+{
+    json_t *value;
+
+    WEFT_TRY(find_items(json, key, most, &value, n));
+    return !value || json_is_array(value) ? WEFT_OK
+                                          : wrong(json, key, "an array", value);
+}
+
+weft_status weft_json_item_strings(const weft_json *json, const char *key,
+                                   int i, const char **out, int room, int *n)
+{
+    const json_t *value = json_array_get(look(json, key), (size_t)i);
+    const size_t count = json_is_array(value) ? json_array_size(value) : 1;
+    char name[ITEM_NAME];
+
+    name_item(key, i, name);
+    if (count > (size_t)room)
+        return weft_fail(WEFT_EINPUT,
+                         "%s: key \"%s\": %zu values, at most %d are accepted",
+                         json->name, name, count, room);
+    *n = (int)count;
+    for (int k = 0; k < *n; k++)
+        WEFT_TRY(to_string(json, name, item(value, k), &out[k]));
+    return WEFT_OK;
+}
+
+weft_status weft_json_item_object(const weft_json *json, const char *key, int i,
+                                  weft_json **inner)
+{
+    json_t *value = json_array_get(look(json, key), (size_t)i);
+    char name[ITEM_NAME];
+
+    name_item(key, i, name);
+    if (!json_is_object(value)) return wrong(json, name, "an object", value);
+    return wrap(json, name, value, inner);
+}
+
+/* ---- tables -------------------------------------------------------------- */
+
 int weft_json_table(const weft_json *json, const char *key, size_t bytes,
                     int min, int max, int fallback)
 {

@@ -70,6 +70,16 @@ weft_status weft_json_object(const weft_json *json, const char *key,
 typedef weft_status weft_json_visit(void *arg, const char *key);
 weft_status weft_json_each(const weft_json *json, weft_json_visit *each,
                            void *arg);
+/* Arrays of arrays and objects, value by value: how many there are (missing: 0;
+ * more than `most`, or no array: an error), and the i-th of them. */
+weft_status weft_json_count(const weft_json *json, const char *key, int most,
+                            int *n);
+/* ... a string, or an array of as many as *n says, at most `room`. */
+weft_status weft_json_item_strings(const weft_json *json, const char *key,
+                                   int i, const char **out, int room, int *n);
+/* ... an object, as JSON of its own; the caller's (weft_json_free). */
+weft_status weft_json_item_object(const weft_json *json, const char *key, int i,
+                                  weft_json **inner);
 /* For objects that are tables: the integer of min to max under the key of
  * `bytes` bytes, fewer than 2048, or `fallback` where there is no such integer.
  * Nothing is remembered. */

@@ -76,12 +76,13 @@ static weft_status make_table(weft_bpe *b, size_t lines)
     return WEFT_OK;
 }
 
-/* A line of the file of merges, without its end. */
+/* A line of the file of merges without its end, or the pieces of a pair. */
 typedef struct line {
     const char *name;
     int number;
     const char *text;
     size_t bytes;
+    const char *right; /* NULL: behind the line's space */
 } line;
 
 static weft_status fail_line(const line *l, const char *what)
@@ -94,23 +95,46 @@ static int find_piece(const weft_json *vocab, const char *piece, size_t bytes)
     return weft_json_table(vocab, piece, bytes, 0, WEFT_MOST_TOKENS - 1, -1);
 }
 
+/* The pieces as the vocabulary has them, each 1 to MOST_PIECE bytes. */
+typedef struct pair {
+    const char *left, *right;
+    size_t lefts, rights;
+} pair;
+
+static bool is_piece(const char *text, size_t bytes)
+{
+    return bytes && bytes <= MOST_PIECE && !memchr(text, ' ', bytes);
+}
+
+static weft_status part_line(const line *l, pair *p)
+{
+    const char *space = l->right ? NULL : memchr(l->text, ' ', l->bytes);
+
+    if (l->right)
+        *p = (pair){l->text, l->right, l->bytes, strlen(l->right)};
+    else if (space)
+        *p = (pair){l->text, space + 1, (size_t)(space - l->text),
+                    (size_t)(l->text + l->bytes - space - 1)};
+    else
+        *p = (pair){l->text, "", l->bytes, 0};
+    if (is_piece(p->left, p->lefts) && is_piece(p->right, p->rights))
+        return WEFT_OK;
+    return fail_line(l, "expected two pieces and a space between them");
+}
+
 static weft_status add_merge(weft_bpe *b, const weft_json *vocab, const line *l,
                              int rank)
 {
-    const char *space = memchr(l->text, ' ', l->bytes);
-    const size_t left = space ? (size_t)(space - l->text) : 0;
-    const size_t right = space ? l->bytes - left - 1 : 0;
     char both[2 * MOST_PIECE];
     merge m = {.rank = rank}, *to;
+    pair p;
 
-    if (!left || !right || left > MOST_PIECE || right > MOST_PIECE ||
-        memchr(space + 1, ' ', right))
-        return fail_line(l, "expected two pieces and a space between them");
-    memcpy(both, l->text, left);
-    memcpy(both + left, space + 1, right);
-    m.left = find_piece(vocab, l->text, left);
-    m.right = find_piece(vocab, space + 1, right);
-    m.id = find_piece(vocab, both, left + right);
+    WEFT_TRY(part_line(l, &p));
+    memcpy(both, p.left, p.lefts);
+    memcpy(both + p.lefts, p.right, p.rights);
+    m.left = find_piece(vocab, p.left, p.lefts);
+    m.right = find_piece(vocab, p.right, p.rights);
+    m.id = find_piece(vocab, both, p.lefts + p.rights);
     if (m.left < 0 || m.right < 0 || m.id < 0)
         return fail_line(l, "a piece, or the two together, is not in the "
                             "vocabulary");
@@ -135,23 +159,55 @@ static bool next_line(const char *text, size_t bytes, size_t *at, line *l)
     return true;
 }
 
-static weft_status read_merges(weft_bpe *b, const weft_json *vocab,
-                               const char *name, const char *text, size_t bytes)
+static weft_status read_lines(weft_bpe *b, const weft_json *vocab,
+                              const weft_merges *m, int *read)
 {
     size_t lines = 1, at = 0;
-    line l = {.name = name};
-    int rank = 0;
+    line l = {.name = m->name};
 
-    for (size_t i = 0; i < bytes; i++) lines += text[i] == '\n';
+    for (size_t i = 0; i < m->bytes; i++) lines += m->text[i] == '\n';
     if (lines > MOST_MERGES)
         return weft_fail(WEFT_EINPUT, "%s: %zu lines, at most %d are accepted",
-                         name, lines, MOST_MERGES);
+                         m->name, lines, MOST_MERGES);
     WEFT_TRY(make_table(b, lines));
-    while (next_line(text, bytes, &at, &l)) {
+    while (next_line(m->text, m->bytes, &at, &l)) {
         if (!l.bytes || (l.number == 1 && l.text[0] == '#')) continue;
-        WEFT_TRY(add_merge(b, vocab, &l, rank++));
+        WEFT_TRY(add_merge(b, vocab, &l, (*read)++));
     }
-    if (rank == 0) return weft_fail(WEFT_EINPUT, "%s: holds no merges", name);
+    return WEFT_OK;
+}
+
+static weft_status read_pairs(weft_bpe *b, const weft_json *vocab,
+                              const weft_merges *m, int *read)
+{
+    const char *piece[2];
+    line l = {.name = m->name};
+    int n, pieces;
+
+    WEFT_TRY(weft_json_count(m->json, "merges", MOST_MERGES, &n));
+    WEFT_TRY(make_table(b, (size_t)n));
+    for (; *read < n; (*read)++) {
+        WEFT_TRY(weft_json_item_strings(m->json, "merges", *read, piece, 2,
+                                        &pieces));
+        if (!pieces) piece[0] = "";
+        l.text = piece[0];
+        l.bytes = strlen(piece[0]);
+        l.right = pieces == 2 ? piece[1] : NULL;
+        l.number = *read + 1;
+        WEFT_TRY(add_merge(b, vocab, &l, *read));
+    }
+    return WEFT_OK;
+}
+
+static weft_status read_merges(weft_bpe *b, const weft_json *vocab,
+                               const weft_merges *m)
+{
+    int read = 0;
+
+    WEFT_TRY(m->json ? read_pairs(b, vocab, m, &read)
+                     : read_lines(b, vocab, m, &read));
+    if (read == 0)
+        return weft_fail(WEFT_EINPUT, "%s: holds no merges", m->name);
     return WEFT_OK;
 }
 
@@ -193,15 +249,15 @@ static void find_bytes(weft_bpe *b, const weft_json *vocab)
     }
 }
 
-weft_status weft_bpe_create(const weft_json *vocab, const char *name,
-                            const char *merges, size_t bytes, weft_bpe **bpe)
+weft_status weft_bpe_create(const weft_json *vocab, const weft_merges *merges,
+                            weft_bpe **bpe)
 {
     weft_bpe *b = calloc(1, sizeof *b);
     weft_status st;
 
     if (!b) return weft_fail(WEFT_ENOMEM, "out of memory for merges");
     find_bytes(b, vocab);
-    st = read_merges(b, vocab, name, merges, bytes);
+    st = read_merges(b, vocab, merges);
     if (st == WEFT_OK)
         *bpe = b;
     else

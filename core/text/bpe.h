@@ -29,12 +29,20 @@ void weft_ids_release(weft_ids *ids);
 
 typedef struct weft_bpe weft_bpe;
 
-/* `vocab`: the object of vocab.json, piece to id. `merges`: the text of a file
- * of lines "PIECE PIECE", of which the first may be "#version...", whose name
- * begins errors. WEFT_EINPUT: a line that is not so, or whose pieces or their
- * sum are not in the vocabulary. */
-weft_status weft_bpe_create(const weft_json *vocab, const char *name,
-                            const char *merges, size_t bytes, weft_bpe **bpe);
+/* Pairs of pieces, the first merges first: the text of a file of lines "PIECE
+ * PIECE", of which the first may be "#version...", and whose name begins
+ * errors; or, as tokenizer.json has it, `json` with an array "merges", each of
+ * them such a line or two pieces. */
+typedef struct weft_merges {
+    const char *name, *text;
+    size_t bytes;
+    const weft_json *json; /* NULL: the text */
+} weft_merges;
+
+/* `vocab`: piece to id. WEFT_EINPUT: a merge that is not two pieces, or whose
+ * pieces or their sum are not in the vocabulary. */
+weft_status weft_bpe_create(const weft_json *vocab, const weft_merges *merges,
+                            weft_bpe **bpe);
 void weft_bpe_free(weft_bpe *bpe);
 
 /* The tokens of a word join `ids`; a byte without a piece is `unknown`. */

@@ -3,14 +3,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
-#include "core/io/file.h"
 #include "core/text/spiece.h"
+#include "core/text/token_file.h"
 #include "core/text/words.h"
 
 enum { ROLE_BEGIN, ROLE_END, ROLE_UNKNOWN, ROLE_PAD, ROLES };
-enum { MOST_SPECIAL = 64, MOST_FILE_BYTES = 64 << 20, MOST_EXTRA = 10000 };
+enum { MOST_SPECIAL = 64, MOST_EXTRA = 10000, MOST_ADDED = 64 };
 
 static const char *const role_key[ROLES] = {"bos_token", "eos_token",
                                             "unk_token", "pad_token"};
@@ -160,6 +159,14 @@ static bool is_extra(const char *text, int extra)
     return n && spell_extra(text, n, extra, &number) == n;
 }
 
+static int find_id(const weft_tokenizer *t, const weft_json *vocab,
+                   const char *token)
+{
+    if (t->spiece) return weft_spiece_find(t->spiece, token);
+    return weft_json_table(vocab, token, strlen(token), 0, WEFT_MOST_TOKENS - 1,
+                           -1);
+}
+
 /* ---- configs ------------------------------------------------------------- */
 
 /* added_tokens_decoder: how each special token is looked for. */
@@ -176,26 +183,65 @@ static weft_status fail_added(const weft_json *c, const char *key)
                       "supported");
 }
 
+/* *known: this token is a role's, or one of T5's. */
+static weft_status take_entry(const decoder *d, const weft_json *o, bool *known)
+{
+    spelling s = {.cleaned = true};
+
+    WEFT_TRY(read_object(o, d->t->family, &s));
+    *known = is_extra(s.text, d->t->extra);
+    for (int i = 0; i < ROLES; i++)
+        if (!strcmp(d->role[i].text, s.text)) {
+            d->role[i].cleaned = s.cleaned;
+            *known = true;
+        }
+    return WEFT_OK;
+}
+
 static weft_status take_added(void *arg, const char *id)
 {
     decoder *d = arg;
-    spelling s = {.cleaned = true};
     weft_json *o;
     weft_status st;
     bool known;
 
     WEFT_TRY(weft_json_object(d->json, id, &o));
     if (!o) return fail_token(d->json, id, "expected an object");
-    st = read_object(o, d->t->family, &s);
+    st = take_entry(d, o, &known);
     weft_json_free(o);
     WEFT_TRY(st);
-    known = is_extra(s.text, d->t->extra);
-    for (int i = 0; i < ROLES; i++)
-        if (!strcmp(d->role[i].text, s.text)) {
-            d->role[i].cleaned = s.cleaned;
-            known = true;
-        }
     return known ? WEFT_OK : fail_added(d->json, id);
+}
+
+/* An entry of tokenizer.json's added_tokens. */
+static weft_status take_listed(const decoder *d, const weft_json *o,
+                               const weft_json *vocab)
+{
+    const char *text;
+    bool known;
+    int id;
+
+    WEFT_TRY(take_entry(d, o, &known));
+    WEFT_TRY(weft_json_string(o, "content", "", &text));
+    if (!known) return fail_added(o, text);
+    WEFT_TRY(weft_json_int(o, "id", -1, 0, WEFT_MOST_TOKENS - 1, &id));
+    if (id == find_id(d->t, vocab, text)) return WEFT_OK;
+    return fail_token(o, text, "its id is not that of the vocabulary");
+}
+
+static weft_status take_list(const decoder *d, const weft_json *vocab)
+{
+    weft_status st = WEFT_OK;
+    weft_json *o;
+    int n;
+
+    WEFT_TRY(weft_json_count(d->json, "added_tokens", MOST_ADDED, &n));
+    for (int i = 0; i < n && st == WEFT_OK; i++) {
+        WEFT_TRY(weft_json_item_object(d->json, "added_tokens", i, &o));
+        st = take_listed(d, o, vocab);
+        weft_json_free(o);
+    }
+    return st;
 }
 
 /* added_tokens.json: "<extra_id_N>" alone, the last one first. */
@@ -223,8 +269,10 @@ static weft_status check_added(void *arg, const char *token)
                      weft_json_name(a->json), token, extra_id(a->t, n));
 }
 
+/* `vocab`: of tokenizer.json. */
 static weft_status read_roles(const weft_tokenizer_files *f,
-                              const weft_tokenizer *t, spelling role[ROLES])
+                              const weft_tokenizer *t, const weft_json *vocab,
+                              spelling role[ROLES])
 {
     const family *of = t->family;
     weft_json *added = NULL;
@@ -247,6 +295,8 @@ static weft_status read_roles(const weft_tokenizer_files *f,
     }
     for (int i = 0; i < ROLES && st == WEFT_OK; i++)
         if (of->role[i]) st = read_token(f->map, role_key[i], of, &role[i]);
+    if (st == WEFT_OK && f->whole)
+        st = take_list(&(decoder){f->whole, t, role}, vocab);
     return st;
 }
 
@@ -276,14 +326,6 @@ static weft_status read_config(const weft_json *c, weft_tokenizer *t)
     return WEFT_OK;
 }
 
-static int find_id(const weft_tokenizer *t, const weft_json *vocab,
-                   const char *token)
-{
-    if (t->spiece) return weft_spiece_find(t->spiece, token);
-    return weft_json_table(vocab, token, strlen(token), 0, WEFT_MOST_TOKENS - 1,
-                           -1);
-}
-
 static weft_status find_roles(weft_tokenizer *t, const char *file,
                               const weft_json *vocab,
                               const spelling role[ROLES])
@@ -304,16 +346,31 @@ static weft_status find_roles(weft_tokenizer *t, const char *file,
     return WEFT_OK;
 }
 
-static weft_status create_clip(const weft_tokenizer_files *f, weft_tokenizer *t)
+static weft_status create_bpe(const weft_tokenizer_files *f,
+                              const weft_json *vocab, const weft_merges *merges,
+                              weft_tokenizer *t)
 {
     spelling role[ROLES];
 
     t->family = &clip;
     WEFT_TRY(read_config(f->config, t));
-    WEFT_TRY(read_roles(f, t, role));
-    WEFT_TRY(find_roles(t, weft_json_name(f->vocab), f->vocab, role));
-    return weft_bpe_create(f->vocab, f->merges_name, f->merges, f->merges_bytes,
-                           &t->bpe);
+    WEFT_TRY(read_roles(f, t, vocab, role));
+    WEFT_TRY(find_roles(t, weft_json_name(vocab), vocab, role));
+    return weft_bpe_create(vocab, merges, &t->bpe);
+}
+
+static weft_status create_clip(const weft_tokenizer_files *f, weft_tokenizer *t)
+{
+    const weft_merges merges = {f->merges_name, f->merges, f->merges_bytes,
+                                NULL};
+    weft_token_file one = {0};
+    weft_status st;
+
+    if (!f->whole) return create_bpe(f, f->vocab, &merges, t);
+    st = weft_token_file_read(f->whole, &one);
+    if (st == WEFT_OK) st = create_bpe(f, one.vocab, &one.merges, t);
+    weft_token_file_release(&one);
+    return st;
 }
 
 static weft_status create_t5(const weft_tokenizer_files *f, weft_tokenizer *t)
@@ -324,7 +381,7 @@ static weft_status create_t5(const weft_tokenizer_files *f, weft_tokenizer *t)
     WEFT_TRY(weft_spiece_create(f->spiece_name, f->spiece, f->spiece_bytes,
                                 &t->spiece));
     WEFT_TRY(read_config(f->config, t));
-    WEFT_TRY(read_roles(f, t, role));
+    WEFT_TRY(read_roles(f, t, NULL, role));
     /* They are never cleaned; SentencePiece's rules do not apply to them. */
     for (int i = 0; i < ROLES; i++) role[i].cleaned = false;
     if (f->added)
@@ -359,105 +416,6 @@ void weft_tokenizer_free(weft_tokenizer *t)
 const weft_tokenizer_info *weft_tokenizer_tell(const weft_tokenizer *t)
 {
     return &t->info;
-}
-
-/* ---- folders ------------------------------------------------------------- */
-
-enum { PATH_ROOM = 4096 };
-
-static weft_status join(const char *folder, const char *name, char *path)
-{
-    const int n = snprintf(path, PATH_ROOM, "%s/%s", folder, name);
-
-    if (n < 0 || n >= PATH_ROOM)
-        return weft_fail(WEFT_EINPUT, "%s: the name is too long", folder);
-    return WEFT_OK;
-}
-
-static bool is_there(const char *path)
-{
-    struct stat s;
-
-    return stat(path, &s) == 0;
-}
-
-/* *json stays NULL where the file is not there, and may be. */
-static weft_status read_json(const char *folder, const char *name, bool needed,
-                             weft_json **json)
-{
-    char path[PATH_ROOM];
-
-    WEFT_TRY(join(folder, name, path));
-    if (!needed && !is_there(path)) return WEFT_OK;
-    return weft_json_read(path, json);
-}
-
-static weft_status read_configs(const char *folder, weft_json **config,
-                                weft_json **map)
-{
-    WEFT_TRY(read_json(folder, "tokenizer_config.json", false, config));
-    return read_json(folder, "special_tokens_map.json", false, map);
-}
-
-static weft_status refuse_added(const char *folder)
-{
-    char path[PATH_ROOM];
-
-    WEFT_TRY(join(folder, "added_tokens.json", path));
-    if (!is_there(path)) return WEFT_OK;
-    return weft_fail(WEFT_EINPUT,
-                     "%s: tokens that were added to the vocabulary are not "
-                     "supported",
-                     path);
-}
-
-static weft_status open_clip(const char *folder, weft_tokenizer **t)
-{
-    weft_json *vocab = NULL, *config = NULL, *map = NULL;
-    char path[PATH_ROOM], *merges = NULL;
-    weft_tokenizer_files f = {.merges_name = path};
-    weft_status st = refuse_added(folder);
-
-    if (st == WEFT_OK) st = read_json(folder, "vocab.json", true, &vocab);
-    if (st == WEFT_OK) st = read_configs(folder, &config, &map);
-    if (st == WEFT_OK) st = join(folder, "merges.txt", path);
-    if (st == WEFT_OK)
-        st = weft_file_read(path, MOST_FILE_BYTES, &merges, &f.merges_bytes);
-    f.vocab = vocab, f.config = config, f.map = map, f.merges = merges;
-    if (st == WEFT_OK) st = weft_tokenizer_create(&f, t);
-    free(merges);
-    weft_json_free(vocab);
-    weft_json_free(config);
-    weft_json_free(map);
-    return st;
-}
-
-static weft_status open_t5(const char *folder, const char *path,
-                           weft_tokenizer **t)
-{
-    weft_json *added = NULL, *config = NULL, *map = NULL;
-    weft_tokenizer_files f = {.spiece_name = path};
-    char *spiece = NULL;
-    weft_status st = read_json(folder, "added_tokens.json", false, &added);
-
-    if (st == WEFT_OK) st = read_configs(folder, &config, &map);
-    if (st == WEFT_OK)
-        st = weft_file_read(path, MOST_FILE_BYTES, &spiece, &f.spiece_bytes);
-    f.added = added, f.config = config, f.map = map, f.spiece = spiece;
-    if (st == WEFT_OK) st = weft_tokenizer_create(&f, t);
-    free(spiece);
-    weft_json_free(added);
-    weft_json_free(config);
-    weft_json_free(map);
-    return st;
-}
-
-weft_status weft_tokenizer_open(const char *folder, weft_tokenizer **t)
-{
-    char path[PATH_ROOM];
-
-    WEFT_TRY(join(folder, "spiece.model", path));
-    return is_there(path) ? open_t5(folder, path, t) : open_clip(folder, t);
 }
 
 /* ---- text ---------------------------------------------------------------- */

@@ -2,9 +2,10 @@
  * tokenizer.h - from text to token ids, as transformers' CLIPTokenizer and
  * T5Tokenizer.
  *
- * A folder as pipelines have it: vocab.json and merges.txt (CLIP) or
- * spiece.model (T5), with tokenizer_config.json and special_tokens_map.json
- * where they are. Special tokens (begin, end, unknown, padding; T5's
+ * A folder as pipelines have it: vocab.json and merges.txt or tokenizer.json
+ * (CLIP), or spiece.model (T5), with tokenizer_config.json and
+ * special_tokens_map.json where they are. Special tokens (begin, end, unknown,
+ * padding; T5's
  * "<extra_id_7>") that stand in a text are themselves. What lies between them
  * is, for CLIP, cleaned and cut into words (words.h), and words into tokens
  * (bpe.h); for T5 it is SentencePiece's (spiece.h), each stretch by itself.
@@ -26,10 +27,10 @@ typedef struct weft_tokenizer_info {
  * were added to a vocabulary, and other classes, are refused. */
 weft_status weft_tokenizer_open(const char *folder, weft_tokenizer **t);
 
-/* The files' texts: vocab and merges, or spiece. The other JSON may be NULL
- * (`added`: added_tokens.json). Names begin errors. */
+/* The files' texts: vocab and merges, `whole` (tokenizer.json), or spiece. The
+ * other JSON may be NULL (`added`: added_tokens.json). Names begin errors. */
 typedef struct weft_tokenizer_files {
-    const weft_json *vocab, *config, *map;
+    const weft_json *vocab, *whole, *config, *map;
     const char *merges_name, *merges;
     size_t merges_bytes;
     const char *spiece_name, *spiece;

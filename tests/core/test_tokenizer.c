@@ -10,6 +10,7 @@
 #include "core/io/file.h"
 #include "core/text/tokenizer.h"
 #include "core/text/words.h"
+#include "tests/folder.h"
 #include "tests/token_lines.h"
 
 #define GOLDEN WEFT_SOURCE_DIR "/tests/golden/tokens/"
@@ -21,10 +22,10 @@ static void must(weft_status st)
 
 /* ---- goldens ------------------------------------------------------------- */
 
-enum { OLD, NEW, BARE, STYLES };
-static const char *const style_name[STYLES] = {"old", "new", "bare"};
+enum { OLD, NEW, BARE, ONE, STYLES };
+static const char *const style_name[STYLES] = {"old", "new", "bare", "one"};
 
-static weft_json *read(const char *name)
+static weft_json *parsed(const char *name)
 {
     weft_json *c;
 
@@ -34,20 +35,27 @@ static weft_json *read(const char *name)
 
 static weft_tokenizer *open_style(int style)
 {
-    weft_json *vocab = read(GOLDEN "vocab.json"), *config = NULL, *map = NULL;
-    weft_tokenizer_files f = {.vocab = vocab, .merges_name = "merges.txt"};
+    weft_json *vocab = NULL, *config = NULL, *map = NULL, *whole = NULL;
+    weft_tokenizer_files f = {.merges_name = "merges.txt"};
     weft_tokenizer *t;
     char *merges;
 
     must(
         weft_file_read(GOLDEN "merges.txt", 1 << 20, &merges, &f.merges_bytes));
-    if (style == OLD) config = read(GOLDEN "old.config.json");
-    if (style == OLD) map = read(GOLDEN "old.map.json");
-    if (style == NEW) config = read(GOLDEN "new.config.json");
-    f.config = config, f.map = map, f.merges = merges;
+    if (style == ONE)
+        whole = parsed(GOLDEN "tokenizer.json");
+    else
+        vocab = parsed(GOLDEN "vocab.json");
+    if (style == OLD) config = parsed(GOLDEN "old.config.json");
+    if (style == OLD) map = parsed(GOLDEN "old.map.json");
+    if (style == NEW) config = parsed(GOLDEN "new.config.json");
+    if (style == ONE) config = parsed(GOLDEN "one.config.json");
+    f.vocab = vocab, f.whole = whole, f.config = config, f.map = map;
+    f.merges = merges;
     must(weft_tokenizer_create(&f, &t));
     free(merges);
     weft_json_free(vocab);
+    weft_json_free(whole);
     weft_json_free(config);
     weft_json_free(map);
     return t;
@@ -60,7 +68,7 @@ static void equals_transformers(void **state)
     (void)state;
     for (int s = 0; s < STYLES; s++) t[s] = open_style(s);
     assert_true(token_lines_check(GOLDEN "lines.jsonl", "style", style_name, t,
-                                  STYLES) >= 250);
+                                  STYLES) >= 370);
     for (int s = 0; s < STYLES; s++) weft_tokenizer_free(t[s]);
 }
 
@@ -212,6 +220,144 @@ static void refuses_bad_files(void **state)
     }
 }
 
+/* ---- tokenizer.json ------------------------------------------------------ */
+
+#define NORM                                                                   \
+    "{\"type\": \"Sequence\", \"normalizers\": [{\"type\": \"NFC\"}, "         \
+    "{\"type\": \"Replace\", \"pattern\": {\"Regex\": \"\\\\s+\"}, "           \
+    "\"content\": \" \"}, {\"type\": \"Lowercase\"}]}"
+#define WORDS                                                                  \
+    "'s|'t|'re|'ve|'m|'ll|'d|[\\\\p{L}]+|[\\\\p{N}]|[^\\\\s\\\\p{L}\\\\p{N}]+"
+#define SPLIT                                                                  \
+    "{\"type\": \"Split\", \"pattern\": {\"Regex\": \"" WORDS                  \
+    "\"}, \"behavior\": \"Removed\", \"invert\": true}"
+#define BYTES   "{\"type\": \"ByteLevel\", \"add_prefix_space\": false}"
+#define CUT(of) "{\"type\": \"Sequence\", \"pretokenizers\": [" of "]}"
+#define MODEL(more)                                                            \
+    "{\"type\": \"BPE\", \"end_of_word_suffix\": \"</w>\", \"vocab\": " SMALL  \
+        more "}"
+#define PAIR ", \"merges\": [[\"a\", \"b</w>\"]]"
+
+/* A whole file, any part of which may be left to what is right. */
+static weft_status create_whole(const char *norm, const char *cut,
+                                const char *model, const char *added)
+{
+    char text[4096];
+    weft_json *j;
+    weft_tokenizer *t;
+    weft_status st;
+
+    assert_in_range(snprintf(text, sizeof text,
+                             "{\"normalizer\": %s, \"pre_tokenizer\": %s, "
+                             "\"model\": %s, \"added_tokens\": %s}",
+                             norm ? norm : NORM,
+                             cut ? cut : CUT(SPLIT ", " BYTES),
+                             model ? model : MODEL(PAIR), added ? added : "[]"),
+                    1, sizeof text - 1);
+    must(weft_json_parse("one.json", text, strlen(text), &j));
+    st = weft_tokenizer_create(&(weft_tokenizer_files){.whole = j}, &t);
+    if (st == WEFT_OK) weft_tokenizer_free(t);
+    weft_json_free(j);
+    return st;
+}
+
+static void takes_merges_in_both_spellings(void **state)
+{
+    (void)state;
+    must(create_whole(NULL, NULL, NULL, NULL));
+    must(create_whole(NULL, NULL, MODEL(", \"merges\": [\"a b</w>\"]"),
+                      "[{\"id\": 3, \"content\": \"<|startoftext|>\"}]"));
+}
+
+static void refuses_other_tokenizers(void **state)
+{
+    static const struct {
+        const char *norm, *cut, *model, *added, *word;
+    } bad[] = {
+        {.norm = "null", .word = "normalizer: expected an object"},
+        {.norm = "{\"type\": \"NFKC\"}", .word = "normalizer: type \"NFKC\""},
+        {.norm = "{\"type\": \"Sequence\", \"normalizers\": []}",
+         .word = "0 normalizers"},
+        {.norm = "{\"type\": \"Sequence\", \"normalizers\": [1, 2, 3]}",
+         .word = "normalizers[0]"},
+        {.cut = BYTES, .word = "pre_tokenizer: type \"ByteLevel\""},
+        {.cut = CUT(BYTES ", " SPLIT), .word = "pretokenizers[0]"},
+        {.cut = CUT(SPLIT ", {\"type\": \"ByteLevel\"}"),
+         .word = "add_prefix_space \"true\""},
+        {.cut =
+             CUT("{\"type\": \"Split\", \"behavior\": \"Removed\", "
+                 "\"invert\": true, \"pattern\": {\"Regex\": \" \"}}, " BYTES),
+         .word = "Regex \" \""},
+        {.cut = CUT("{\"type\": \"Split\", \"behavior\": \"Removed\", "
+                    "\"invert\": true}, " BYTES),
+         .word = "pattern: expected an object"},
+        {.model = "{\"type\": \"Unigram\", \"vocab\": [[\"a\", 0]]}",
+         .word = "model: type \"Unigram\""},
+        {.model = "[]", .word = "model: expected an object"},
+        {.model = "{\"vocab\": " SMALL "}", .word = "end_of_word_suffix"},
+        {.model = MODEL(PAIR ", \"fuse_unk\": true"), .word = "fuse_unk"},
+        {.model = MODEL(PAIR ", \"dropout\": 0.1"), .word = "dropout 0.1"},
+        {.model = MODEL(PAIR ", \"new\": 1"), .word = "\"new\""},
+        {.model = MODEL(""), .word = "model: merges: holds no merges"},
+        {.model = MODEL(", \"merges\": {}"), .word = "an array"},
+        {.model = MODEL(", \"merges\": [1]"), .word = "merges[0]"},
+        {.model = MODEL(", \"merges\": [[]]"), .word = "merges:1: expected"},
+        {.model = MODEL(", \"merges\": [[\"a\"]]"),
+         .word = "merges:1: expected"},
+        {.model = MODEL(", \"merges\": [[\"a\", \"b</w>\", \"a\"]]"),
+         .word = "3 values"},
+        {.model = MODEL(", \"merges\": [[\"a\", \"b</w>\"], \"a b</w>\"]"),
+         .word = "merges:2: these two"},
+        {.model = MODEL(", \"merges\": [[\"a\", \"\"]]"),
+         .word = "merges:1: expected"},
+        {.model = MODEL(", \"merges\": [[\"a\", \"c\"]]"),
+         .word = "merges:1: a piece"},
+        {.model = "{\"end_of_word_suffix\": \"</w>\", \"vocab\": []" PAIR "}",
+         .word = "vocab: expected an object"},
+        {.added = "[{\"id\": 9, \"content\": \"<cat>\"}]", .word = "added"},
+        {.added = "[{\"id\": 4, \"content\": \"<|startoftext|>\"}]",
+         .word = "not that of the vocabulary"},
+        {.added = "[7]", .word = "added_tokens[0]"},
+        {.added = "[{\"id\": 3, \"content\": \"<|startoftext|>\", "
+                  "\"lstrip\": true}]",
+         .word = "lstrip"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        if (create_whole(bad[i].norm, bad[i].cut, bad[i].model, bad[i].added) !=
+                WEFT_EINPUT ||
+            !strstr(weft_fail_text(), bad[i].word))
+            fail_msg("case %zu: %s", i, weft_fail_text());
+    }
+}
+
+/* As transformers 5 leaves it; of two kinds of files the older are read. */
+static void reads_a_folder_of_one_file(void **state)
+{
+    static const char text[] = "a photo of a cat";
+    weft_tokenizer *t;
+    weft_ids one = {0}, two = {0};
+    const char *link = in_folder("tokenizer.json");
+    const char *config = in_folder("tokenizer_config.json");
+
+    (void)state;
+    assert_int_equal(symlink(GOLDEN "tokenizer.json", link), 0);
+    assert_int_equal(symlink(GOLDEN "one.config.json", config), 0);
+    must(weft_tokenizer_open(folder, &t));
+    must(weft_tokenize(t, text, sizeof text - 1, &one));
+    weft_tokenizer_free(t);
+    must(weft_tokenizer_open(GOLDEN, &t));
+    must(weft_tokenize(t, text, sizeof text - 1, &two));
+    weft_tokenizer_free(t);
+    assert_int_equal(unlink(link), 0);
+    assert_int_equal(unlink(config), 0);
+    assert_int_equal(one.n, two.n);
+    assert_memory_equal(one.id, two.id, one.n * sizeof *one.id);
+    weft_ids_release(&one);
+    weft_ids_release(&two);
+}
+
 static void names_the_file_that_is_missing(void **state)
 {
     weft_tokenizer *t;
@@ -232,8 +378,11 @@ int main(void)
         cmocka_unit_test(cleans_as_the_reference),
         cmocka_unit_test(takes_long_words),
         cmocka_unit_test(refuses_bad_files),
+        cmocka_unit_test(takes_merges_in_both_spellings),
+        cmocka_unit_test(refuses_other_tokenizers),
+        cmocka_unit_test(reads_a_folder_of_one_file),
         cmocka_unit_test(names_the_file_that_is_missing),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -1,7 +1,8 @@
 /*
  * A tokenizer's files, and a text for it: vocab.json, merges.txt, a config, a
  * map of special tokens and the text, with lines "====" between them. What is
- * left out at the end is not there.
+ * left out at the end is not there. A vocabulary with a "model" is a whole
+ * tokenizer.json, and the merges are not looked at.
  */
 #include <stdint.h>
 #include <string.h>
@@ -57,13 +58,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
             WEFT_OK)
             json[i] = NULL;
     if (weft_tokenizer_create(
-            &(weft_tokenizer_files){.vocab = json[VOCAB],
-                                    .config = json[CONFIG],
-                                    .map = json[MAP],
-                                    .merges_name = "merges",
-                                    .merges =
-                                        p[MERGES].text ? p[MERGES].text : "",
-                                    .merges_bytes = p[MERGES].bytes},
+            &(weft_tokenizer_files){
+                .vocab = json[VOCAB],
+                .whole =
+                    weft_json_has(json[VOCAB], "model") ? json[VOCAB] : NULL,
+                .config = json[CONFIG],
+                .map = json[MAP],
+                .merges_name = "merges",
+                .merges = p[MERGES].text ? p[MERGES].text : "",
+                .merges_bytes = p[MERGES].bytes},
             &t) == WEFT_OK) {
         if (n > TEXT) use(t, &p[TEXT]);
         weft_tokenizer_free(t);

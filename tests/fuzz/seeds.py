@@ -190,6 +190,14 @@ def main():
                  (tokens / "old.map.json").read_text(),
                  "abab a! AB's <|endoftext|>\u00e9 \u0eba\u3000 1\n"]
         put("tokens", style, "\n====\n".join(files))
+    whole = json.loads((tokens / "tokenizer.json").read_text())
+    for token in whole["added_tokens"]:
+        token["id"] = small[token["content"]]
+    whole["model"] |= {"vocab": small, "merges": [
+        ["a", "b"], "a b</w>", ["ab", "ab</w>"]]}
+    put("tokens", "one", "\n====\n".join([
+        compact(whole), "", (tokens / "one.config.json").read_text(), "{}",
+        "abab a! AB's <|endoftext|>\u00e9 \u0eba\u3000 1\n"]))
     put("tokens", "bare", compact(small) + "\n====\na b")
     put("prompt", "weights", "a (b:1.3) [[a]] \\( :-.5) ((a:2) BREAK b, a")
     put("prompt", "long", "ab, a b a " * 9)

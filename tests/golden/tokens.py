@@ -11,6 +11,8 @@ script's own making and writes
     tokens/old.config.json, old.map.json
                    special tokens as in tokenizers of before 2023
     tokens/new.config.json            ... and since; "!" is the padding
+    tokens/tokenizer.json, one.config.json
+                   that one as transformers 5 writes it
     tokens/lines.jsonl                {"style", "text", "ids"}: ids between
                                       begin and end
 
@@ -184,10 +186,19 @@ def styles(vocab):
             "new": ({**common, "added_tokens_decoder": decoder,
                      "bos_token": begin, "eos_token": end, "unk_token": end,
                      "pad_token": "!"}, None),
-            "bare": (None, None)}
+            "bare": (None, None), "one": (None, None)}
+
+
+def write_one(vocabulary, folder, configs):
+    with tempfile.TemporaryDirectory() as tmp:
+        two = folder_of("new", vocabulary, pathlib.Path(tmp), configs)
+        CLIPTokenizer.from_pretrained(two).save_pretrained(folder)
+    return folder
 
 
 def folder_of(style, vocabulary, folder, configs):
+    if style == "one":
+        return write_one(vocabulary, folder, configs)
     for name in ("vocab.json", "merges.txt"):
         shutil.copy(vocabulary / name, folder / name)
     for name, value in zip(("tokenizer_config.json", "special_tokens_map.json"),
@@ -215,6 +226,13 @@ def make():
         for name, value in zip(("config", "map"), pair):
             if value is not None:
                 (HERE / f"{style}.{name}.json").write_text(json.dumps(value))
+    with tempfile.TemporaryDirectory() as tmp:
+        one = write_one(HERE, pathlib.Path(tmp), configs)
+        for name, to in (("tokenizer.json", "tokenizer.json"),
+                         ("tokenizer_config.json", "one.config.json")):
+            (HERE / to).write_text(json.dumps(
+                json.loads((one / name).read_text()), ensure_ascii=False,
+                separators=(",", ":")))
     out = []
     for seed, style in enumerate(configs):
         texts = list(lines(60, 100 + seed)) + PHRASES + ["", " ", "\n\t"]
