@@ -258,7 +258,7 @@ static weft_status take_sample(loading *l)
     c->sample.null_label = raw->null_label;
     c->sample.has_null_label = raw->null_label >= 0;
     WEFT_TRY(weft_config_take_method(l->root, raw, c));
-    weft_config_take_prompts(raw, c);
+    weft_config_take_prompts(l->root, raw, c);
     WEFT_TRY(take_seeds(l));
     c->sample.images = c->sample.nseeds;
     return take_nodes(l);

@@ -139,6 +139,12 @@ typedef struct weft_range {
     uint64_t first, last;
 } weft_range;
 
+/* What an item of a data set says in words; NULL: what the config says. */
+typedef struct weft_said {
+    char *prompt, *negative;
+    char *own; /* `prompts`: MODEL\0TEXT\0 of each that it names, and \0 */
+} weft_said;
+
 /* A data set's items: a file, or a rule that has every label with every seed.
  */
 typedef struct weft_config_dataset {
@@ -186,7 +192,10 @@ typedef struct weft_config {
         int *each_label; /* [nseeds], of a data set's items; NULL: `label` for
                             all. Borrowed */
         char *prompt, *negative_prompt; /* NULL: not given */
-        bool weighted;                  /* prompts have A1111's grammar */
+        bool worded; /* a data set's items have words of their own: */
+        const weft_said *each_said; /* [nseeds]; borrowed */
+        bool by_model;              /* `prompts` is given */
+        bool weighted;              /* prompts have A1111's grammar */
         int clip_skip;
         weft_config_sizes sizes;
         weft_rng_kind rng;

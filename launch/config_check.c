@@ -9,6 +9,7 @@
 #include "core/exchange.h"
 #include "core/rng.h"
 #include "core/solve/schedule.h"
+#include "core/text/prompt_parse.h"
 #include "launch/config.h"
 #include "launch/config_schema.h"
 #include "launch/suggest.h"
@@ -341,6 +342,8 @@ static weft_status check_text(const weft_tree *t,
     if (strlen(t->text) > schema->string.max)
         return weft_place_fail(&t->place, "%s: longer than %u bytes", path,
                                schema->string.max);
+    if (weft_text_breaks(t->text) && schema->string.max != WEFT_MOST_PROMPT)
+        return weft_place_fail(&t->place, "text contains a control character");
     return c != NULL ? check_choice(t, c) : WEFT_OK;
 }
 

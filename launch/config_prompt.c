@@ -23,10 +23,12 @@ static const weft_tree *prompt_of(const weft_tree *root, const weft_tree *map,
     return own ? own : weft_tree_find(root, "sample.prompt");
 }
 
+/* Its own keeps the model's name. */
 static weft_status add_prompt(const weft_tree *root, const weft_tree *map,
                               const char *model, weft_tree **to)
 {
     const weft_tree *t = prompt_of(root, map, model);
+    const bool own = weft_tree_get(map, model) != NULL;
 
     if (!t)
         return weft_place_fail(&map->place,
@@ -37,7 +39,8 @@ static weft_status add_prompt(const weft_tree *root, const weft_tree *map,
         return weft_place_fail(&t->place, "sample.prompts.%.80s: expected text",
                                model);
     *to = weft_tree_text(t->text, true, &t->place);
-    return *to ? WEFT_OK : no_memory();
+    if (*to && own) (*to)->key = strdup(model);
+    return *to && (!own || (*to)->key) ? WEFT_OK : no_memory();
 }
 
 /* {B: text} becomes [prompt, text], in the order of the models. */
@@ -162,7 +165,20 @@ static void take_pair(const int *raw, int *to)
     if (raw) memcpy(to, raw, 2 * sizeof *to);
 }
 
-void weft_config_take_prompts(weft_raw_sample *raw, weft_config *c)
+/* What a model has not of its own stays the run's. */
+static void take_by_model(const weft_tree *root, weft_raw_sample *raw,
+                          weft_config *c)
+{
+    const weft_tree *t = weft_tree_find(root, "sample.prompts");
+
+    c->sample.by_model = raw->prompts != NULL;
+    t = t ? t->first : NULL;
+    for (int i = 0; i < c->nmodels && t && raw->prompts; i++, t = t->next)
+        if (t->key) c->model[i].prompt = take(&raw->prompts[i]);
+}
+
+void weft_config_take_prompts(const weft_tree *root, weft_raw_sample *raw,
+                              weft_config *c)
 {
     weft_config_sizes *s = &c->sample.sizes;
 
@@ -171,8 +187,7 @@ void weft_config_take_prompts(weft_raw_sample *raw, weft_config *c)
     c->sample.weighted =
         weft_config_choice("sample.prompt_syntax", raw->prompt_syntax) == 1;
     c->sample.clip_skip = raw->clip_skip;
-    for (int i = 0; i < c->nmodels && raw->prompts; i++)
-        c->model[i].prompt = take(&raw->prompts[i]);
+    take_by_model(root, raw, c);
     *s = (weft_config_sizes){.has_original = raw->original_size != NULL,
                              .has_target = raw->target_size != NULL,
                              .original = {c->sample.height, c->sample.width},
@@ -192,17 +207,18 @@ static void write_key(FILE *f, const char *key, const char *text)
     weft_config_write_string(f, text);
 }
 
+static const char *prompt_for(const weft_config *c, int model)
+{
+    return c->model[model].prompt ? c->model[model].prompt : c->sample.prompt;
+}
+
 static void write_by_model(FILE *f, const weft_config *c)
 {
-    bool any = false;
-
     for (int i = 0; i < c->nmodels; i++) {
-        if (!c->model[i].prompt) continue;
-        fprintf(f, "%s\"%s\":", any ? "," : ",\"prompts\":{", c->model[i].name);
-        weft_config_write_string(f, c->model[i].prompt);
-        any = true;
+        fprintf(f, "%s\"%s\":", i ? "," : ",\"prompts\":{", c->model[i].name);
+        weft_config_write_string(f, prompt_for(c, i));
     }
-    if (any) putc('}', f);
+    putc('}', f);
 }
 
 static void write_pair(FILE *f, const char *key, const int *v)
@@ -228,7 +244,7 @@ static void write_sizes(FILE *f, const weft_config_sizes *s)
 void weft_config_write_prompts(FILE *f, const weft_config *c)
 {
     if (c->sample.prompt) write_key(f, "prompt", c->sample.prompt);
-    write_by_model(f, c);
+    if (c->sample.by_model) write_by_model(f, c);
     if (c->sample.negative_prompt)
         write_key(f, "negative_prompt", c->sample.negative_prompt);
     if (c->sample.weighted) write_key(f, "prompt_syntax", "weighted");
@@ -264,8 +280,8 @@ void weft_config_prompt_parameters(FILE *f, const weft_config *c)
     const char *prompt = c->sample.prompt;
 
     for (int i = 0; i < c->nmodels; i++)
-        if (c->model[i].prompt && !strcmp(c->model[i].name, c->sample.model))
-            prompt = c->model[i].prompt;
+        if (!strcmp(c->model[i].name, c->sample.model))
+            prompt = prompt_for(c, i);
     if (prompt) fprintf(f, "%s\n", prompt);
     if (prompt && c->sample.negative_prompt && *c->sample.negative_prompt)
         fprintf(f, "Negative prompt: %s\n", c->sample.negative_prompt);

@@ -17,7 +17,8 @@ void weft_config_release_text(weft_config_text *t);
 void weft_config_release_path(weft_config_path *p);
 
 /* What `sample:` says of them. Models and sizes are there. */
-void weft_config_take_prompts(weft_raw_sample *raw, weft_config *c);
+void weft_config_take_prompts(const weft_tree *root, weft_raw_sample *raw,
+                              weft_config *c);
 
 /* Members of an identity, each with the comma before it: of `sample`, and the
  * whole of `text`. */

@@ -201,15 +201,22 @@ static weft_status refuse_anchor(reader *r, const yaml_event_t *e,
     return WEFT_OK;
 }
 
-/* Control characters: below 0x20, 0x7f, and U+0080 to U+009F. libyaml has made
- * sure that the rest is UTF-8. */
-static bool has_control(const unsigned char *text, size_t n)
+/* Below 0x20, 0x7f, and U+0080 to U+009F. */
+bool weft_text_control(const char *text, size_t n)
 {
+    const unsigned char *c = (const unsigned char *)text;
+
     for (size_t i = 0; i < n; i++) {
-        if (text[i] < 0x20 || text[i] == 0x7f) return true;
-        if (text[i] == 0xc2 && i + 1 < n && text[i + 1] < 0xa0) return true;
+        if (c[i] == '\n' || c[i] == '\r' || c[i] == '\t') continue;
+        if (c[i] < 0x20 || c[i] == 0x7f) return true;
+        if (c[i] == 0xc2 && i + 1 < n && c[i + 1] < 0xa0) return true;
     }
     return false;
+}
+
+bool weft_text_breaks(const char *text)
+{
+    return strpbrk(text, "\n\r\t") != NULL;
 }
 
 bool weft_text_null(const char *text)
@@ -229,12 +236,12 @@ static bool is_null(const weft_tree *t)
 static weft_status read_text(reader *r, const yaml_event_t *e, weft_tree **out)
 {
     const weft_place at = place_of(r, e);
-    const unsigned char *value = e->data.scalar.value;
+    const char *value = (const char *)e->data.scalar.value;
 
     WEFT_TRY(refuse_anchor(r, e, e->data.scalar.anchor, e->data.scalar.tag));
-    if (has_control(value, e->data.scalar.length))
+    if (weft_text_control(value, e->data.scalar.length))
         return weft_place_fail(&at, "text contains a control character");
-    *out = weft_tree_text((const char *)value,
+    *out = weft_tree_text(value,
                           e->data.scalar.style != YAML_PLAIN_SCALAR_STYLE, &at);
     return *out != NULL ? WEFT_OK : no_memory(r->file);
 }
@@ -262,6 +269,8 @@ static weft_status read_key(reader *r, yaml_event_t *e, const weft_tree *map,
     WEFT_TRY(read_text(r, e, key));
     if (is_null(*key) || (*key)->text[0] == '\0')
         return weft_place_fail(&at, "a key is empty");
+    if (weft_text_breaks((*key)->text))
+        return weft_place_fail(&at, "text contains a control character");
     if (strcmp((*key)->text, "<<") == 0)
         return weft_place_fail(&at, "merge keys (<<) are not supported");
     old = weft_tree_get(map, (*key)->text);

@@ -4,7 +4,8 @@
  * Mappings keep their order; keys are plain text, unique within a mapping.
  * There are no nulls, anchors, aliases or tags, so a tree is a tree. Limits:
  * WEFT_TREE_DEPTH levels, WEFT_TREE_NODES nodes, WEFT_TREE_KEYS keys a
- * mapping. Text is UTF-8 without control characters. *Local*.
+ * mapping. Text is UTF-8 without control characters; values may have line
+ * breaks and tabs, which are for prompts alone (config_check.c). *Local*.
  */
 #ifndef WEFT_LAUNCH_CONFIG_TREE_H
 #define WEFT_LAUNCH_CONFIG_TREE_H
@@ -86,6 +87,9 @@ json_t *weft_tree_json(const weft_tree *tree);
 
 /* Whether plain text means "nothing" in YAML: "", ~ and null. */
 bool weft_text_null(const char *text);
+/* Control characters other than line breaks and tabs; those. */
+bool weft_text_control(const char *text, size_t n);
+bool weft_text_breaks(const char *text);
 /* Whether text is a whole number: a sign perhaps, then decimal digits, the
  * first of several not 0. Or a finite decimal number; *value then. */
 bool weft_text_whole(const char *text);

@@ -26,12 +26,17 @@ bool weft_text_number(const char *text, double *value)
     return end != text && *end == '\0' && isfinite(*value);
 }
 
+/* YAML would fold line breaks. */
 static void write_text(FILE *f, const char *text)
 {
+    static const char special[] = "\"\\\n\r\t", letter[] = "\"\\nrt";
+
     putc('"', f);
     for (const char *c = text; *c != '\0'; c++) {
-        if (*c == '"' || *c == '\\') putc('\\', f);
-        putc(*c, f);
+        const char *at = strchr(special, *c);
+
+        if (at) putc('\\', f);
+        putc(at ? letter[at - special] : *c, f);
     }
     putc('"', f);
 }
@@ -74,8 +79,7 @@ weft_status weft_tree_write(const weft_tree *tree, char **text)
     return WEFT_OK;
 }
 
-/* By way of quoted YAML, so that it passes the same checks. Line breaks would
- * be folded there, so they are refused here. */
+/* By way of quoted YAML, so that it passes the same checks. */
 weft_status weft_tree_parse_literal(const char *file, const char *override,
                                     const char *text, weft_tree **tree)
 {
@@ -84,8 +88,6 @@ weft_status weft_tree_parse_literal(const char *file, const char *override,
     char *quoted = NULL;
     weft_status s;
 
-    if (strpbrk(text, "\n\r\t") != NULL)
-        return weft_place_fail(&at, "text contains a control character");
     if (weft_text_null(text)) return weft_place_fail(&at, "has no value");
     t = weft_tree_text(text, true, &at);
     s = t != NULL ? weft_tree_write(t, &quoted)

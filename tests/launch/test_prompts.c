@@ -43,7 +43,8 @@ static void test_meaning(void **state)
     (void)state;
     parse(two, NULL, 0, &c);
     assert_string_equal(c.sample.prompt, "a \"cat\": \\n");
-    assert_string_equal(c.model[0].prompt, c.sample.prompt);
+    assert_null(c.model[0].prompt);
+    assert_true(c.sample.by_model);
     assert_string_equal(c.model[1].prompt, "");
     assert_string_equal(c.sample.negative_prompt, "");
     assert_true(c.sample.weighted);
@@ -113,6 +114,38 @@ static void test_identity(void **state)
     free(again);
 }
 
+/* Prompts may have line breaks and tabs; an image says them as they are. */
+static void test_breaks(void **state)
+{
+    static const char yaml[] = "models: {m: {path: /m}, n: {path: /n}}\n"
+                               "sample:\n"
+                               "  width: 8\n"
+                               "  height: 8\n"
+                               "  method: average\n"
+                               "  prompt: |\n"
+                               "    one \\\n"
+                               "    two\n"
+                               "  prompts: {n: \"a\\r\\n\\tb\"}\n";
+    static const char *const over[] = {"sample.negative_prompt=x\n\n \"y\" "};
+    char *json, *again;
+    weft_config c;
+
+    (void)state;
+    parse(yaml, over, COUNT(over), &c);
+    assert_string_equal(c.sample.prompt, "one \\\ntwo\n");
+    assert_string_equal(c.model[1].prompt, "a\r\n\tb");
+    assert_string_equal(c.sample.negative_prompt, "x\n\n \"y\" ");
+    assert_int_equal(weft_config_identity(&c, 6, &json), WEFT_OK);
+    weft_config_release(&c);
+    parse(json, NULL, 0, &c);
+    assert_string_equal(c.sample.prompt, "one \\\ntwo\n");
+    assert_int_equal(weft_config_identity(&c, 6, &again), WEFT_OK);
+    assert_string_equal(json, again);
+    weft_config_release(&c);
+    free(json);
+    free(again);
+}
+
 static void test_parameters(void **state)
 {
     static const char yaml[] =
@@ -164,6 +197,12 @@ static void test_refused(void **state)
          "a.yaml:2: text.encoder needs text.tokenizer"},
         {MODEL "text: {tokenizer_2: /e}\n" SAMPLE "}\n",
          "a.yaml:2: text.tokenizer_2 needs text.encoder_2"},
+        {MODEL SAMPLE ", solver: \"dd\\nim\"}\n",
+         "a.yaml:2: text contains a control character"},
+        {MODEL SAMPLE ", \"pro\\nmpt\": a}\n",
+         "a.yaml:2: text contains a control character"},
+        {MODEL SAMPLE ", prompt: \"\\x07\"}\n",
+         "a.yaml:2: text contains a control character"},
     };
     weft_config c;
 
@@ -181,7 +220,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_meaning),  cmocka_unit_test(test_alone),
         cmocka_unit_test(test_identity), cmocka_unit_test(test_parameters),
-        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_breaks),   cmocka_unit_test(test_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
