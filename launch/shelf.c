@@ -243,16 +243,41 @@ static weft_status check_hash(const weft_shelf *s, int k, const char *path,
     return WEFT_OK;
 }
 
+/* By name alone: each item that was made has its JSON and, if any has, its
+ * picture and its latents. */
+static weft_status check_names(const char *path, json_int_t made)
+{
+    static const char *const suffix[] = {".json", ".png",
+                                         ".latent.safetensors"};
+    json_int_t n[3] = {0};
+    DIR *d = opendir(path);
+
+    for (const struct dirent *e; d && (e = readdir(d));)
+        for (int i = 0; i < 3; i++) {
+            const char *dot = strchr(e->d_name, '.');
+
+            n[i] += dot != NULL && strcmp(dot, suffix[i]) == 0;
+        }
+    if (d) closedir(d);
+    for (int i = 0; i < 3; i++)
+        if (n[i] != made && (i == 0 || n[i]))
+            return weft_fail(WEFT_EINPUT,
+                             "%s: holds %lld files *%s, and %lld items were "
+                             "made",
+                             path, (long long)n[i], suffix[i], (long long)made);
+    return WEFT_OK;
+}
+
 /* Without reading what is in it. */
 static weft_status check_size(const weft_shelf *s, const char *path,
-                              json_int_t want)
+                              json_int_t want, json_int_t made)
 {
     struct stat st;
 
     if (stat(path, &st) != 0)
         return weft_fail(WEFT_EINPUT, "%s: is missing, and its mark is there",
                          path);
-    if (s->folder) return WEFT_OK;
+    if (s->folder) return check_names(path, made);
     if ((json_int_t)st.st_size == want) return WEFT_OK;
     return weft_fail(WEFT_EINPUT, "%s: %lld bytes, its mark says %lld", path,
                      (long long)st.st_size, (long long)want);
@@ -263,13 +288,17 @@ static weft_status check_shard(const weft_shelf *s, int k, bool verify,
 {
     char path[WEFT_SHELF_PATH];
     const char *sha256;
-    json_int_t bytes;
+    json_int_t bytes, shard, items, failed;
 
     weft_shelf_path(s, k, WEFT_SHELF_SHARD, path);
-    if (json_unpack(mark, "{s:I, s:s}", "bytes", &bytes, "sha256", &sha256) !=
-        0)
+    if (json_unpack(mark, "{s:I, s:I, s:I, s:I, s:s}", "shard", &shard, "bytes",
+                    &bytes, "items", &items, "failed", &failed, "sha256",
+                    &sha256) != 0)
         return weft_fail(WEFT_EINPUT, "%s: its mark is not one", path);
-    WEFT_TRY(check_size(s, path, bytes));
+    if (shard != k)
+        return weft_fail(WEFT_EINPUT, "%s: its mark is of shard %lld", path,
+                         (long long)shard);
+    WEFT_TRY(check_size(s, path, bytes, items - failed));
     return verify ? check_hash(s, k, path, bytes, sha256) : WEFT_OK;
 }
 

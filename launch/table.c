@@ -10,9 +10,9 @@
 enum { MOST_JSON = WEFT_LINE_BYTES };
 
 static const char *const column[] = {
-    "id",     "label",           "seed",    "method", "model",  "solver",
-    "steps",  "guidance",        "eta",     "width",  "height", "rng",
-    "prompt", "negative_prompt", "caption",
+    "id",     "label",           "seed",    "method",  "model",  "solver",
+    "steps",  "guidance",        "eta",     "width",   "height", "rng",
+    "prompt", "negative_prompt", "prompts", "caption",
 };
 
 enum { COLUMNS = sizeof column / sizeof *column };

@@ -254,7 +254,12 @@ static void a_folder_has_the_hash_of_its_tar(void **state)
     look(false, WEFT_SHARD_DONE, NULL);
     look(true, WEFT_SHARD_DAMAGED, NULL);
     assert_int_equal(unlink(in_folder("000000/b.png")), 0);
-    look(true, WEFT_SHARD_DAMAGED, NULL);
+    look(false, WEFT_SHARD_DAMAGED, NULL);
+    assert_non_null(strstr(weft_fail_text(), "2 files *.png, and 3 items"));
+    commit_all(WEFT_NAN);
+    look(false, WEFT_SHARD_FAILED, NULL);
+    assert_int_equal(unlink(in_folder("000000/b.json")), 0);
+    look(false, WEFT_SHARD_DAMAGED, NULL);
     shelf.folder = false;
 }
 
@@ -262,6 +267,7 @@ static void damage_is_found(void **state)
 {
     const char *path;
     weft_shard_state is;
+    char mark[4096];
     int fd;
 
     (void)state;
@@ -283,6 +289,13 @@ static void damage_is_found(void **state)
     look(false, WEFT_SHARD_DAMAGED, NULL);
     assert_non_null(strstr(weft_fail_text(), "is missing"));
     commit_all(WEFT_MADE);
+    snprintf(mark, sizeof mark, "%s", in_folder("000001.json"));
+    assert_int_equal(link(in_folder("000000.json"), mark), 0);
+    snprintf(mark, sizeof mark, "%s", in_folder("000001.tar"));
+    assert_int_equal(link(in_folder("000000.tar"), mark), 0);
+    assert_int_equal(weft_shelf_look(&shelf, 1, true, &is, NULL), WEFT_OK);
+    assert_int_equal(is, WEFT_SHARD_DAMAGED);
+    assert_non_null(strstr(weft_fail_text(), "its mark is of shard 0"));
     assert_int_equal(truncate(in_folder("000000.json"), 20), 0);
     look(false, WEFT_SHARD_DAMAGED, NULL);
 }
