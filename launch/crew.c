@@ -71,7 +71,11 @@ static weft_status note_done(weft_crew *c)
 
 weft_status weft_crew_tell(weft_crew *c, bool left)
 {
-    double fact[WEFT_FACTS] = {[WEFT_FACT_LEFT] = left};
+    const weft_stock_tally made = weft_stock_sum(c->stock);
+    double fact[WEFT_FACTS] = {
+        [WEFT_FACT_LEFT] = left,        [WEFT_FACT_BUSY] = made.busy,
+        [WEFT_FACT_STEPS] = made.steps, [WEFT_FACT_LOADED] = made.loaded,
+        [WEFT_FACT_READ] = made.read,   [WEFT_FACT_CUT] = made.cut};
 
     if (c->encoder) {
         const weft_encoder_tally t = weft_encoder_look(c->encoder);
@@ -81,7 +85,6 @@ weft_status weft_crew_tell(weft_crew *c, bool left)
         fact[WEFT_FACT_FAILED] = (double)t.failed;
         fact[WEFT_FACT_WAITED] = t.waited;
     }
-    weft_stock_sum(c->stock, &fact[WEFT_FACT_BUSY], &fact[WEFT_FACT_STEPS]);
     WEFT_TRY(weft_claim_tell(c->claim, fact));
     return c->watch ? c->watch(c->watch_arg) : WEFT_OK;
 }
@@ -158,8 +161,9 @@ static weft_status arrive(void *arg, const weft_flight *f, double began)
 /* What an identity is to a checkpoint's images. */
 static void about(const weft_crew *c, char text[ABOUT])
 {
-    snprintf(text, ABOUT, "{\"dataset\":\"%s\",\"shard\":%d,\"kind\":%d}",
-             c->about, c->number, c->making);
+    snprintf(text, ABOUT,
+             "{\"dataset\":\"%s\",\"shard\":%d,\"kind\":%d,\"chunks\":%d}",
+             c->about, c->number, c->making, c->kind->chunks);
 }
 
 static void flight_path(const weft_crew *c, char path[WEFT_SHELF_PATH])
@@ -254,27 +258,36 @@ static weft_status voyage(weft_crew *c, const weft_checkpoint *from)
     return st;
 }
 
-static bool any_wanted(const weft_crew *c, int k)
+/* -1: none. */
+static int next_wanted(const weft_crew *c, int k)
 {
     for (int i = 0; i < c->items->n; i++)
-        if (c->wanted[i] && c->items->item[i].kind == k) return true;
-    return false;
+        if (c->wanted[i] && c->items->item[i].kind == k) return i;
+    return -1;
 }
 
-static weft_status make_kind(weft_crew *c, int k)
+/* Item i, and all of its kind whose texts are as long. */
+static weft_status make_alike(weft_crew *c, int i)
 {
     weft_checkpoint from;
     weft_status st;
     bool found;
 
-    if (!any_wanted(c, k)) return WEFT_OK;
-    WEFT_TRY(weft_stock_find(c->stock, c->items, k, &c->kind));
-    weft_stock_take(c->kind, k, c->items, c->wanted);
-    c->making = k;
+    c->making = c->items->item[i].kind;
+    WEFT_TRY(weft_stock_find(c->stock, c->items, i, &c->kind));
+    WEFT_TRY(weft_stock_take(c->kind, c->making, c->items, c->wanted));
     WEFT_TRY(find_flight(c, &from, &found));
     st = voyage(c, found ? &from : NULL);
     if (found) weft_checkpoint_close(&from);
+    for (int n = 0; n < c->items->n; n++) c->wanted[n] &= c->kind->done[n];
     return st;
+}
+
+static weft_status make_kind(weft_crew *c, int k)
+{
+    for (int i; !c->stopped && (i = next_wanted(c, k)) >= 0;)
+        WEFT_TRY(make_alike(c, i));
+    return WEFT_OK;
 }
 
 /* ---- shards -------------------------------------------------------------- */

@@ -21,6 +21,9 @@ typedef enum weft_fact {
     WEFT_FACT_STEPS,
     WEFT_FACT_BUSY,   /* seconds sampling and decoding */
     WEFT_FACT_WAITED, /* for the encoder */
+    WEFT_FACT_LOADED, /* text encoders, once on a node */
+    WEFT_FACT_READ,   /* texts */
+    WEFT_FACT_CUT,    /* of them longer than encoders take */
     WEFT_FACT_LEFT,   /* it has nothing more to do */
     WEFT_FACTS,
 } weft_fact;

@@ -318,11 +318,15 @@ static weft_status report_end(dataset *d, const totals *t)
     return weft_report_event(
         d->report, "summary",
         json_pack(
-            "{s:i, s:I, s:I, s:i, s:i, s:f, s:f, s:f, s:f, s:b}", "ranks",
-            weft_comm_size(d->world), "items", (json_int_t)sum[WEFT_FACT_ITEMS],
-            "failed", (json_int_t)sum[WEFT_FACT_FAILED], "shards_left", t->left,
+            "{s:i, s:I, s:I, s:i, s:i, s:f, s:f, s:I, s:I, s:I, s:f, s:f, s:b}",
+            "ranks", weft_comm_size(d->world), "items",
+            (json_int_t)sum[WEFT_FACT_ITEMS], "failed",
+            (json_int_t)sum[WEFT_FACT_FAILED], "shards_left", t->left,
             "shards_failed", t->failed, "seconds_busy", sum[WEFT_FACT_BUSY],
-            "seconds_waited", sum[WEFT_FACT_WAITED], "seconds_first_claim",
+            "seconds_waited", sum[WEFT_FACT_WAITED], "encoders_loaded",
+            (json_int_t)sum[WEFT_FACT_LOADED], "texts_read",
+            (json_int_t)sum[WEFT_FACT_READ], "texts_cut",
+            (json_int_t)sum[WEFT_FACT_CUT], "seconds_first_claim",
             d->lookout.began - d->cli->started, "seconds_total",
             weft_clock() - d->cli->started, "stopped", d->crew.stopped));
 }
@@ -336,6 +340,11 @@ static void say(const dataset *d, const totals *t)
     fprintf(stderr, "%s: %.0f items made, %d of %d shards left\n", dir,
             sum[WEFT_FACT_ITEMS] - sum[WEFT_FACT_FAILED], t->left,
             d->manifest->shards);
+    if (sum[WEFT_FACT_CUT] > 0)
+        fprintf(stderr,
+                "%s: %.0f texts were longer than the text encoder takes and "
+                "were cut off (prompt_syntax: weighted takes longer ones)\n",
+                dir, sum[WEFT_FACT_CUT]);
     if (t->failed)
         fprintf(stderr,
                 "%s: %d shards have items that failed: weft inspect says "

@@ -9,6 +9,7 @@
 #include "core/clock.h"
 #include "core/io/png.h"
 #include "launch/config.h"
+#include "launch/said.h"
 
 enum { TEXT = 2048 };
 
@@ -76,27 +77,37 @@ static void add(made *m, const char *suffix, void *data, size_t bytes)
     m->data[m->n++] = data;
 }
 
-/* The config of this one item. */
-static weft_config config_of(const weft_finished *w, const weft_item *item)
+/* The config of this one item, which borrows all but its list of models. */
+static weft_status config_of(const weft_finished *w, const weft_item *item,
+                             weft_config *c)
 {
-    weft_config c = w->form->config;
+    *c = w->form->config;
+    c->sample.label = item->label;
+    c->sample.has_label = item->label >= 0;
+    if (item->said.prompt) c->sample.prompt = item->said.prompt;
+    if (item->said.negative) c->sample.negative_prompt = item->said.negative;
+    c->model = calloc((size_t)c->nmodels + 1, sizeof *c->model);
+    if (!c->model) return weft_fail(WEFT_ENOMEM, "out of memory");
+    for (int i = 0; i < c->nmodels; i++) {
+        const char *own;
 
-    c.sample.label = item->label;
-    c.sample.has_label = item->label >= 0;
-    return c;
+        c->model[i] = w->form->config.model[i];
+        own = weft_said_for(item->said.own, c->model[i].name);
+        if (own) c->model[i].prompt = (char *)own;
+    }
+    return WEFT_OK;
 }
 
 static weft_status add_png(const weft_finished *w, const weft_item *item,
-                           made *m)
+                           const weft_config *c, made *m)
 {
-    const weft_config c = config_of(w, item);
     const weft_form *f = w->form;
     char *parameters = NULL, *identity = NULL;
     unsigned char *data;
     size_t bytes;
-    weft_status st = weft_config_parameters(&c, item->seed, &parameters);
+    weft_status st = weft_config_parameters(c, item->seed, &parameters);
 
-    if (st == WEFT_OK) st = weft_config_identity(&c, item->seed, &identity);
+    if (st == WEFT_OK) st = weft_config_identity(c, item->seed, &identity);
     if (st == WEFT_OK) {
         const weft_png_text text[] = {{"parameters", parameters},
                                       {"weft", identity}};
@@ -154,15 +165,14 @@ static void write_caption(FILE *f, const weft_item *item)
 }
 
 /* What the item is, and the hashes of what was made of it. */
-static weft_status add_json(const weft_finished *w, const weft_item *item,
+static weft_status add_json(const weft_config *c, const weft_item *item,
                             made *m)
 {
-    const weft_config c = config_of(w, item);
     char *sample = NULL, *text = NULL;
     size_t bytes;
     FILE *f;
 
-    WEFT_TRY(weft_config_sample(&c, item->seed, &sample));
+    WEFT_TRY(weft_config_sample(c, item->seed, &sample));
     f = open_memstream(&text, &bytes);
     if (f) {
         fprintf(f, "{\"id\":\"%s\",%s", item->id, sample);
@@ -193,10 +203,15 @@ static bool is_black(const weft_finished *w)
 static weft_status make_members(const weft_encoder *e, const weft_finished *w,
                                 const weft_item *item, made *m)
 {
-    if (e->spec.images) WEFT_TRY(add_png(w, item, m));
-    if (e->spec.latents) WEFT_TRY(add_latents(w, m));
-    if (item->caption) WEFT_TRY(add_caption(item, m));
-    return add_json(w, item, m);
+    weft_config c;
+    weft_status st = config_of(w, item, &c);
+
+    if (st == WEFT_OK && e->spec.images) st = add_png(w, item, &c, m);
+    if (st == WEFT_OK && e->spec.latents) st = add_latents(w, m);
+    if (st == WEFT_OK && item->caption) st = add_caption(item, m);
+    if (st == WEFT_OK) st = add_json(&c, item, m);
+    free(c.model);
+    return st;
 }
 
 static weft_status encode(weft_encoder *e, weft_finished *w, bool *failed)

@@ -5,6 +5,7 @@
 
 #include "core/guide/halves.h"
 #include "core/solve/repaint.h"
+#include "launch/telling.h"
 
 /* ---- state --------------------------------------------------------------- */
 
@@ -82,7 +83,7 @@ static weft_status make_model(weft_flight *f, int i)
     weft_status st;
 
     if (!label) return weft_fail(WEFT_ENOMEM, "out of memory");
-    run.held = f->job->held[i];
+    run.held = weft_telling_place(f->job, i, f->slot);
     for (int k = 0; k < n; k++)
         label[k] = leaf->condition == WEFT_UNCOND || k >= s->plan.batch
                        ? told->uncond
@@ -265,6 +266,18 @@ static void set_labels(weft_flight *f)
     }
 }
 
+/* What all leaves here are told of these images. */
+static weft_status tell(weft_flight *f)
+{
+    const weft_setup *s = &f->job->setup;
+
+    set_labels(f);
+    for (int i = 0; i < s->method.nleaves; i++)
+        if (f->model[i])
+            WEFT_TRY(weft_telling_tell(f->job, i, f->slot, f->image));
+    return WEFT_OK;
+}
+
 static void begin_noise(weft_flight *f)
 {
     const weft_config *c = &f->job->config;
@@ -331,7 +344,7 @@ static void begin_picture(weft_flight *f)
 weft_status weft_flight_enter(weft_flight *f, const int *image, int n)
 {
     take_images(f, image, n);
-    set_labels(f);
+    WEFT_TRY(tell(f));
     WEFT_TRY(weft_flight_restart(f));
     if (!f->solver) return WEFT_OK;
     begin_noise(f);
@@ -402,7 +415,7 @@ weft_status weft_flight_resume(weft_flight *f, const int *image,
                                const weft_saved *const *from, int n)
 {
     take_images(f, image, n);
-    set_labels(f);
+    WEFT_TRY(tell(f));
     WEFT_TRY(resume_lanes(f, from[0]->at));
     if (!f->solver) return WEFT_OK;
     begin_noise(f);

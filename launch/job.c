@@ -7,7 +7,7 @@
 #include "core/model/load.h"
 #include "launch/calibrate.h"
 #include "launch/measure.h"
-#include "launch/reading.h"
+#include "launch/telling.h"
 #include "mpi/gather_trace.h"
 #include "mpi/watch.h"
 
@@ -395,7 +395,7 @@ static weft_status connect(weft_job *j, bool timed)
     WEFT_TRY(start_trace(j));
     for (int i = 0; i < j->setup.plan.nnets; i++)
         WEFT_TRY(lay_out(j, i, timed));
-    WEFT_TRY(weft_reading_room(j));
+    WEFT_TRY(weft_telling_room(j));
     WEFT_TRY(start_pool(j));
     return map_block(j);
 }
@@ -520,7 +520,7 @@ weft_status weft_job_load_models(weft_job *j)
     WEFT_TRY(weft_reading_make(j));
     for (int i = 0; i < j->setup.models.nfiles; i++)
         if (i != j->setup.models.vae) WEFT_TRY(weft_job_load(j, i));
-    return weft_comm_agree(j->world, weft_reading_hold(j));
+    return WEFT_OK;
 }
 
 weft_run weft_job_run(const weft_job *j, int i)
@@ -586,7 +586,7 @@ void weft_job_release(weft_job *j)
         weft_comm_free(j->weights[i].sharers);
     }
     for (int k = 0; k < WEFT_ROLES; k++) weft_comm_free(j->role[k].ranks);
-    for (int i = 0; i < WEFT_LEAVES; i++) free(j->held[i]);
+    weft_telling_release(j);
     free(j->trace);
     if (j->block) munmap(j->block, j->block_bytes);
     weft_pool_destroy(j->pool);

@@ -55,6 +55,28 @@ typedef struct weft_picture {
     float *mask;    /* [rows][columns], 1 where it may change; or NULL */
 } weft_picture;
 
+/* A text encoder's weights, packed for the ranks of a node, where they stay. */
+typedef struct weft_job_reader {
+    weft_window *packed;
+    bool borrowed; /* another job's */
+} weft_job_reader;
+
+/* What a leaf's net keeps of the texts of one batch. */
+typedef struct weft_held {
+    char *at;       /* NULL: nothing */
+    uint64_t *told; /* [samples of the net], the readings' serials; 0: none */
+} weft_held;
+
+typedef struct weft_library weft_library; /* telling.h */
+
+/* How much was read. */
+typedef struct weft_told {
+    uint64_t serial; /* of the last reading */
+    long long
+        loaded; /* times that encoders were, by whoever is first of a node */
+    long long read, cut; /* texts of items, here; of them cut off */
+} weft_told;
+
 typedef struct weft_job {
     weft_comm *world;        /* borrowed */
     weft_comm *group, *node; /* who works on the same images; my node */
@@ -84,7 +106,11 @@ typedef struct weft_job {
     double read[WEFT_READERS][2]; /* a hash of some of each reader's file, as in
                                      weights; on all ranks */
     weft_picture picture;         /* of sample.image */
-    char *held[WEFT_LEAVES]; /* what a leaf's net keeps of its text; or NULL */
+    weft_job_reader reader[WEFT_READERS]; /* as in setup.prompts */
+    weft_held held[WEFT_LEAVES][WEFT_FLIGHTS];
+    int texts; /* batches that may be told different texts: 1, or all flights */
+    weft_library *library; /* NULL: all are told what the config says */
+    weft_told told;
 } weft_job;
 
 /* Collective over the job: read the config on rank 0 and send it round, find
@@ -108,7 +134,7 @@ weft_status weft_job_connect(weft_job *j, bool timed);
 weft_status weft_job_load(weft_job *j, int i);
 /* Collective over the job, before anything is loaded: weights that another job
  * of the same ranks has packed alike, and keeps longer than this one, are not
- * packed again. */
+ * packed again, those of text encoders neither. */
 weft_status weft_job_borrow(weft_job *j, const weft_job *from);
 /* ... of everything that samples, after all ranks have found that they look at
  * the same weights, those of the autoencoder too. */

@@ -1,5 +1,7 @@
 /* job_borrow.c - packed weights that several jobs have in common, and those
  * that none needs any more. */
+#include <string.h>
+
 #include "launch/job.h"
 
 /* What is packed depends on the kernels, on the rows of a unit and, for some
@@ -25,6 +27,30 @@ static int find(const weft_job *j, int i, const weft_job *from)
     return -1;
 }
 
+/* Packed alike, whatever else the jobs do. */
+static bool same_reader(const weft_reader *a, const weft_reader *b)
+{
+    return !strcmp(a->encoder, b->encoder) &&
+           a->fingerprint == b->fingerprint && a->part == b->part &&
+           a->opts.skip == b->opts.skip && a->opts.norm == b->opts.norm &&
+           a->opts.pooled == b->opts.pooled &&
+           a->layout.weight_bytes == b->layout.weight_bytes &&
+           weft_adapters_same(a->changes, b->changes);
+}
+
+static void borrow_readers(weft_job *j, const weft_job *from)
+{
+    const weft_prompts *mine = &j->setup.prompts,
+                       *theirs = &from->setup.prompts;
+
+    if (!j->config.sample.worded || j->setup.dev != from->setup.dev) return;
+    for (int i = 0; i < mine->readers; i++)
+        for (int k = 0; k < theirs->readers && !j->reader[i].packed; k++)
+            if (from->reader[k].packed &&
+                same_reader(&mine->reader[i], &theirs->reader[k]))
+                j->reader[i] = (weft_job_reader){from->reader[k].packed, true};
+}
+
 weft_status weft_job_borrow(weft_job *j, const weft_job *from)
 {
     double missing[WEFT_FILES] = {0};
@@ -32,6 +58,7 @@ weft_status weft_job_borrow(weft_job *j, const weft_job *from)
 
     for (int i = 0; i < n; i++)
         missing[i] = !packs_alike(j, from) || find(j, i, from) < 0;
+    borrow_readers(j, from);
     WEFT_TRY(weft_comm_max(j->world, missing, n));
     for (int i = 0; i < n; i++) {
         if (missing[i] > 0 || j->weights[i].loaded) continue;

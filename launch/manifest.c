@@ -8,10 +8,11 @@
 #include <unistd.h>
 
 #include "core/io/file.h"
-#include "launch/manifest_kinds.h"
+#include "launch/manifest_census.h"
 #include "launch/manifest_lines.h"
 #include "launch/manifest_rule.h"
 #include "launch/manifest_twice.h"
+#include "launch/said.h"
 
 static weft_status no_memory(void)
 {
@@ -30,11 +31,9 @@ static uint64_t fold(uint64_t h, const char *s, size_t bytes)
 
 typedef struct reading {
     weft_manifest *m;
-    weft_manifest_check *check;
-    void *arg;
     weft_lines l;
     weft_twice twice;
-    weft_kinds kinds;
+    weft_census census;
     int room; /* of shards */
     weft_words words;
 } reading;
@@ -57,62 +56,6 @@ static weft_status grow(reading *r)
     return WEFT_OK;
 }
 
-static weft_status check_kind(reading *r, float *cost)
-{
-    char *prompts = r->words.keys + r->words.prompts;
-    const char first = *prompts;
-    double found = 1;
-    weft_status st = WEFT_OK;
-
-    *prompts = '\0';
-    if (r->check) st = r->check(r->arg, r->words.keys, &found);
-    *prompts = first;
-    *cost = (float)found;
-    return weft_lines_blame(&r->l, st);
-}
-
-/* A kind that nobody met before. */
-static weft_status add_kind(reading *r, uint64_t hash, weft_met *place)
-{
-    weft_manifest *m = r->m;
-    weft_met met = {.hash = hash, .at = -1};
-
-    WEFT_TRY(check_kind(r, &met.cost));
-    if (m->kept < WEFT_KINDS) {
-        weft_kind *k = &m->kind[m->kept];
-
-        *k = (weft_kind){
-            .keys = strdup(r->words.keys), .most = -1, .line = r->l.number};
-        if (!k->keys) return no_memory();
-        met.at = m->kept++;
-    }
-    *place = met;
-    r->kinds.n++;
-    m->kinds++;
-    return WEFT_OK;
-}
-
-static void note_label(weft_kind *k, int label, long long line)
-{
-    if (label < 0 && !k->bare_line) k->bare_line = line;
-    if (label <= k->most) return;
-    k->most = label;
-    k->most_line = line;
-}
-
-static weft_status take_kind(reading *r, const weft_item *item, double *cost)
-{
-    const uint64_t hash = weft_keys_hash(r->words.keys, r->words.prompts);
-    weft_met *met;
-
-    WEFT_TRY(weft_kinds_find(&r->kinds, hash, &met));
-    if (!met->hash) WEFT_TRY(add_kind(r, hash, met));
-    if (met->at >= 0)
-        note_label(&r->m->kind[met->at], item->label, r->l.number);
-    *cost = met->cost;
-    return WEFT_OK;
-}
-
 static weft_status take_item(reading *r, const char *s, size_t bytes)
 {
     weft_manifest *m = r->m;
@@ -121,7 +64,9 @@ static weft_status take_item(reading *r, const char *s, size_t bytes)
     int k;
 
     WEFT_TRY(weft_lines_item(&r->l, s, bytes, &item, &r->words));
-    WEFT_TRY(take_kind(r, &item, &cost));
+    WEFT_TRY(
+        weft_lines_blame(&r->l, weft_census_take(&r->census, &item, &r->words,
+                                                 r->l.number, &cost)));
     WEFT_TRY(weft_twice_add(&r->twice, &item, r->words.keys));
     if (m->items % m->shard_size == 0) {
         if (m->shards == r->room) WEFT_TRY(grow(r));
@@ -151,7 +96,7 @@ static weft_status read_all(reading *r)
     weft_hash_text(r->l.hash, r->m->sha256);
     if (!r->m->items)
         return weft_fail(WEFT_EINPUT, "%s: has no items", r->m->name);
-    weft_kinds_release(&r->kinds);
+    weft_kinds_release(&r->census.kinds);
     return weft_twice_check(&r->twice, r->m);
 }
 
@@ -164,8 +109,7 @@ static weft_status read_file(weft_manifest *m, uint64_t bytes,
 
     if (!r) return no_memory();
     r->m = m;
-    r->check = check;
-    r->arg = arg;
+    r->census = (weft_census){.m = m, .check = check, .arg = arg};
     r->twice.contents = !m->spec->repeat;
     st = weft_lines_open(m, bytes, &r->l);
     if (st == WEFT_OK) {
@@ -174,7 +118,7 @@ static weft_status read_file(weft_manifest *m, uint64_t bytes,
         st = read_all(r);
         weft_lines_close(&r->l);
     }
-    weft_kinds_release(&r->kinds);
+    weft_kinds_release(&r->census.kinds);
     weft_twice_release(&r->twice);
     free(r);
     return st;
@@ -207,7 +151,7 @@ static weft_manifest *new_manifest(const weft_config_dataset *d)
     weft_manifest *m = calloc(1, sizeof *m);
 
     if (!m) return NULL;
-    m->kind = calloc(WEFT_KINDS, sizeof *m->kind);
+    m->kind = calloc(WEFT_KINDS + 1, sizeof *m->kind);
     if (!m->kind) {
         free(m);
         return NULL;
@@ -244,7 +188,7 @@ void weft_manifest_free(weft_manifest *m)
 {
     if (!m) return;
     if (m->fd >= 0) close(m->fd);
-    for (int i = 0; i < m->kept; i++) free(m->kind[i].keys);
+    for (int i = 0; i <= WEFT_KINDS; i++) weft_kind_release(&m->kind[i]);
     free(m->kind);
     free(m->name);
     free(m->offset);
@@ -255,12 +199,12 @@ void weft_manifest_free(weft_manifest *m)
 
 /* ---- for other ranks ----------------------------------------------------- */
 
-/* All numbers of one, then the keys of its first kind, offsets, checks and
- * costs. */
+/* All numbers of one, then the keys of its first kind and what that says,
+ * offsets, checks and costs. */
 typedef struct packed {
     int64_t items, kinds;
     int32_t shards, labels;
-    weft_kind first; /* without keys */
+    weft_kind first; /* of its texts whether they are there */
     weft_range all;
     char sha256[WEFT_HASH_TEXT];
 } packed;
@@ -274,21 +218,27 @@ static size_t offsets_of(const weft_manifest *m)
 weft_status weft_manifest_pack(const weft_manifest *m, char **data,
                                size_t *bytes)
 {
-    const size_t n = offsets_of(m), keys = strlen(m->kind[0].keys) + 1;
+    const weft_kind *k = &m->kind[0];
+    const char *const text[] = {k->keys, k->said.prompt, k->said.negative};
+    const size_t n = offsets_of(m);
+    const size_t own = k->said.own ? weft_said_bytes(k->said.own) : 0;
     packed p = {.items = m->items,
                 .kinds = m->kinds,
                 .shards = m->shards,
                 .labels = m->labels,
-                .first = m->kind[0],
+                .first = *k,
                 .all = m->all};
     char *at;
 
     memcpy(p.sha256, m->sha256, sizeof p.sha256);
-    *bytes = sizeof p + keys + (n ? (3 * n + 1) * 8 : 0);
+    *bytes = sizeof p + own + (n ? (3 * n + 1) * 8 : 0);
+    for (int i = 0; i < 3; i++) *bytes += text[i] ? strlen(text[i]) + 1 : 0;
     at = *data = malloc(*bytes);
     if (!at) return no_memory();
     at = mempcpy(at, &p, sizeof p);
-    at = mempcpy(at, m->kind[0].keys, keys);
+    for (int i = 0; i < 3; i++)
+        if (text[i]) at = mempcpy(at, text[i], strlen(text[i]) + 1);
+    if (own) at = mempcpy(at, k->said.own, own);
     if (!n) return WEFT_OK;
     at = mempcpy(at, m->offset, (n + 1) * sizeof *m->offset);
     at = mempcpy(at, m->check, n * sizeof *m->check);
@@ -312,6 +262,29 @@ static weft_status unpack_file(weft_manifest *m, const char *at)
     return open_file(m->spec, m, &bytes);
 }
 
+/* Texts of the first kind where there were some; moves *at behind them. */
+static weft_status unpack_kind(weft_kind *k, const char **at)
+{
+    char **const text[] = {&k->keys, &k->said.prompt, &k->said.negative};
+    bool whole = true;
+
+    for (int i = 0; i < 3; i++) {
+        if (!*text[i]) continue;
+        *text[i] = strdup(*at);
+        whole &= *text[i] != NULL;
+        *at += strlen(*at) + 1;
+    }
+    if (k->said.own) {
+        const size_t bytes = weft_said_bytes(*at);
+
+        k->said.own = malloc(bytes);
+        if (k->said.own) memcpy(k->said.own, *at, bytes);
+        whole &= k->said.own != NULL;
+        *at += bytes;
+    }
+    return whole ? WEFT_OK : no_memory();
+}
+
 static weft_status unpack(weft_manifest *m, const char *data)
 {
     const char *at = data + sizeof(packed);
@@ -325,10 +298,9 @@ static weft_status unpack(weft_manifest *m, const char *data)
     m->all = p.all;
     memcpy(m->sha256, p.sha256, sizeof p.sha256);
     m->kind[0] = p.first;
-    m->kind[0].keys = strdup(at);
-    if (!m->kind[0].keys) return no_memory();
     m->kept = 1;
-    if (m->spec->manifest) return unpack_file(m, at + strlen(at) + 1);
+    WEFT_TRY(unpack_kind(&m->kind[0], &at));
+    if (m->spec->manifest) return unpack_file(m, at);
     m->name = strdup("dataset.items");
     return m->name ? WEFT_OK : no_memory();
 }
@@ -370,7 +342,10 @@ static weft_status changed(const weft_manifest *m)
 void weft_items_free(weft_items *l)
 {
     if (!l) return;
-    for (int i = 0; i < l->n && l->item; i++) free(l->item[i].caption);
+    for (int i = 0; i < l->n && l->item; i++) {
+        free(l->item[i].caption);
+        weft_said_release(&l->item[i].said);
+    }
     for (int k = 0; k < l->kinds; k++) free(l->keys[k]);
     free(l->item);
     free(l->keys);
@@ -390,7 +365,7 @@ static weft_items *new_items(int n)
     return NULL;
 }
 
-/* Which kind of the list that is; a new one if none. Here prompts count. */
+/* Which kind of the list that is; a new one if none. */
 static weft_status find_kind(weft_items *l, weft_kinds *t, const char *keys,
                              int *kind)
 {
@@ -428,8 +403,9 @@ static weft_status reread_item(rereading *r, weft_items *l, weft_item *item,
     WEFT_TRY(weft_lines_next(&r->l, &s, &bytes));
     if (!s) return changed(r->m);
     WEFT_TRY(weft_lines_item(&r->l, s, bytes, item, &r->words));
-    WEFT_TRY(find_kind(l, &r->kinds, r->words.keys, &item->kind));
+    WEFT_TRY(find_kind(l, &r->kinds, r->words.kind, &item->kind));
     *check = fold(*check, s, bytes);
+    WEFT_TRY(weft_said_take(&r->words, &item->said));
     if (!r->words.caption[0]) return WEFT_OK;
     item->caption = strdup(r->words.caption);
     return item->caption ? WEFT_OK : no_memory();

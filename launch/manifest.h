@@ -13,11 +13,11 @@
  * that item alone. A rule's items are called LABEL-SEED or, where the model has
  * no labels, SEED, both with leading zeros.
  *
- * Items that differ in id, caption, label and seed only are of one *kind*: they
- * can share a batch. There are perhaps 10^7 items, of as many kinds, so a
- * manifest holds no items but where each shard's begin in the file: `read` goes
- * over all of it once and checks every line, `shard` reads the items of one
- * again. Who reads keeps the first WEFT_KINDS kinds, prompts aside, so that
+ * Items that differ in id, caption, label, seed and what their prompts say are
+ * of one *kind*: they can share a batch. There are perhaps 10^7 items, of as
+ * many kinds, so a manifest holds no items but where each shard's begin in the
+ * file: `read` goes over all of it once and checks every line, `shard` reads
+ * the items of one again. Who reads keeps the first WEFT_KINDS kinds, so that
  * they can be held against the models before anything is made, and 16 bytes of
  * each other one.
  *
@@ -37,17 +37,19 @@ enum { WEFT_ITEM_ID = 81, WEFT_KINDS = 256 };
 typedef struct weft_item {
     char id[WEFT_ITEM_ID];
     uint64_t seed;
-    int label;     /* -1: what the config says, if anything */
-    int kind;      /* of its shard's */
-    char *caption; /* for ID.txt: of its own, or the prompt; NULL. Owned by the
-                      list that it is in */
+    int label;      /* -1: what the config says, if anything */
+    int kind;       /* of its shard's */
+    weft_said said; /* owned by the list that it is in, as the caption */
+    char *caption;  /* for ID.txt: of its own, or the prompt; NULL. Owned by the
+                       list */
 } weft_item;
 
 /* The items of one shard. */
 typedef struct weft_items {
     weft_item *item; /* [n] */
     int n;
-    char **keys; /* [kinds]: "sample.steps=50\n..." by key; "" for none. In the
+    char **keys; /* [kinds]: "sample.steps=50\n..." by key; "" for none; of a
+                    prompt "sample.prompt=\"\"\n", whatever it says. In the
                     order of their first items */
     int kinds;
 } weft_items;
@@ -55,11 +57,12 @@ typedef struct weft_items {
 /* NULL is nothing. */
 void weft_items_free(weft_items *l);
 
-/* Of items whose keys are equal but for their prompts, what a model has to be
- * held against: their largest label and its line; the line of one without a
- * label. Lines 0: there is none. */
+/* Of a kind, what a model has to be held against: what its first item says,
+ * the largest label and its line; the line of one without a label. Lines 0:
+ * there is none. */
 typedef struct weft_kind {
-    char *keys; /* of the first of them; owned */
+    char *keys;     /* owned */
+    weft_said said; /* likewise */
     int most;
     long long line, most_line, bare_line; /* line: the first of all */
 } weft_kind;
@@ -70,9 +73,10 @@ typedef struct weft_manifest {
     int shard_size;
     int64_t items;
     int shards;
-    weft_kind *kind; /* [kept], on who has read it; the others have the first */
+    weft_kind *kind; /* [kept], on who has read it; the others have the first.
+                        [WEFT_KINDS]: the largest of the rest, if it has keys */
     int kept;
-    long long kinds;             /* in all, prompts aside */
+    long long kinds;             /* in all */
     char sha256[WEFT_HASH_TEXT]; /* of the file, or of the rule's words */
     /* a file: */
     int fd;
@@ -85,10 +89,16 @@ typedef struct weft_manifest {
     weft_range all; /* where the rule says all labels */
 } weft_manifest;
 
-/* Is called once for the keys of each kind, prompts aside, when they are met:
- * are they good, and how long does one such item take against others? */
+/* What is known of a kind once its keys were looked at. */
+typedef struct weft_verdict {
+    double cost;   /* of one item, against others */
+    double pixels; /* likewise */
+    bool weighted; /* its prompts have a grammar (core/text/prompt.h) */
+} weft_verdict;
+
+/* Is called once for the keys of each kind, when they are met. */
 typedef weft_status weft_manifest_check(void *arg, const char *keys,
-                                        double *cost);
+                                        weft_verdict *v);
 
 /* *Local*. Read all of it. `classes`: labels that the model has, the
  * unconditional one left out; 0: it takes none. Found twice, and refused unless

@@ -9,6 +9,7 @@
 
 #include "launch/config_check.h"
 #include "launch/config_tree.h"
+#include "launch/said.h"
 
 static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRST"
                               "UVWXYZ0123456789_-+=@";
@@ -109,35 +110,60 @@ static bool is_prompt(const weft_line_field *f)
     return weft_line_is(f, "prompt") || weft_line_is(f, "negative_prompt");
 }
 
-/* Prompts, or all others. */
-static void write_some(FILE *to, const weft_line_field **f, int n, bool prompts)
+/* Texts by model, by name. */
+static weft_status write_own(FILE *to, const weft_line_field *f, bool wordless)
 {
-    for (int i = 0; i < n; i++) {
-        if (is_prompt(f[i]) != prompts) continue;
-        fprintf(to, "sample.%.*s=", (int)f[i]->nkey, f[i]->key);
-        write_value(to, f[i]);
-        putc('\n', to);
+    const char *text;
+    char *own;
+
+    WEFT_TRY(weft_said_own(f->value, f->nvalue, &own));
+    for (const char *at = own; *at; at = text + strlen(text) + 1) {
+        text = at + strlen(at) + 1;
+        putc(at == own ? '{' : ',', to);
+        weft_config_write_string(to, at);
+        putc(':', to);
+        weft_config_write_string(to, wordless ? "" : text);
     }
+    putc('}', to);
+    free(own);
+    return WEFT_OK;
 }
 
-static weft_status write_keys(const weft_line_field **f, int n, weft_words *w)
+/* Wordless: whatever prompts say is "". */
+static weft_status write_key(FILE *to, const weft_line_field *f, bool wordless)
 {
-    FILE *to = fmemopen(w->keys, WEFT_KEYS_ROOM, "w");
+    weft_status st = WEFT_OK;
+
+    fprintf(to, "sample.%.*s=", (int)f->nkey, f->key);
+    if (weft_line_is(f, "prompts"))
+        st = write_own(to, f, wordless);
+    else if (wordless && is_prompt(f))
+        fputs("\"\"", to);
+    else
+        write_value(to, f);
+    putc('\n', to);
+    return st;
+}
+
+static weft_status write_keys(const weft_line_field **f, int n, bool wordless,
+                              char keys[WEFT_KEYS_ROOM])
+{
+    FILE *to = fmemopen(keys, WEFT_KEYS_ROOM, "w");
+    weft_status st = WEFT_OK;
     long bytes;
 
     if (!to) return weft_fail(WEFT_ENOMEM, "out of memory");
     setbuf(to, NULL);
-    write_some(to, f, n, false);
-    bytes = ftell(to);
-    w->prompts = bytes < 0 ? 0 : (size_t)bytes;
-    write_some(to, f, n, true);
+    for (int i = 0; i < n && st == WEFT_OK; i++)
+        st = write_key(to, f[i], wordless);
     bytes = ftell(to);
     putc('\0', to);
     fclose(to);
+    if (st != WEFT_OK) return st;
     if (bytes < 0 || bytes >= WEFT_KEYS_ROOM - 1)
         return weft_fail(WEFT_EINPUT, "more than %d bytes of parameters",
                          WEFT_KEYS_ROOM - 1);
-    w->keys[bytes] = '\0';
+    keys[bytes] = '\0';
     return WEFT_OK;
 }
 
@@ -150,15 +176,15 @@ static weft_status not_text(const weft_line_field *f, const char *expected)
                      expected);
 }
 
-/* UTF-8 without zeros. */
+/* UTF-8; of control characters line breaks and tabs alone. */
 static weft_status check_text(const weft_line_field *f)
 {
     json_t *json;
 
     if (!f->text) return not_text(f, "a text in quotes");
-    json = memchr(f->value, '\0', f->nvalue)
-               ? NULL
-               : json_stringn(f->value, f->nvalue);
+    if (weft_text_control(f->value, f->nvalue))
+        return not_text(f, "a text without control characters");
+    json = json_stringn(f->value, f->nvalue);
     if (!json) return not_text(f, "a text in UTF-8");
     json_decref(json);
     return WEFT_OK;
@@ -195,8 +221,12 @@ static weft_status take_key(const weft_line_field *f, weft_words *w, rest *r)
         return weft_fail(WEFT_EINPUT, "unknown key \"%.*s\"",
                          f->nkey < 80 ? (int)f->nkey : 80, f->key);
     if (is_prompt(f)) WEFT_TRY(check_text(f));
-    if (weft_line_is(f, "prompt") && !r->captioned)
-        WEFT_TRY(take_caption(f, w));
+    if (weft_line_is(f, "negative_prompt")) w->negative = f;
+    if (weft_line_is(f, "prompts")) w->own = f;
+    if (weft_line_is(f, "prompt")) {
+        w->prompt = f;
+        if (!r->captioned) WEFT_TRY(take_caption(f, w));
+    }
     r->field[r->n++] = f;
     return WEFT_OK;
 }
@@ -230,13 +260,14 @@ weft_status weft_item_take(const weft_line *l, weft_item *item, weft_words *w)
     rest r = {.n = 0};
 
     *item = (weft_item){.label = -1};
-    w->keys[0] = w->caption[0] = '\0';
-    w->prompts = 0;
+    w->keys[0] = w->kind[0] = w->caption[0] = '\0';
+    w->prompt = w->negative = w->own = NULL;
     for (int i = 0; i < l->n; i++)
         WEFT_TRY(take_field(&l->field[i], item, &seed, w, &r));
     if (!item->id[0]) return weft_fail(WEFT_EINPUT, "id is missing");
     if (!seed) return weft_fail(WEFT_EINPUT, "seed is missing");
     if (!r.n) return WEFT_OK;
     qsort(r.field, (size_t)r.n, sizeof *r.field, compare);
-    return write_keys(r.field, r.n, w);
+    WEFT_TRY(write_keys(r.field, r.n, false, w->keys));
+    return write_keys(r.field, r.n, true, w->kind);
 }

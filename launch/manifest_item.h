@@ -10,15 +10,16 @@
 enum { WEFT_KEYS_ROOM = 1 << 13, WEFT_CAPTION_ROOM = 1 << 12 };
 
 /* What a line says beside id, seed and label. Keys are "sample.KEY=VALUE\n" by
- * key, numbers in their shortest form; those of prompts, last, are no part of
- * what is checked once for many items. */
+ * key, numbers in their shortest form. */
 typedef struct weft_words {
     char keys[WEFT_KEYS_ROOM];
-    size_t prompts;                  /* where in keys the prompts begin */
+    char kind[WEFT_KEYS_ROOM];       /* the same, prompts as if they were "" */
     char caption[WEFT_CAPTION_ROOM]; /* or the prompt; "": none */
+    const weft_line_field *prompt, *negative,
+        *own; /* of the line; NULL: none */
 } weft_words;
 
-/* All but the kind and the caption of the item; the caption is in w. */
+/* All but the kind, the caption and the prompts of the item; those are in w. */
 weft_status weft_item_take(const weft_line *l, weft_item *item, weft_words *w);
 
 #endif

@@ -64,14 +64,14 @@ static char *scratch(weft_line *l, size_t bytes)
 static weft_status decode(reader *r, const char *from, const char **text,
                           size_t *n)
 {
+    json_error_t why;
     json_t *json = json_loadb(from, (size_t)(r->at - from),
-                              JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
+                              JSON_DECODE_ANY | JSON_ALLOW_NUL, &why);
 
-    if (!json || json_string_length(json) > (size_t)(r->at - from)) {
-        json_decref(json);
-        r->at = from;
-        return wrong(r, "a text in quotes");
-    }
+    if (!json)
+        return weft_fail(WEFT_EINPUT, "byte %zu: not a text: %.80s",
+                         (size_t)(from - r->start) + 1, why.text);
+    WEFT_MUST(json_string_length(json) <= (size_t)(r->at - from));
     *n = json_string_length(json);
     *text = memcpy(scratch(r->l, *n), json_string_value(json), *n);
     json_decref(json);

@@ -6,6 +6,7 @@
 #include "core/layer/layer.h"
 #include "core/model/component.h"
 #include "core/model/load.h"
+#include "launch/said.h"
 
 /* ---- readers ------------------------------------------------------------- */
 
@@ -198,27 +199,49 @@ static weft_status cut_up(const weft_prompts *p, const weft_config *c,
 }
 
 /* As diffusers: no negative prompt is an empty one, or zeros. */
-static weft_status take_prompts(const weft_prompts *p, const weft_method *m,
-                                int model, weft_listener *l)
+void weft_prompts_choose(const weft_method *m, int model,
+                         weft_condition condition, const weft_said *said,
+                         weft_reading *r)
 {
     const weft_config *c = m->config;
     const weft_config_model *own = &c->model[m->model[model]];
-    weft_reading *yes = &l->told[WEFT_COND], *no = &l->told[WEFT_UNCOND];
+    const char *no = said ? said->negative : NULL;
 
-    if (asks(m, model, WEFT_COND)) {
-        yes->text = own->prompt ? own->prompt : c->sample.prompt;
-        if (!yes->text)
-            return weft_fail(WEFT_EINPUT,
-                             "%s: the model %s draws what a text says: give "
-                             "sample.prompt",
-                             c->file, own->name);
-        WEFT_TRY(cut_up(p, c, "prompt", l, yes));
+    *r = (weft_reading){.text = NULL};
+    if (condition == WEFT_COND) {
+        if (said) r->text = weft_said_for(said->own, own->name);
+        if (!r->text) r->text = own->prompt;
+        if (!r->text && said) r->text = said->prompt;
+        if (!r->text) r->text = c->sample.prompt;
+        return;
     }
-    if (!asks(m, model, WEFT_UNCOND)) return WEFT_OK;
-    no->zeros = !c->sample.negative_prompt && own->text.zeros;
-    if (no->zeros) return WEFT_OK;
-    no->text = c->sample.negative_prompt ? c->sample.negative_prompt : "";
-    return cut_up(p, c, "negative_prompt", l, no);
+    if (!no) no = c->sample.negative_prompt;
+    r->zeros = !no && own->text.zeros;
+    r->text = r->zeros ? NULL : no ? no : "";
+}
+
+static weft_status take_prompt(const weft_prompts *p, const weft_method *m,
+                               int model, weft_condition condition,
+                               weft_reading *r)
+{
+    static const char *const key[] = {"prompt", "negative_prompt"};
+    const weft_config *c = m->config;
+
+    if (!asks(m, model, condition)) return WEFT_OK;
+    weft_prompts_choose(m, model, condition, NULL, r);
+    if (r->text) return cut_up(p, c, key[condition], &p->model[model], r);
+    if (r->zeros) return WEFT_OK;
+    return weft_fail(WEFT_EINPUT,
+                     "%s: the model %s draws what a text says: give "
+                     "sample.prompt",
+                     c->file, c->model[m->model[model]].name);
+}
+
+static weft_status take_prompts(const weft_prompts *p, const weft_method *m,
+                                int model, weft_listener *l)
+{
+    WEFT_TRY(take_prompt(p, m, model, WEFT_COND, &l->told[WEFT_COND]));
+    return take_prompt(p, m, model, WEFT_UNCOND, &l->told[WEFT_UNCOND]);
 }
 
 static weft_status open_listener(weft_prompts *p, const weft_device *dev,
@@ -288,14 +311,13 @@ static weft_status check_lengths(const weft_prompts *p, const weft_listener *l)
     return WEFT_OK;
 }
 
-static weft_status lengthen(const weft_prompts *p, weft_listener *l, int chunks)
+static weft_status lengthen(const weft_prompts *p, const weft_listener *l,
+                            weft_reading *r)
 {
-    for (int c = 0; c < WEFT_BOTH; c++)
-        for (int i = 0; i < l->readers; i++)
-            if (l->told[c].text)
-                WEFT_TRY(weft_prompt_lengthen(
-                    p->reader[l->reader[WEFT_COND][i]].tokenizer,
-                    &l->told[c].prompt[i], chunks));
+    for (int i = 0; i < l->readers && r->text; i++)
+        WEFT_TRY(
+            weft_prompt_lengthen(p->reader[l->reader[WEFT_COND][i]].tokenizer,
+                                 &r->prompt[i], p->chunks));
     return WEFT_OK;
 }
 
@@ -303,17 +325,18 @@ static weft_status lengthen(const weft_prompts *p, weft_listener *l, int chunks)
 static weft_status set_lengths(const weft_method *m, weft_models *models,
                                weft_prompts *p)
 {
-    const int chunks = most_chunks(p);
-
+    p->chunks = most_chunks(p);
     for (int i = 0; i < m->nmodels; i++) {
         weft_listener *l = &p->model[i];
 
         if (!l->any) continue;
         WEFT_TRY(check_lengths(p, l));
-        WEFT_TRY(lengthen(p, l, chunks));
-        l->tokens = chunks * weft_tokenizer_tell(
-                                 p->reader[l->reader[WEFT_COND][0]].tokenizer)
-                                 ->most;
+        for (int c = 0; c < WEFT_BOTH; c++)
+            WEFT_TRY(lengthen(p, l, &l->told[c]));
+        l->tokens =
+            p->chunks *
+            weft_tokenizer_tell(p->reader[l->reader[WEFT_COND][0]].tokenizer)
+                ->most;
         models->file[models->of[i]].info.tokens = l->tokens;
     }
     return WEFT_OK;
@@ -341,14 +364,12 @@ void weft_prompts_unmap(weft_prompts *p)
     }
 }
 
-static void release_listener(weft_listener *l)
+void weft_reading_release(weft_reading *r)
 {
-    for (int c = 0; c < WEFT_BOTH; c++) {
-        for (int i = 0; i < WEFT_ENCODERS; i++)
-            weft_prompt_release(&l->told[c].prompt[i]);
-        free(l->told[c].hidden);
-        free(l->told[c].added);
-    }
+    for (int i = 0; i < WEFT_ENCODERS; i++) weft_prompt_release(&r->prompt[i]);
+    free(r->hidden);
+    free(r->added);
+    *r = (weft_reading){.text = NULL};
 }
 
 void weft_prompts_close(weft_prompts *p)
@@ -362,8 +383,63 @@ void weft_prompts_close(weft_prompts *p)
         weft_tokenizer_free(r->tokenizer);
         weft_json_free(r->config);
     }
-    for (int i = 0; i < WEFT_MODELS; i++) release_listener(&p->model[i]);
+    for (int i = 0; i < WEFT_MODELS; i++)
+        for (int c = 0; c < WEFT_BOTH; c++)
+            weft_reading_release(&p->model[i].told[c]);
     memset(p, 0, sizeof *p);
+}
+
+/* ---- other texts --------------------------------------------------------- */
+
+static weft_status make_room(const weft_listener *l, weft_reading *r)
+{
+    r->hidden =
+        calloc((size_t)l->tokens * (size_t)l->channels, sizeof *r->hidden);
+    r->added = calloc((size_t)l->added + 1, sizeof *r->added);
+    return r->hidden && r->added
+               ? WEFT_OK
+               : weft_fail(WEFT_ENOMEM, "out of memory for a text");
+}
+
+weft_status weft_prompts_fill(const weft_prompts *p, const weft_method *m,
+                              int model, weft_reading *r)
+{
+    const weft_listener *l = &p->model[model];
+
+    if (r->text && !r->prompt[0].id) {
+        WEFT_TRY(cut_up(p, m->config, "prompt", l, r));
+        WEFT_TRY(lengthen(p, l, r));
+    }
+    return make_room(l, r);
+}
+
+static weft_status count_chunks(const weft_prompts *p, const weft_method *m,
+                                int model, weft_reading *r, int *most)
+{
+    const weft_listener *l = &p->model[model];
+
+    if (r->text) WEFT_TRY(cut_up(p, m->config, "prompt", l, r));
+    for (int i = 0; i < l->readers && r->text; i++)
+        if (r->prompt[i].chunks > *most) *most = r->prompt[i].chunks;
+    return WEFT_OK;
+}
+
+weft_status weft_prompts_chunks(const weft_prompts *p, const weft_method *m,
+                                const weft_said *said, int *chunks)
+{
+    weft_status st = WEFT_OK;
+    weft_reading r;
+
+    *chunks = 1;
+    if (!m->config->sample.weighted) return WEFT_OK;
+    for (int i = 0; i < m->nmodels; i++)
+        for (int c = 0; c < WEFT_BOTH && st == WEFT_OK; c++) {
+            if (!p->model[i].any || !asks(m, i, (weft_condition)c)) continue;
+            weft_prompts_choose(m, i, (weft_condition)c, said, &r);
+            st = count_chunks(p, m, i, &r, chunks);
+            weft_reading_release(&r);
+        }
+    return st;
 }
 
 size_t weft_prompts_scratch(const weft_prompts *p)

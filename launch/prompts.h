@@ -47,6 +47,7 @@ typedef struct weft_reading {
     weft_prompt prompt[WEFT_ENCODERS]; /* by reader */
     float *hidden;                     /* [tokens][channels]; owned */
     float *added;                      /* [added], or NULL; owned */
+    uint64_t serial; /* of all of a job, from 1 on, once it is read */
 } weft_reading;
 
 /* What one model is told. */
@@ -66,6 +67,7 @@ typedef struct weft_prompts {
     weft_reader reader[WEFT_READERS];
     int readers;
     weft_listener model[WEFT_MODELS]; /* of the method's */
+    int chunks;                       /* of every text */
 } weft_prompts;
 
 /* Once the method is listed and the models are open: opens the readers, makes
@@ -83,6 +85,20 @@ size_t weft_prompts_scratch(const weft_prompts *p);
 size_t weft_prompts_block(const weft_prompts *p);
 /* Of the readers' files. */
 uint64_t weft_prompts_fingerprint(const weft_prompts *p);
+/* Which text a model is told under a condition, or that it is zeros; NULL: of
+ * the run, as its config says. */
+void weft_prompts_choose(const weft_method *m, int model,
+                         weft_condition condition, const weft_said *said,
+                         weft_reading *r);
+/* Tokens of that text, as many as the run's are; and memory for what readers
+ * make of it, zeros. On failure to be released as well. */
+weft_status weft_prompts_fill(const weft_prompts *p, const weft_method *m,
+                              int model, weft_reading *r);
+void weft_reading_release(weft_reading *r);
+/* The chunks of the longest text that is told in place of the run's. */
+weft_status weft_prompts_chunks(const weft_prompts *p, const weft_method *m,
+                                const weft_said *said, int *chunks);
+
 /* What was cut off prompts, in words, to `to`. */
 void weft_prompts_tell(const weft_prompts *p, FILE *to);
 

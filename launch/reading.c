@@ -12,7 +12,7 @@
 
 /* A reader at work: its graph on one rank. */
 typedef struct desk {
-    weft_reader *reader;
+    const weft_reader *reader;
     weft_exchange solo;
     weft_run run;
     float *hidden; /* [tokens][channels], of one prompt */
@@ -100,7 +100,7 @@ static int most_tokens(const weft_prompts *p)
     return most;
 }
 
-static weft_status sit_down(weft_job *j, desk *d, const void *weights)
+static weft_status sit_down(const weft_job *j, desk *d, const void *weights)
 {
     static const int first[] = {0, 1};
     const weft_cut whole = {.n = 1, .first = first};
@@ -132,6 +132,12 @@ static weft_status load(weft_job *j, const weft_reader *r, weft_window **w)
     return weft_window_settle(*w);
 }
 
+static void stand_up(desk *d)
+{
+    weft_exchange_release(&d->solo);
+    free(d->hidden);
+}
+
 /* Collective over the node. */
 static weft_status use_reader(weft_job *j, weft_reader *r)
 {
@@ -144,27 +150,34 @@ static weft_status use_reader(weft_job *j, weft_reader *r)
         st = read_share(&d, &j->setup.prompts, weft_comm_rank(j->node),
                         weft_comm_size(j->node));
     st = weft_comm_agree(j->node, st);
-    weft_exchange_release(&d.solo);
-    free(d.hidden);
+    stand_up(&d);
     weft_window_destroy(w);
     return st;
 }
 
+/* Collective over the node. */
+static weft_status keep_reader(weft_job *j, int i)
+{
+    weft_job_reader *own = &j->reader[i];
+
+    if (own->packed) return WEFT_OK; /* another job's */
+    j->told.loaded += weft_comm_rank(j->node) == 0;
+    return load(j, &j->setup.prompts.reader[i], &own->packed);
+}
+
 /* ---- all of them --------------------------------------------------------- */
 
-static weft_status make_room(weft_prompts *p)
+static weft_status make_room(weft_job *j)
 {
+    weft_prompts *p = &j->setup.prompts;
+
     for (int m = 0; m < WEFT_MODELS; m++)
         for (int c = 0; c < WEFT_BOTH; c++) {
-            const weft_listener *l = &p->model[m];
             weft_reading *r = &p->model[m].told[c];
 
             if (!r->text && !r->zeros) continue;
-            r->hidden = calloc((size_t)l->tokens * (size_t)l->channels,
-                               sizeof *r->hidden);
-            r->added = calloc((size_t)l->added + 1, sizeof *r->added);
-            if (!r->hidden || !r->added)
-                return weft_fail(WEFT_ENOMEM, "out of memory for a text");
+            WEFT_TRY(weft_prompts_fill(p, &j->setup.method, m, r));
+            r->serial = ++j->told.serial;
         }
     return WEFT_OK;
 }
@@ -245,85 +258,58 @@ static weft_status sample_files(weft_job *j)
     return weft_comm_sum(j->world, *j->read, 2 * p->readers);
 }
 
-weft_status weft_reading_make(weft_job *j)
+/* Collective over the job: what the config says. */
+static weft_status read_config(weft_job *j)
 {
     weft_prompts *p = &j->setup.prompts;
     bool reads;
 
-    if (!p->readers) return WEFT_OK;
-    weft_watch_at("reading prompts", 0, 0);
     if (weft_comm_rank(j->world) == 0) weft_prompts_tell(p, stderr);
-    WEFT_TRY(weft_comm_agree(j->world, make_room(p)));
+    WEFT_TRY(weft_comm_agree(j->world, make_room(j)));
     WEFT_TRY(is_first_node(j, &reads));
-    WEFT_TRY(sample_files(j));
     for (int i = 0; i < p->readers; i++)
         WEFT_TRY(weft_comm_agree(j->world, reads ? use_reader(j, &p->reader[i])
                                                  : WEFT_OK));
-    weft_prompts_unmap(p);
+    if (weft_comm_rank(j->world) == 0) j->told.loaded += p->readers;
     return share_all(j);
 }
 
-/* ---- nets ---------------------------------------------------------------- */
-
-weft_status weft_reading_room(weft_job *j)
+/* Collective over the job: for what items will say. */
+static weft_status keep_readers(weft_job *j)
 {
-    for (int i = 0; i < j->setup.method.nleaves; i++) {
-        const int net = j->setup.net_of[i];
-        const size_t bytes = net >= 0 ? j->net[net].layout.held_bytes : 0;
-
-        if (!bytes) continue;
-        j->held[i] = aligned_alloc(64, (bytes + 63) / 64 * 64);
-        if (!j->held[i])
-            return weft_fail(WEFT_ENOMEM,
-                             "out of memory: %zu bytes kept of a text", bytes);
-    }
+    for (int i = 0; i < j->setup.prompts.readers; i++)
+        WEFT_TRY(weft_comm_agree(j->world, keep_reader(j, i)));
     return WEFT_OK;
 }
 
-static const weft_reading *told(const weft_job *j, const weft_leaf *leaf,
-                                int sample)
+weft_status weft_reading_make(weft_job *j)
 {
-    const bool uncond =
-        leaf->condition == WEFT_UNCOND || sample >= j->setup.plan.batch;
+    weft_prompts *p = &j->setup.prompts;
 
-    return &j->setup.prompts.model[leaf->model]
-                .told[uncond ? WEFT_UNCOND : WEFT_COND];
-}
-
-static void give(const weft_graph *g, const weft_run *run, weft_given what,
-                 int sample, const float *from)
-{
-    const weft_val v = g->given[what];
-    const weft_value *x = v == WEFT_NONE ? NULL : weft_graph_at(g, v);
-    const size_t floats = x ? (size_t)x->w * (size_t)x->c : 0;
-
-    if (x)
-        memcpy(weft_run_value(run, v) + (size_t)sample * floats, from,
-               floats * sizeof *from);
-}
-
-static weft_status hold_leaf(weft_job *j, int i)
-{
-    const weft_leaf *leaf = &j->setup.method.leaf[i];
-    const int net = j->setup.net_of[i];
-    const weft_graph *g = j->setup.plan.net[net].graph;
-    weft_run run = weft_job_run(j, net);
-
-    run.held = j->held[i];
-    for (int k = 0; k < j->setup.plan.net[net].n; k++) {
-        const weft_reading *r = told(j, leaf, k);
-
-        give(g, &run, WEFT_GIVEN_TEXT, k, r->hidden);
-        give(g, &run, WEFT_GIVEN_ADDED, k, r->added);
-    }
-    return weft_graph_prepare(g, &run);
-}
-
-weft_status weft_reading_hold(weft_job *j)
-{
-    const weft_setup *s = &j->setup;
-
-    for (int i = 0; i < s->method.nleaves; i++)
-        if (j->held[i]) WEFT_TRY(hold_leaf(j, i));
+    if (!p->readers) return WEFT_OK;
+    weft_watch_at("reading prompts", 0, 0);
+    WEFT_TRY(sample_files(j));
+    WEFT_TRY(j->config.sample.worded ? keep_readers(j) : read_config(j));
+    weft_prompts_unmap(p);
     return WEFT_OK;
+}
+
+weft_status weft_reading_read(const weft_job *j, int model,
+                              weft_condition condition, weft_reading *r)
+{
+    const weft_prompts *p = &j->setup.prompts;
+    const weft_listener *l = &p->model[model];
+    weft_status st = WEFT_OK;
+
+    for (int i = 0; i < l->readers && r->text && st == WEFT_OK; i++) {
+        const int k = l->reader[condition][i];
+        desk d = {.reader = &p->reader[k]};
+
+        st = sit_down(j, &d, weft_window_base(j->reader[k].packed));
+        if (st == WEFT_OK) st = read_prompt(&d, p, l, i, r);
+        stand_up(&d);
+    }
+    if (st == WEFT_OK)
+        add_sizes(&j->config.sample.sizes, condition == WEFT_COND, l, r->added);
+    return st;
 }

@@ -188,6 +188,7 @@ static void set_readers(weft_setup *s)
 {
     s->plan.reader = s->reader;
     s->plan.nreaders = s->prompts.readers;
+    s->plan.readers_stay = s->config->sample.worded;
     for (int i = 0; i < s->prompts.readers; i++) {
         const weft_reader *r = &s->prompts.reader[i];
 

@@ -6,9 +6,18 @@
 
 #include "launch/cli.h"
 #include "launch/config_dataset.h"
+#include "launch/said.h"
 #include "mpi/watch.h"
 
 enum { MOST_KEYS = 128 };
+
+/* Of what all items of a kind have in common in their ID.json, so that one with
+ * a caption and prompts of its own, which double at most, is a line that the
+ * index is made of. */
+enum {
+    MOST_COMMON =
+        WEFT_LINE_BYTES - WEFT_KEYS_ROOM - 2 * WEFT_CAPTION_ROOM - 2048
+};
 
 /* ---- the config of a kind ------------------------------------------------ */
 
@@ -26,6 +35,22 @@ static int split(char *keys, const char **override, int n)
     return n;
 }
 
+static weft_status check_length(const weft_config *c)
+{
+    char *members;
+    size_t bytes;
+
+    WEFT_TRY(weft_config_sample(c, UINT64_MAX, &members));
+    bytes = strlen(members);
+    free(members);
+    if (bytes <= MOST_COMMON) return WEFT_OK;
+    return weft_fail(WEFT_EINPUT,
+                     "%s: the parameters of an item take %zu bytes in its "
+                     "ID.json, at most %d are accepted: sample.prompt or "
+                     "another text is too long for a data set",
+                     c->file, bytes, MOST_COMMON);
+}
+
 static weft_status parse(const weft_stock_spec *spec, const char *keys,
                          weft_config *c)
 {
@@ -40,16 +65,21 @@ static weft_status parse(const weft_stock_spec *spec, const char *keys,
     n = split(copy, override, spec->noverrides);
     st = weft_config_parse(spec->path, spec->text, spec->bytes, override, n, c);
     free(copy);
+    if (st != WEFT_OK) return st;
+    st = check_length(c);
+    if (st != WEFT_OK) weft_config_release(c);
     return st;
 }
 
-weft_status weft_stock_check(void *arg, const char *keys, double *cost)
+weft_status weft_stock_check(void *arg, const char *keys, weft_verdict *v)
 {
     const weft_stock_spec *spec = arg;
     weft_config c = {0};
 
     WEFT_TRY(parse(spec, keys, &c));
-    *cost = (double)c.sample.steps * (double)c.sample.width * c.sample.height;
+    v->pixels = (double)c.sample.width * c.sample.height;
+    v->cost = (double)c.sample.steps * v->pixels;
+    v->weighted = c.sample.weighted;
     weft_config_release(&c);
     return WEFT_OK;
 }
@@ -71,14 +101,36 @@ static weft_status adapt(const weft_stock_spec *spec, int ranks, int most,
     return WEFT_OK;
 }
 
-/* On failure there is nothing to be released. */
+static weft_status put(const char *text, char **to)
+{
+    if (!text) return WEFT_OK;
+    free(*to);
+    *to = strdup(text);
+    return *to ? WEFT_OK : weft_fail(WEFT_ENOMEM, "out of memory");
+}
+
+/* Plans are made for what one item says; the others' texts are as long. */
+static weft_status say(const weft_said *said, weft_config *c)
+{
+    c->sample.worded = said->prompt || said->negative || said->own;
+    WEFT_TRY(put(said->prompt, &c->sample.prompt));
+    for (int i = 0; i < c->nmodels; i++)
+        WEFT_TRY(put(weft_said_for(said->own, c->model[i].name),
+                     &c->model[i].prompt));
+    return put(said->negative, &c->sample.negative_prompt);
+}
+
+/* What one kind is planned for: a member of it. On failure there is nothing to
+ * be released. */
 static weft_status make_config(const weft_stock_spec *spec, const char *keys,
-                               int ranks, int most, weft_config *c)
+                               const weft_said *said, int ranks, int most,
+                               weft_config *c)
 {
     weft_status st = parse(spec, keys, c);
 
     if (st != WEFT_OK) return st;
     st = weft_config_resolve(c);
+    if (st == WEFT_OK) st = say(said, c);
     if (st == WEFT_OK) st = adapt(spec, ranks, most, c);
     if (st == WEFT_OK) return WEFT_OK;
     weft_config_release(c);
@@ -134,6 +186,27 @@ static weft_status check_group(const weft_plan *base, const weft_plan *p)
                      weft_plan_group(base), weft_plan_group(p));
 }
 
+/* The rank that takes most, against what there is. */
+static weft_status check_memory(const weft_job *base, const weft_plan *p)
+{
+    const double gib = 1073741824.0;
+    const int ranks = weft_comm_size(base->node);
+    const size_t have = base->topology.node_memory_bytes;
+    size_t most = 0;
+
+    for (int q = 0; q < weft_plan_group(p); q++) {
+        const size_t total = weft_plan_memory_of(p, q, ranks).total;
+
+        if (total > most) most = total;
+    }
+    if (!have || most <= have) return WEFT_OK;
+    return weft_fail(WEFT_EINPUT,
+                     "items of %d x %d would take %.1f GiB on a rank, and its "
+                     "node has %.1f",
+                     p->width, p->height, (double)most / gib,
+                     (double)have / gib);
+}
+
 weft_status weft_stock_clerk(const weft_good *g, const weft_config_dataset *d,
                              bool *clerk)
 {
@@ -166,10 +239,14 @@ static void fill_form(weft_good *g)
 static weft_status make_lists(const weft_manifest *m, weft_good *g)
 {
     g->label = calloc((size_t)m->shard_size, sizeof *g->label);
+    g->said = calloc((size_t)m->shard_size, sizeof *g->said);
     g->done = calloc((size_t)m->shard_size, 1);
-    if (!g->label || !g->done) return weft_fail(WEFT_ENOMEM, "out of memory");
+    if (!g->label || !g->said || !g->done)
+        return weft_fail(WEFT_ENOMEM, "out of memory");
     if (g->job.config.sample.has_label)
         g->job.config.sample.each_label = g->label;
+    if (g->job.config.sample.worded) g->job.config.sample.each_said = g->said;
+    g->chunks = g->job.setup.prompts.chunks;
     g->job.lenient = true;
     fill_form(g);
     return WEFT_OK;
@@ -196,6 +273,7 @@ static void release_good(weft_good *g)
     weft_job_release(&g->job);
     free(g->keys);
     free(g->label);
+    free(g->said);
     free(g->done);
     free(g);
 }
@@ -224,8 +302,8 @@ static weft_status plan_base(weft_stock *s)
     if (g) g->most = kind->most;
     if (st == WEFT_OK)
         st = blame(m, kind->line,
-                   make_config(spec, kind->keys, weft_comm_size(spec->world),
-                               kind->most, &c));
+                   make_config(spec, kind->keys, &kind->said,
+                               weft_comm_size(spec->world), kind->most, &c));
     st = weft_comm_agree(spec->world, st);
     if (st != WEFT_OK) {
         weft_config_release(&c);
@@ -234,6 +312,9 @@ static weft_status plan_base(weft_stock *s)
     st = weft_job_plan_config(spec->world, &c, NULL, &g->job);
     WEFT_TRY(blame_plan(m, kind, st));
     WEFT_TRY(check_labels(spec, kind, &g->job.setup));
+    WEFT_TRY(weft_comm_agree(
+        spec->world,
+        blame(m, kind->line, check_memory(&g->job, &g->job.setup.plan))));
     return weft_comm_agree(spec->world, make_lists(m, g));
 }
 
@@ -245,7 +326,8 @@ static weft_status try_kind(const weft_stock *s, const weft_kind *kind)
     const int ranks = weft_plan_group(&base->setup.plan);
     weft_config c = {0};
     weft_setup setup;
-    weft_status st = make_config(spec, kind->keys, ranks, kind->most, &c);
+    weft_status st =
+        make_config(spec, kind->keys, &kind->said, ranks, kind->most, &c);
 
     if (st != WEFT_OK) return blame(spec->manifest, kind->line, st);
     st = weft_setup_make(&c, ranks, base->topology.threads, NULL,
@@ -256,6 +338,9 @@ static weft_status try_kind(const weft_stock *s, const weft_kind *kind)
         if (st == WEFT_OK)
             st = blame_plan(spec->manifest, kind,
                             check_group(&base->setup.plan, &setup.plan));
+        if (st == WEFT_OK)
+            st = blame(spec->manifest, kind->line,
+                       check_memory(base, &setup.plan));
         weft_setup_release(&setup);
     }
     weft_config_release(&c);
@@ -267,7 +352,8 @@ static weft_status try_kinds(const weft_stock *s)
     const weft_manifest *m = s->spec.manifest;
 
     for (int k = 1; k < m->kept; k++) WEFT_TRY(try_kind(s, &m->kind[k]));
-    return WEFT_OK;
+    return m->kind[WEFT_KINDS].keys ? try_kind(s, &m->kind[WEFT_KINDS])
+                                    : WEFT_OK;
 }
 
 weft_status weft_stock_plan(const weft_stock_spec *spec, weft_stock *s)
@@ -292,6 +378,17 @@ weft_status weft_stock_open(weft_stock *s, void (*poll)(void *), void *arg)
     return open_good(s, s->good[0]);
 }
 
+static void add_tally(const weft_good *g, weft_stock_tally *to)
+{
+    const weft_tally *t = &g->sampler.tally;
+
+    to->busy += t->sampling + t->decode;
+    to->steps += (double)t->steps;
+    to->loaded += (double)g->job.told.loaded;
+    to->read += (double)g->job.told.read;
+    to->cut += (double)g->job.told.cut;
+}
+
 /* The one that nobody wanted for longest makes room; never the base. */
 static weft_status make_room(weft_stock *s)
 {
@@ -304,8 +401,7 @@ static weft_status make_room(weft_stock *s)
     g = s->good[oldest];
     if (s->encoder) WEFT_TRY(weft_encoder_settle(s->encoder, &g->form));
     s->good[oldest] = s->good[--s->n];
-    s->busy += g->sampler.tally.sampling + g->sampler.tally.decode;
-    s->steps += (double)g->sampler.tally.steps;
+    add_tally(g, &s->gone);
     release_good(g);
     return WEFT_OK;
 }
@@ -323,7 +419,7 @@ static weft_status blame_keys(const weft_manifest *m, const char *keys,
     return weft_fail_within(st, "%s: items with %s", m->name, shown);
 }
 
-static weft_status add(weft_stock *s, weft_good *g)
+static weft_status add(weft_stock *s, const weft_said *said, weft_good *g)
 {
     const weft_job *base = &s->good[0]->job;
     const weft_stock_spec *spec = &s->spec;
@@ -331,7 +427,7 @@ static weft_status add(weft_stock *s, weft_good *g)
     const int ranks = weft_comm_size(base->group);
     bool clerk, mine;
     weft_config c = {0};
-    weft_status st = make_config(spec, g->keys, ranks, g->most, &c);
+    weft_status st = make_config(spec, g->keys, said, ranks, g->most, &c);
 
     st = weft_comm_agree(base->group, st);
     if (st != WEFT_OK) {
@@ -349,8 +445,8 @@ static weft_status add(weft_stock *s, weft_good *g)
     return open_good(s, g);
 }
 
-static weft_status add_good(weft_stock *s, const char *keys, int most,
-                            weft_good **g)
+static weft_status add_good(weft_stock *s, const char *keys,
+                            const weft_said *said, int most, weft_good **g)
 {
     weft_status st;
 
@@ -360,7 +456,7 @@ static weft_status add_good(weft_stock *s, const char *keys, int most,
     if (*g) s->good[s->n++] = *g;
     WEFT_TRY(st);
     (*g)->most = most;
-    return add(s, *g);
+    return add(s, said, *g);
 }
 
 static void span_labels(const weft_items *items, int k, int *least, int *most)
@@ -387,26 +483,43 @@ static weft_status admit(weft_good *g, int most)
     return weft_models_label(&j->setup.method, &j->setup.models);
 }
 
-static weft_status find(weft_stock *s, const char *keys, int least, int most,
-                        weft_good **g)
+/* All of a kind are told something of their own, or none is. */
+static weft_status fits(const weft_good *g, const weft_said *said, bool *fit)
 {
-    *g = NULL;
-    for (int i = 0; i < s->n && !*g; i++)
-        if (strcmp(s->good[i]->keys, keys) == 0) *g = s->good[i];
-    if (!*g) WEFT_TRY(add_good(s, keys, most, g));
+    const weft_setup *s = &g->job.setup;
+    int chunks = g->chunks;
+
+    if (g->job.config.sample.worded)
+        WEFT_TRY(weft_prompts_chunks(&s->prompts, &s->method, said, &chunks));
+    *fit = chunks == g->chunks;
+    return WEFT_OK;
+}
+
+static weft_status find(weft_stock *s, const char *keys, const weft_said *said,
+                        int least, int most, weft_good **g)
+{
+    bool fit = false;
+
+    for (int i = 0; i < s->n && !fit; i++) {
+        *g = s->good[i];
+        if (strcmp((*g)->keys, keys) == 0) WEFT_TRY(fits(*g, said, &fit));
+    }
+    if (!fit) WEFT_TRY(add_good(s, keys, said, most, g));
     (*g)->asked = ++s->asked;
     WEFT_TRY(admit(*g, most));
     return least < 0 ? check_bare(&(*g)->job.setup) : WEFT_OK;
 }
 
-weft_status weft_stock_find(weft_stock *s, const weft_items *items, int k,
+weft_status weft_stock_find(weft_stock *s, const weft_items *items, int i,
                             weft_good **g)
 {
+    const weft_item *item = &items->item[i];
+    const char *keys = items->keys[item->kind];
     int least, most;
 
-    span_labels(items, k, &least, &most);
-    return blame_keys(s->spec.manifest, items->keys[k],
-                      find(s, items->keys[k], least, most, g));
+    span_labels(items, item->kind, &least, &most);
+    return blame_keys(s->spec.manifest, keys,
+                      find(s, keys, &item->said, least, most, g));
 }
 
 void weft_stock_release(weft_stock *s)
@@ -417,26 +530,26 @@ void weft_stock_release(weft_stock *s)
 
 /* ---- a shard ------------------------------------------------------------- */
 
-void weft_stock_take(weft_good *g, int k, const weft_items *items,
-                     const bool *wanted)
+weft_status weft_stock_take(weft_good *g, int k, const weft_items *items,
+                            const bool *wanted)
 {
-    g->left = 0;
     for (int i = 0; i < items->n; i++) {
-        g->job.config.sample.seed[i] = items->item[i].seed;
-        g->label[i] = items->item[i].label;
-        g->done[i] = !wanted[i] || items->item[i].kind != k;
-        g->left += !g->done[i];
+        const weft_item *item = &items->item[i];
+        bool fit = wanted[i] && item->kind == k;
+
+        if (fit) WEFT_TRY(fits(g, &item->said, &fit));
+        g->job.config.sample.seed[i] = item->seed;
+        g->label[i] = item->label;
+        g->said[i] = item->said;
+        g->done[i] = !fit;
     }
+    return WEFT_OK;
 }
 
-void weft_stock_sum(const weft_stock *s, double *busy, double *steps)
+weft_stock_tally weft_stock_sum(const weft_stock *s)
 {
-    *busy = s->busy;
-    *steps = s->steps;
-    for (int i = 0; i < s->n; i++) {
-        const weft_tally *t = &s->good[i]->sampler.tally;
+    weft_stock_tally sum = s->gone;
 
-        *busy += t->sampling + t->decode;
-        *steps += (double)t->steps;
-    }
+    for (int i = 0; i < s->n; i++) add_tally(s->good[i], &sum);
+    return sum;
 }

@@ -20,14 +20,15 @@ enum { WEFT_GOODS = 8 }; /* kinds that are there at once, at most */
 
 typedef struct weft_good {
     char *keys;      /* owned */
+    int chunks;      /* of its texts */
     long long asked; /* when it was wanted last */
     int most;        /* the largest label that was held against its models */
     weft_job job;
     weft_sampler sampler;
     weft_form form;
     int *label;          /* [shard_size], of the shard at hand; owned */
-    unsigned char *done; /* [shard_size], or not of this kind; owned */
-    int left;            /* that are not */
+    weft_said *said;     /* [shard_size], likewise; what it points at is not */
+    unsigned char *done; /* [shard_size], or not for this one; owned */
 } weft_good;
 
 /* The config that all kinds are made of. */
@@ -41,6 +42,12 @@ typedef struct weft_stock_spec {
     const weft_manifest *manifest;
 } weft_stock_spec;
 
+/* So far. */
+typedef struct weft_stock_tally {
+    double busy, steps;       /* seconds sampling, reading, decoding */
+    double loaded, read, cut; /* as in weft_told */
+} weft_stock_tally;
+
 typedef struct weft_stock {
     weft_stock_spec spec;
     weft_good *good[WEFT_GOODS]; /* [n], owned; the base comes first */
@@ -49,12 +56,12 @@ typedef struct weft_stock {
     void (*poll)(void *);
     void *poll_arg;
     weft_encoder *encoder; /* has their forms; or NULL */
-    double busy, steps;    /* of those that went: seconds sampling, decoding */
+    weft_stock_tally gone; /* of those that went */
 } weft_stock;
 
 /* Local: a weft_manifest_check with a weft_stock_spec, which needs no manifest
  * for it. An item's cost is its steps times its pixels. */
-weft_status weft_stock_check(void *spec, const char *keys, double *cost);
+weft_status weft_stock_check(void *spec, const char *keys, weft_verdict *v);
 
 /* Collective over the job: plans the base; rank 0 holds all kinds that its
  * manifest kept against their models. On failure, too, to be released.
@@ -63,10 +70,11 @@ weft_status weft_stock_plan(const weft_stock_spec *spec, weft_stock *s);
 /* Collective over the job: threads, memory, weights. poll is called while ranks
  * compute. */
 weft_status weft_stock_open(weft_stock *s, void (*poll)(void *), void *arg);
-/* Collective over the group, after that: kind k of a shard's items, ready to
- * sample them; valid until the next call. Items without a label that need one
- * are refused, and labels that its models do not have. */
-weft_status weft_stock_find(weft_stock *s, const weft_items *items, int k,
+/* Collective over the group, after that: the kind of item i of a shard, ready
+ * to sample it and those whose texts are as long; valid until the next call.
+ * Items without a label that need one are refused, and labels that its models
+ * do not have. */
+weft_status weft_stock_find(weft_stock *s, const weft_items *items, int i,
                             weft_good **g);
 /* Collective over the job. */
 void weft_stock_release(weft_stock *s);
@@ -76,12 +84,13 @@ void weft_stock_release(weft_stock *s);
 weft_status weft_stock_clerk(const weft_good *g, const weft_config_dataset *d,
                              bool *clerk);
 
-/* Local. The shard at hand has these items; g is to make those of kind k that
- * are `wanted`. Image i of the job is then item i of the shard. */
-void weft_stock_take(weft_good *g, int k, const weft_items *items,
-                     const bool *wanted);
+/* Local. The shard at hand has these items, borrowed; g is to make those of
+ * kind k that are `wanted`, if their texts are as long as its own. Image i of
+ * the job is then item i of the shard. */
+weft_status weft_stock_take(weft_good *g, int k, const weft_items *items,
+                            const bool *wanted);
 
-/* Local. Seconds of sampling and decoding of all kinds so far, and steps. */
-void weft_stock_sum(const weft_stock *s, double *busy, double *steps);
+/* Local. Of all kinds. */
+weft_stock_tally weft_stock_sum(const weft_stock *s);
 
 #endif

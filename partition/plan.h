@@ -27,7 +27,7 @@ typedef struct weft_volume {
 enum { WEFT_PLAN_NETS = 2 * WEFT_ROLES, WEFT_PLAN_LANES = 32 };
 
 /* What is loaded, used and given back before the first step, one after the
- * other: text encoders. Borrows its name. */
+ * other, unless it stays: text encoders. Borrows its name. */
 typedef struct weft_plan_reader {
     const char *name;
     size_t file_bytes, weight_bytes;   /* in the file; packed, once on a node */
@@ -102,6 +102,7 @@ typedef struct weft_plan {
     int nnets;
     const weft_plan_reader *reader; /* [nreaders]; borrowed */
     int nreaders;
+    bool readers_stay; /* every batch in flight is told texts of its own */
     const weft_stage *stage; /* [nstages], of a batch; borrowed. Their lanes are
                                 the nets */
     int nstages;
@@ -167,7 +168,8 @@ int weft_plan_first_image(const weft_plan *p, int group);
 
 /* Memory of one rank, by use. */
 typedef struct weft_plan_memory {
-    size_t weights_share; /* the node's packed weights, over its ranks */
+    size_t weights_share; /* the node's packed weights, over its ranks; of
+                             readers too, where they stay */
     size_t activations, scratch, state, past, held;
     size_t reading; /* before the first step: the largest of the readers */
     size_t total;   /* the most at any time */

@@ -97,23 +97,96 @@ no 2 'other.jsonl:1: ' x dataset.manifest=other.jsonl
 grep -q 'takes no text' out.txt || fail "does not say that it takes no text"
 
 # ---- prompts ----------------------------------------------------------------
+# Nearly every item has words of its own: they share batches with each other,
+# and one text encoder, which is loaded once. Two are longer than one chunk.
 "$PIPELINE" "$WEFT_SOURCE_DIR/tests/golden/pipe_sd15.safetensors" model >sd.yaml
-cat >prompts.jsonl <<'EOF'
+long=$(printf 'a (large:1.2) dog, %.0s' $(seq 20))
+cat >prompts.jsonl <<EOF
 {"id": "a", "seed": 1, "prompt": "a cat"}
 {"id": "b", "seed": 1, "prompt": "a \"dog\", 8k"}
 {"id": "c", "seed": 2, "prompt": "a cat", "negative_prompt": "rain", "caption": "c"}
+{"id": "d", "seed": 2, "prompt": "$long"}
+{"id": "e", "seed": 1, "prompt": "one\nand \"two\""}
+{"id": "f", "seed": 1, "prompt": "a [tree]"}
+{"id": "g", "seed": 3, "prompt": "a house"}
+{"id": "h", "seed": 3, "prompt": "a house", "negative_prompt": "$long"}
+{"id": "i", "seed": 4, "prompt": "a cat"}
 EOF
-ranks 2 "$WEFT" dataset sd.yaml dataset.manifest=prompts.jsonl sample.steps=2 \
-    dataset.shard_size=2 dataset.format=folder output.dir=words
-"$WEFT" sample sd.yaml sample.steps=2 sample.seed=1 output.image=dog.png \
-    sample.prompt='a "dog", 8k'
-"$WEFT" sample sd.yaml sample.steps=2 sample.seed=2 output.image=cat.png \
-    sample.prompt='a cat' sample.negative_prompt=rain
-same_file words/000000/b.png dog.png
-same_file words/000001/c.png cat.png
-[ "$(cat words/000000/b.txt words/000001/c.txt)" = 'a "dog", 8kc' ] ||
-    fail "texts: $(cat words/*/*.txt)"
-grep -q '^b,.*,"a ""dog"", 8k",' words/table.csv || fail "no prompt in the table"
+words() { # RANKS DIR ARGUMENT...
+    n=$1 dir=$2
+    shift 2
+    ranks "$n" "$WEFT" dataset sd.yaml dataset.manifest=prompts.jsonl \
+        sample.steps=2 sample.prompt_syntax=weighted dataset.shard_size=5 \
+        output.dir="$dir" run.threads=1 "$@"
+}
+words 1 words run.batch=1 output.report=words.jsonl
+words 1 words4 run.batch=4
+words 2 words2 run.batch=3
+words 3 words3 run.batch=2
+words 5 words5 run.batch=4 parallel.patches=5
+for dir in words4 words2 words3 words5; do same_shards $dir words; done
+grep -q '"encoders_loaded": 1, "texts_read": 13,' words.jsonl ||
+    fail "texts are read anew: $(grep summary words.jsonl)"
+word() { # NAME ARGUMENT...
+    name=$1
+    shift
+    "$WEFT" sample sd.yaml sample.steps=2 sample.prompt_syntax=weighted \
+        output.image="$name" "$@"
+}
+word dog.png sample.seed=1 sample.prompt='a "dog", 8k'
+word cat.png sample.seed=2 sample.prompt='a cat' sample.negative_prompt=rain
+word long.png sample.seed=2 sample.prompt="$long"
+word two.png sample.seed=1 "sample.prompt=one
+and \"two\""
+for shard in words/00000*.tar; do tar xf "$shard"; done
+same_file b.png dog.png
+same_file c.png cat.png
+same_file d.png long.png
+same_file e.png two.png
+"$WEFT" sample e.png output.image=two.png
+same_file e.png two.png
+[ "$(cat b.txt c.txt)" = 'a "dog", 8kc' ] || fail "texts: $(cat b.txt c.txt)"
+[ "$(cat e.txt)" = "$(printf 'one\nand "two"')" ] || fail "texts: $(cat e.txt)"
+"$PYTHON" - <<'EOF' || fail "the table does not have the texts"
+import csv, json
+with open("words/table.csv", newline="") as f:
+    rows = {r["id"]: r for r in csv.DictReader(f)}
+assert rows["b"]["prompt"] == 'a "dog", 8k', rows["b"]
+assert rows["e"]["prompt"] == rows["e"]["caption"] == 'one\nand "two"', rows["e"]
+with open("words/index.jsonl") as f:
+    lines = [json.loads(line) for line in f]
+assert lines[4]["prompt"] == 'one\nand "two"', lines[4]
+EOF
+# by model: of those that an item does not name, its prompt
+cat >two.yaml <<'EOF'
+models: { one: { pipeline: model }, two: { pipeline: model } }
+sample: { method: average, steps: 2, guidance: 3, width: 64, height: 64,
+  prompts: { one: "a tree" } , prompt: "a lake" }
+dataset: { manifest: two.jsonl, shard_size: 4 }
+run: { threads: 1 }
+EOF
+cat >two.jsonl <<'EOF'
+{"id": "a", "seed": 1, "prompts": {"one": "a cat", "two": "rain"}}
+{"id": "b", "seed": 2, "prompts": {"two": "a cat", "one": "snow"}}
+{"id": "c", "seed": 3, "prompt": "a house"}
+{"id": "d", "seed": 4, "prompt": "a cow"}
+EOF
+"$WEFT" dataset two.yaml output.dir=two run.batch=2 output.report=two.json
+grep -q '"encoders_loaded": 1,' two.json || fail "loaded again: $(cat two.json)"
+tar xf two/000000.tar
+"$WEFT" sample two.yaml sample.seed=2 output.image=b2.png \
+    'sample.prompts={one: "snow", two: "a cat"}'
+"$WEFT" sample two.yaml sample.seed=4 output.image=d2.png sample.prompt='a cow'
+same_file b.png b2.png
+same_file d.png d2.png
+grep -q '^b,.*"{""one"":""snow"",""two"":""a cat""}"' two/table.csv ||
+    fail "no prompts in the table: $(cat two/table.csv)"
+# not too long for the index, nor too large for a node
+refused 2 'ID.json, at most' "$WEFT" dataset sd.yaml output.dir=x \
+    dataset.items.seeds=1 sample.prompt="$(printf 'word%.0s' $(seq 13000))"
+echo '{"id": "a", "seed": 1, "width": 65536, "height": 65536}' >other.jsonl
+refused 2 'other.jsonl:1: items of 65536 x 65536 would take' "$WEFT" dataset \
+    sd.yaml output.dir=x dataset.manifest=other.jsonl sample.prompt=a
 
 # ---- members ----------------------------------------------------------------
 tar tf one/000000.tar >names.txt

@@ -177,7 +177,13 @@ static const bad bad_files[] = {
     {"x.jsonl", "{\"id\": \"a\\\n",
      ":1: the line ends where the end of a text"},
     {"x.jsonl", "{\"id\": \"a\\x\", \"seed\": 1}\n",
-     ":1: byte 8: a text in quotes is expected"},
+     ":1: byte 8: not a text: invalid escape"},
+    {"x.jsonl", "{\"id\": \"a\", \"seed\": 1, \"prompt\": \"\\ud83d\"}\n",
+     ":1: byte 34: not a text: invalid Unicode '\\uD83D'"},
+    {"x.jsonl", "{\"id\": \"a\", \"seed\": 1, \"prompt\": \"\\u001b[2J\"}\n",
+     ":1: prompt: expected a text without control characters"},
+    {"x.jsonl", "{\"id\": \"a\", \"seed\": 1, \"caption\": \"\\u0085\"}\n",
+     ":1: caption: expected a text without control characters"},
     {"x.jsonl", "{\"id\": \"a\", \"seed\": 1, \"caption\": 3}\n",
      ":1: caption: expected a text in quotes"},
     {"x.jsonl", "{\"id\": \"a\", \"seed\": 1, \"prompt\": [1]}\n",
@@ -185,7 +191,14 @@ static const bad bad_files[] = {
     {"x.jsonl", "{\"id\": \"a\", \"seed\": 1, \"prompt\": \"\xff\"}\n",
      ":1: prompt: expected a text in UTF-8"},
     {"x.jsonl", "{\"id\": \"a\", \"seed\": 1, \"caption\": \"a\\u0000b\"}\n",
-     ":1: caption: expected a text in UTF-8"},
+     ":1: caption: expected a text without control characters"},
+    {"x.jsonl", "{\"id\": \"a\", \"seed\": 1, \"prompts\": {\"a\": 3}}\n",
+     ":1: prompts: expected texts by model"},
+    {"x.jsonl", "{\"id\": \"a\", \"seed\": 1, \"prompts\": \"a\"}\n",
+     ":1: prompts: expected texts by model"},
+    {"x.jsonl",
+     "{\"id\": \"a\", \"seed\": 1, \"prompts\": {\"a\": \"\\u0007\"}}\n",
+     ":1: prompts: expected texts by model"},
     {"x.csv", "id,seed\na,1,2\n", ":2: 3 cells under a header of 2"},
     {"x.csv", "id,id\na,1\n", ":1: a column stands there twice"},
     {"x.csv", "id,seed\n\"a,1\n",
@@ -236,15 +249,18 @@ static void equal_items_may_be_allowed(void **state)
 
 /* ---- kinds --------------------------------------------------------------- */
 
-/* What is asked about keys: no kind twice, and an item's cost is its steps. */
-static weft_status count_kind(void *arg, const char *keys, double *cost)
+/* What is asked about keys: no kind twice, and an item's cost is its steps. The
+ * larger it is the fewer. */
+static weft_status count_kind(void *arg, const char *keys, weft_verdict *v)
 {
     const char *steps = strstr(keys, "sample.steps=");
 
     ++*(int *)arg;
-    assert_null(strstr(keys, "prompt"));
-    *cost = steps ? strtod(steps + strlen("sample.steps="), NULL) : 1;
-    return *cost == 13 ? weft_fail(WEFT_EINPUT, "thirteen steps") : WEFT_OK;
+    assert_null(strstr(keys, "cat"));
+    v->cost = steps ? strtod(steps + strlen("sample.steps="), NULL) : 1;
+    v->pixels = 10000 - v->cost;
+    v->weighted = strstr(keys, "sample.steps=77") != NULL;
+    return v->cost == 13 ? weft_fail(WEFT_EINPUT, "thirteen steps") : WEFT_OK;
 }
 
 /* More kinds than are kept, each of them twice and far apart. */
@@ -273,6 +289,8 @@ static void there_may_be_many_kinds(void **state)
     assert_int_equal(m->kinds, MANY);
     assert_int_equal(m->kept, WEFT_KINDS);
     assert_string_equal(m->kind[WEFT_KINDS - 1].keys, "sample.steps=355\n");
+    assert_string_equal(m->kind[WEFT_KINDS].keys, "sample.steps=356\n");
+    assert_int_equal(m->kind[WEFT_KINDS].line, WEFT_KINDS + 1);
     other = send(&d, m);
     assert_int_equal(other->kinds, MANY);
     assert_string_equal(other->kind[0].keys, "sample.steps=100\n");
@@ -300,68 +318,6 @@ static void what_no_run_can_do_is_refused_with_its_line(void **state)
     assert_int_equal(weft_manifest_read(&d, 10, count_kind, &asked, &m),
                      WEFT_EINPUT);
     assert_non_null(strstr(weft_fail_text(), "x.jsonl:2: thirteen steps"));
-}
-
-/* ---- texts --------------------------------------------------------------- */
-
-static void check_caption(const weft_items *l, int i, const char *caption)
-{
-    if (caption)
-        assert_string_equal(l->item[i].caption, caption);
-    else
-        assert_null(l->item[i].caption);
-}
-
-static void check_texts(const weft_manifest *m)
-{
-    weft_items *l = shard_of(m, 0);
-
-    assert_int_equal(l->kinds, 3);
-    assert_string_equal(l->keys[0], "sample.steps=5\n"
-                                    "sample.prompt=\"a \\\"cat\\\", 42\"\n");
-    assert_string_equal(l->keys[1],
-                        "sample.steps=5\n"
-                        "sample.negative_prompt=\"7\"\nsample.prompt=\"1\"\n");
-    assert_string_equal(l->keys[2], "");
-    check_caption(l, 0, "a \"cat\", 42");
-    check_caption(l, 1, "9");
-    check_caption(l, 2, "l\u00e4rch");
-    check_caption(l, 3, NULL);
-    weft_items_free(l);
-}
-
-/* Prompts make kinds of a shard's items, and none that are checked each;
- * captions make none. A table's cells may look like numbers. */
-static void texts_stay_with_their_items(void **state)
-{
-    static const char json[] =
-        "{\"id\":\"a\",\"seed\":1,\"steps\":5,\"prompt\":"
-        "\"a \\\"cat\\\", 42\"}\n"
-        "{\"id\":\"b\",\"seed\":1,\"caption\":\"9\",\"steps\":5,\"prompt\":"
-        "\"1\","
-        "\"negative_prompt\":\"7\"}\n"
-        "{\"id\":\"c\",\"seed\":1,\"caption\":\"l\\u00e4rch\"}\n"
-        "{\"id\":\"d\",\"seed\":2}\n";
-    static const char table[] = "id,seed,steps,prompt,caption,negative_prompt\n"
-                                "a,1,5,\"a \"\"cat\"\", 42\",,\nb,1,5,1,9,7\n"
-                                "c,1,,,l\u00e4rch,\nd,2,,,,\n";
-    const char *const name[] = {"x.jsonl", "x.csv"};
-    const char *const text[] = {json, table};
-
-    (void)state;
-    for (int i = 0; i < 2; i++) {
-        weft_config_dataset d = file_of(name[i], text[i]);
-        weft_manifest *m;
-        int asked = 0;
-
-        d.shard_size = 4;
-        assert_int_equal(weft_manifest_read(&d, 10, count_kind, &asked, &m),
-                         WEFT_OK);
-        assert_int_equal(asked, 2);
-        assert_int_equal(m->kept, 2);
-        check_texts(m);
-        weft_manifest_free(m);
-    }
 }
 
 /* Lines cross the pieces that a file is read in. */
@@ -489,7 +445,6 @@ int main(void)
         cmocka_unit_test(equal_items_may_be_allowed),
         cmocka_unit_test(there_may_be_many_kinds),
         cmocka_unit_test(what_no_run_can_do_is_refused_with_its_line),
-        cmocka_unit_test(texts_stay_with_their_items),
         cmocka_unit_test(long_files_are_read_whole),
         cmocka_unit_test(a_file_that_changes_is_noticed),
         cmocka_unit_test(a_rule_has_every_label_with_every_seed),

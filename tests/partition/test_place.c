@@ -178,6 +178,33 @@ static void roles_part_where_memory_wants_it(void **state)
     release(&s);
 }
 
+/* Text encoders that stay lie beside the nets; those that do not come first. */
+static void readers_that_stay_are_counted_with_the_nets(void **state)
+{
+    static const weft_plan_reader reader[] = {
+        {.name = "a", .weight_bytes = 1000, .block_bytes = 64},
+        {.name = "b", .weight_bytes = 3000, .block_bytes = 64}};
+    weft_plan_memory before, after;
+    size_t node;
+    setting s;
+
+    (void)state;
+    make(&s, 1, 2, 8);
+    s.plan.reader = reader;
+    s.plan.nreaders = 2;
+    place(&s, false, 1);
+    before = weft_plan_memory_of(&s.plan, 0, 2);
+    node = weft_plan_node_memory(&s.plan, 2);
+    s.plan.readers_stay = true;
+    after = weft_plan_memory_of(&s.plan, 0, 2);
+    assert_int_equal(before.reading, 3000 / 2 + 64);
+    assert_int_equal(after.reading, 0);
+    assert_int_equal(after.weights_share, before.weights_share + 4000 / 2);
+    assert_int_equal(after.total, before.total + 4000 / 2);
+    assert_int_equal(weft_plan_node_memory(&s.plan, 2), node + 4000);
+    release(&s);
+}
+
 /* One image cannot be in flight twice: apart, one of the two always waits. */
 static void one_image_has_all_ranks_for_all_roles(void **state)
 {
@@ -284,6 +311,7 @@ int main(void)
         cmocka_unit_test(ranks_follow_the_work),
         cmocka_unit_test(ranks_follow_what_was_measured),
         cmocka_unit_test(roles_part_where_memory_wants_it),
+        cmocka_unit_test(readers_that_stay_are_counted_with_the_nets),
         cmocka_unit_test(one_image_has_all_ranks_for_all_roles),
         cmocka_unit_test(ranks_that_are_given_stay),
         cmocka_unit_test(fewer_ranks_than_roles_share),
