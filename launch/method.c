@@ -75,7 +75,7 @@ static void ask_guided(weft_method *m, int model, const weft_guidance *g)
     weft_asked *a = &m->asked[m->nasked++];
 
     *a = (weft_asked){.against = -1};
-    if (is_plain(g, 1)) {
+    if (is_plain(g, 1) || m->guided[model]) {
         a->leaf = add_leaf(m, model, WEFT_COND);
         return;
     }

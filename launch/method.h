@@ -48,7 +48,9 @@ typedef struct weft_method {
     const weft_config *config;
     int model[WEFT_MODELS]; /* indices into config->model */
     int nmodels;
-    bool apart[WEFT_MODELS]; /* the conditions of a model are two roles */
+    bool apart[WEFT_MODELS];  /* the conditions of a model are two roles */
+    bool guided[WEFT_MODELS]; /* the net itself is told the guidance, and asked
+                                 about the text alone (LCM) */
     weft_leaf leaf[WEFT_LEAVES];
     int nleaves;
     weft_asked asked[WEFT_ASKED]; /* in the order of the solver's `who` */

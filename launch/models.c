@@ -72,7 +72,24 @@ static weft_status check_analytic(const weft_config *c,
                      c->sample.width, c->sample.height);
 }
 
-static weft_status open_model(const weft_method *m, int i, weft_models *s)
+/* A net that is told how strongly to follow its text knows one strength, and
+ * nothing of what it would predict without the text. */
+static weft_status check_guided(const weft_method *m, int i)
+{
+    const weft_config *c = m->config;
+    const weft_config_guidance *g = &c->sample.over;
+
+    if (c->sample.method == WEFT_PLAIN && !g->linear && !g->limited &&
+        g->rescale == 0)
+        return WEFT_OK;
+    return weft_fail(WEFT_EINPUT,
+                     "%s: the model %s is told its guidance "
+                     "(time_cond_proj_dim): it takes sample.guidance with "
+                     "method plain, alike in all steps and not rescaled",
+                     c->file, c->model[m->model[i]].name);
+}
+
+static weft_status open_model(weft_method *m, int i, weft_models *s)
 {
     const weft_config_model *model = &m->config->model[m->model[i]];
     const weft_net_info *info;
@@ -85,6 +102,8 @@ static weft_status open_model(const weft_method *m, int i, weft_models *s)
     WEFT_TRY(open_file(s, model->path, model, &s->of[i]));
     info = &s->file[s->of[i]].info;
     WEFT_TRY(check_model(model->path, info));
+    m->guided[i] = info->guide > 0;
+    if (m->guided[i]) WEFT_TRY(check_guided(m, i));
     for (int k = 0; k < WEFT_ENCODERS; k++)
         if (!info->text_channels || !model->text.encoder[k].path)
             WEFT_TRY(weft_adapters_refuse(&s->file[s->of[i]].adapters,
@@ -121,7 +140,7 @@ static weft_status open_encoder(const weft_config *c, weft_models *s)
     return WEFT_OK;
 }
 
-weft_status weft_models_open(const weft_method *m, weft_models *s)
+weft_status weft_models_open(weft_method *m, weft_models *s)
 {
     const weft_config *c = m->config;
 

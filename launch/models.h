@@ -32,8 +32,9 @@ typedef struct weft_models {
     weft_labels label[WEFT_MODELS];
 } weft_models;
 
-/* On failure what was opened is still to be closed. */
-weft_status weft_models_open(const weft_method *m, weft_models *s);
+/* Also says of the method's models which are guided by themselves. On failure
+ * what was opened is still to be closed. */
+weft_status weft_models_open(weft_method *m, weft_models *s);
 /* Whether file i of `a` and k of `b` hold the same weights. */
 bool weft_models_same_file(const weft_models *a, int i, const weft_models *b,
                            int k);

@@ -161,16 +161,6 @@ static weft_status check_added(const weft_prompts *p,
                      info->id_channels);
 }
 
-static weft_status check_guide(const weft_config_model *m,
-                               const weft_net_info *info)
-{
-    if (!info->guide) return WEFT_OK;
-    return weft_fail(WEFT_EINPUT,
-                     "%s: time_cond_proj_dim %d (a net that is told how "
-                     "strongly to follow its text) is not supported",
-                     m->path, info->guide);
-}
-
 /* ---- prompts ------------------------------------------------------------- */
 
 static bool asks(const weft_method *m, int model, weft_condition condition)
@@ -262,9 +252,9 @@ static weft_status open_listener(weft_prompts *p, const weft_device *dev,
     l->any = true;
     l->added = info->added;
     l->id_channels = info->id_channels;
+    l->guide = info->guide;
     l->flip = info->flip;
     l->shift = info->freq_shift;
-    WEFT_TRY(check_guide(own, info));
     WEFT_TRY(find_readers(p, dev, c->sample.clip_skip, own, info,
                           l->reader[WEFT_COND], &l->readers));
     if (c->sample.clip_skip && !asks(m, model, WEFT_UNCOND))

@@ -58,6 +58,7 @@ typedef struct weft_listener {
     int tokens, channels; /* of the text */
     int pooled, ids;      /* of what is added: the vector, then sizes; or 0 */
     int added, id_channels;
+    int guide; /* channels of how strongly to follow it; or 0 */
     bool flip;
     float shift;
     weft_reading told[WEFT_BOTH]; /* by condition */

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/layer/layer.h"
+
 /* ---- the library --------------------------------------------------------- */
 
 typedef struct book {
@@ -174,6 +176,22 @@ static void give(const weft_graph *g, const weft_run *run, weft_given what,
                floats * sizeof *from);
 }
 
+/* The guidance, for a net that is told it. */
+static weft_status give_guide(const weft_job *j, const weft_graph *g,
+                              const weft_run *run, int model, int samples)
+{
+    const int n = j->setup.prompts.model[model].guide;
+    float *v;
+
+    if (!n) return WEFT_OK;
+    v = malloc((size_t)n * sizeof *v);
+    if (!v) return weft_fail(WEFT_ENOMEM, "out of memory for the guidance");
+    weft_guide_sinusoids(j->config.sample.guidance, n, v);
+    for (int k = 0; k < samples; k++) give(g, run, WEFT_GIVEN_GUIDE, k, v);
+    free(v);
+    return WEFT_OK;
+}
+
 weft_status weft_telling_tell(weft_job *j, int i, int flight, const int *image)
 {
     const weft_leaf *leaf = &j->setup.method.leaf[i];
@@ -195,5 +213,7 @@ weft_status weft_telling_tell(weft_job *j, int i, int flight, const int *image)
         h->told[k] = r->serial;
         same = false;
     }
-    return same ? WEFT_OK : weft_graph_prepare(g, &run);
+    if (same) return WEFT_OK;
+    WEFT_TRY(give_guide(j, g, &run, leaf->model, j->setup.plan.net[net].n));
+    return weft_graph_prepare(g, &run);
 }

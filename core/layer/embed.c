@@ -46,6 +46,18 @@ void weft_sinusoids(float x, int dim, bool flip, float shift, float *out)
         put_angle(out, i, half, flip, x * frequency(i, half, shift));
 }
 
+void weft_guide_sinusoids(double w, int dim, float *out)
+{
+    const int half = dim / 2;
+    const float rate = (float)log(10000) / (float)(half - 1);
+    const float x = (float)(w - 1) * 1000;
+
+    out[dim - 1] = 0; /* an odd dimension ends with zero */
+    for (int i = 0; i < half; i++)
+        put_angle(out, i, half, false,
+                  x * (float)exp((double)((float)i * -rate)));
+}
+
 static weft_status sinusoid(const weft_graph *g, int node, weft_run *run)
 {
     const weft_node *d = &g->node[node];

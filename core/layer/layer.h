@@ -109,6 +109,9 @@ weft_val weft_add_sum(weft_graph *g, weft_val a, weft_val b);
  * weft_sinusoids makes of any number. */
 void weft_sinusoids(float x, int dim, bool flip_sin_to_cos, float freq_shift,
                     float *out);
+/* GIVEN_GUIDE of a net that is told its guidance: of 1000 (w - 1), as
+ * diffusers' get_guidance_scale_embedding; `dim` is 4 or more. */
+void weft_guide_sinusoids(double w, int dim, float *out);
 typedef enum weft_embed_of { WEFT_EMBED_TIME, WEFT_EMBED_LABEL } weft_embed_of;
 weft_val weft_add_sinusoid(weft_graph *g, weft_embed_of of, int dim,
                            bool flip_sin_to_cos, float freq_shift);

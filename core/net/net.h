@@ -49,7 +49,8 @@ typedef struct weft_net_info {
     bool label_is_time;  /* class_embed_type "timestep": any number, needed */
     /* UNet2DConditionModel: channels of what is given of a text (graph.h), 0
      * where nothing is; GIVEN_ADDED is the pooled text, then id_channels of
-     * weft_sinusoids (flip, freq_shift) for each of its sizes. */
+     * weft_sinusoids (flip, freq_shift) for each of its sizes; GIVEN_GUIDE is
+     * of weft_guide_sinusoids. */
     int text_channels, added, id_channels, guide;
     bool flip;
     float freq_shift;

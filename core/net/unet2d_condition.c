@@ -210,7 +210,8 @@ static weft_status read_added(const weft_json *c, weft_unet *u, int *ids)
     int choice;
 
     *ids = 0;
-    WEFT_TRY(weft_json_int(c, "time_cond_proj_dim", 0, 1, WEFT_MAX_CHANNELS,
+    /* Two angles at least, so that their frequencies have a ratio. */
+    WEFT_TRY(weft_json_int(c, "time_cond_proj_dim", 0, 4, WEFT_MAX_CHANNELS,
                            &u->guide));
     if (!weft_json_has(c, "addition_embed_type")) return WEFT_OK;
     WEFT_TRY(weft_json_choice(c, "addition_embed_type", "text_time", kinds,

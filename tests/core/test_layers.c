@@ -509,9 +509,39 @@ static void labels_out_of_range_are_refused(void **state)
     weft_graph_release(&g);
 }
 
+/* diffusers' get_guidance_scale_embedding of w - 1, float32, printed. */
+static void guidance_as_sinusoids(void **state)
+{
+    static const struct {
+        double w;
+        int dim;
+        float v[9];
+    } want[] = {
+        {8.5,
+         6,
+         {-0.851235867f, -0.38778165f, 0.681638718f, -0.524783254f,
+          0.921751261f, 0.731688917f}},
+        {1, 5, {0, 0, 1, 1, 0}},
+        {0,
+         9,
+         {-0.826879561f, -0.650315821f, -0.834463179f, -0.0998334065f,
+          0.562379062f, -0.759663999f, -0.551063657f, 0.995004177f, 0}},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
+        float v[9];
+
+        weft_guide_sinusoids(want[i].w, want[i].dim, v);
+        for (int k = 0; k < want[i].dim; k++)
+            assert_true(fabsf(v[k] - want[i].v[k]) < 1e-6f);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(guidance_as_sinusoids),
         cmocka_unit_test(torch_and_any_cut),
         cmocka_unit_test(embeddings_of_diffusers),
         cmocka_unit_test(labels_out_of_range_are_refused),

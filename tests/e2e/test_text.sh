@@ -5,7 +5,7 @@
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
 : "${COMPARE:?}" "${PIPELINE:?}"
-rm -rf ./*.png ./*.safetensors ./*.yaml ./*.txt model other broken v .weft
+rm -rf ./*.png ./*.safetensors ./*.yaml ./*.txt model other lcm broken v .weft
 
 # What golden NAME was asked, as NAME.yaml, and its pipeline: config NAME
 config() {
@@ -188,6 +188,11 @@ refused 0 "" "$WEFT" plan parts.yaml schedule.prediction_type=v_prediction
 rm -f b.png
 refused 2 "they are of different models" "$WEFT" plan parts.yaml \
     text.encoder=other/text_encoder_2
+"$PIPELINE" "$WEFT_SOURCE_DIR/tests/golden/pipe_lcm.safetensors" lcm >lcm.yaml
+refused 2 "is told its guidance (time_cond_proj_dim)" "$WEFT" plan lcm.yaml \
+    sample.guidance_rescale=0.5
+refused 2 "is told its guidance (time_cond_proj_dim)" "$WEFT" plan lcm.yaml \
+    sample.guidance_schedule=linear
 cp -r model broken
 rm -r broken/text_encoder
 refused 2 "text_encoder" "$WEFT" plan sd15.yaml pipeline=broken

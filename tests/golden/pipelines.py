@@ -88,6 +88,13 @@ MODELS = {
         text_encoder_2=clip(PROJECTED, hidden_act="gelu", hidden_size=32,
                             num_attention_heads=2, num_hidden_layers=4),
         tokenizer_2="new", scheduler=ddim()),
+    "lcm": dict(
+        model_index={"_class_name": "LatentConsistencyModelPipeline",
+                     "requires_safety_checker": False},
+        unet=cond([C, C, D], [16, 16, 32], time_cond_proj_dim=33), vae=VAE,
+        text_encoder=clip(TEXT), tokenizer="old",
+        scheduler=ddim() | {"_class_name": "LCMScheduler",
+                            "original_inference_steps": 50}),
 }
 
 PROMPT = "a photo of a cat, 8k (masterpiece)"
@@ -104,6 +111,8 @@ CASES = {
                                 clip_skip=1, original_size=[700, 512],
                                 crop_top_left=[12, 0],
                                 target_size=[1024, 512])),
+    "lcm": ("lcm", dict(prompt=PROMPT, guidance=8.5, width=64, height=128,
+                        seed=9, steps=8, solver="lcm")),
 }
 # picture: model, names of models, what is asked; all of 128 x 128
 PAIR = {"strong": PROMPT, "weak": "a dog"}
@@ -191,6 +200,11 @@ def write_model(folder, model):
     return meta
 
 
+def noise(sample, generator):
+    return torch.randn((1, 4, sample["height"] // 8, sample["width"] // 8),
+                       generator=generator)
+
+
 @torch.no_grad()
 def draw(folder, sample, dtype):
     pipe = diffusers.DiffusionPipeline.from_pretrained(
@@ -203,10 +217,10 @@ def draw(folder, sample, dtype):
                       ("target_size", "target_size")):
         if key in sample:
             more[name] = tuple(sample[key])
-    c = pipe.unet.config.in_channels
-    start = torch.randn((1, c, sample["height"] // 8, sample["width"] // 8),
-                        generator=torch.Generator().manual_seed(sample["seed"]))
-    latents = pipe(num_inference_steps=STEPS, latents=start.to(dtype),
+    generator = torch.Generator().manual_seed(sample["seed"])
+    start = noise(sample, generator)
+    latents = pipe(num_inference_steps=sample.get("steps", STEPS),
+                   latents=start.to(dtype), generator=generator,
                    guidance_scale=sample["guidance"], output_type="latent",
                    **more).images
     picture = pipe.vae.decode(latents / pipe.vae.config.scaling_factor).sample
@@ -223,7 +237,9 @@ def make(name, out):
     with tempfile.TemporaryDirectory() as folder:
         meta = write_model(pathlib.Path(folder), MODELS[which])
         latents, picture = draw(folder, sample, torch.float32)
-        exact = draw(folder, sample, torch.float64)
+        # What LCM draws in its steps would be other numbers in double.
+        exact = draw(folder, sample, torch.float64) if name != "lcm" else (
+            latents, picture)
     print(f"{name:12} float32 against float64: latents "
           f"{distance(latents, exact[0]):.1e} picture "
           f"{distance(picture, exact[1]):.1e}; rms {latents.std():.2f}, "
