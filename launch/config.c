@@ -466,6 +466,7 @@ void weft_config_release(weft_config *c)
                           c->schedule_portable,
                           c->schedule_inline,
                           c->sample.model,
+                          c->sample.refiner,
                           c->sample.prompt,
                           c->sample.negative_prompt,
                           c->parallel.cluster,

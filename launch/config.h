@@ -177,8 +177,11 @@ typedef struct weft_config {
                                 object, or NULL */
     struct {
         weft_method_kind method;
-        char *model; /* one of model[].name, always set: the one that plain
-                        takes, or the method's first */
+        char *model;   /* one of model[].name, always set: the one that plain
+                          takes, or the method's first */
+        char *refiner; /* likewise: who goes on from a part of the steps on, 0
+                          to 1; NULL: nobody */
+        double refine_from;
         weft_solver_kind solver;
         bool has_solver; /* given: the scheduler's class does not say */
         int steps;

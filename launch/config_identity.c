@@ -100,6 +100,11 @@ void weft_config_write_method(FILE *f, const weft_config *c)
     const weft_config_method *how = &c->sample.how;
     const weft_method_kind method = c->sample.method;
 
+    if (c->sample.refiner) {
+        fputs(",\"refiner\":", f);
+        weft_config_write_string(f, c->sample.refiner);
+        write_key(f, "refine_from", c->sample.refine_from);
+    }
     write_over(f, &c->sample.over);
     write_labels(f, c, "labels", false);
     write_labels(f, c, "null_labels", true);

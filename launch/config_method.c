@@ -249,23 +249,48 @@ static weft_status set_model(weft_config *c, const char *name)
     return c->sample.model ? WEFT_OK : no_memory();
 }
 
+static weft_status check_known(const weft_config *c, const weft_place *at,
+                               const char *wanted)
+{
+    const char *name[64];
+    char hint[256];
+    int n = 0;
+
+    if (has_model(c, wanted)) return WEFT_OK;
+    for (; n < c->nmodels && n < COUNT(name); n++) name[n] = c->model[n].name;
+    return weft_place_fail(
+        at, "unknown model \"%.80s\"%s", wanted,
+        weft_suggest_text(wanted, name, n, hint, sizeof hint));
+}
+
+/* The only model but the refiner; NULL: there are several. */
+static const char *only_model(const weft_config *c)
+{
+    const char *only = NULL;
+
+    for (int i = 0; i < c->nmodels; i++) {
+        const char *name = c->model[i].name;
+
+        if (c->sample.refiner && !strcmp(name, c->sample.refiner)) continue;
+        if (only) return NULL;
+        only = name;
+    }
+    return only;
+}
+
 /* The model of a method that takes one: the one that is named, or the only
  * one; where weaker ones may stand beside it, the one called strong. */
 static weft_status take_one(const weft_tree *root, const char *wanted,
                             weft_config *c)
 {
     const weft_place at = place_of(root, "sample.model");
-    const char *name[64];
-    char hint[256];
 
-    if (wanted && has_model(c, wanted)) return set_model(c, wanted);
     if (wanted) {
-        for (int i = 0; i < c->nmodels; i++) name[i] = c->model[i].name;
-        return weft_place_fail(
-            &at, "unknown model \"%.80s\"%s", wanted,
-            weft_suggest_text(wanted, name, c->nmodels, hint, sizeof hint));
+        WEFT_TRY(check_known(c, &at, wanted));
+        return set_model(c, wanted);
     }
     if (c->nmodels == 1) return set_model(c, c->model[0].name);
+    if (only_model(c)) return set_model(c, only_model(c));
     if (c->sample.method != WEFT_PLAIN && has_model(c, "strong"))
         return set_model(c, "strong");
     return weft_place_fail(&at, "sample.model is missing: there are %d models",
@@ -317,6 +342,39 @@ static weft_status take_models(const weft_tree *root, const char *wanted,
     default:
         return take_one(root, wanted, c);
     }
+}
+
+/* Who goes on where sample.model leaves off; before that is looked for. */
+static weft_status take_refiner(const weft_tree *root, weft_raw_sample *raw,
+                                weft_config *c)
+{
+    const weft_place at = place_of(root, "sample.refiner");
+    const weft_place from = place_of(root, "sample.refine_from");
+
+    c->sample.refine_from = raw->refine_from;
+    if (!raw->refiner && given(root, "sample.refine_from"))
+        return weft_place_fail(&from, "sample.refine_from needs "
+                                      "sample.refiner");
+    if (!raw->refiner) return WEFT_OK;
+    WEFT_TRY(check_known(c, &at, raw->refiner));
+    if (c->sample.method != WEFT_PLAIN)
+        return weft_place_fail(&at,
+                               "sample.refiner goes on after method plain, not "
+                               "after %s",
+                               weft_method_name[c->sample.method]);
+    c->sample.refiner = raw->refiner;
+    raw->refiner = NULL;
+    return WEFT_OK;
+}
+
+static weft_status check_refiner(const weft_tree *root, const weft_config *c)
+{
+    const weft_place at = place_of(root, "sample.refiner");
+
+    if (!c->sample.refiner || strcmp(c->sample.refiner, c->sample.model))
+        return WEFT_OK;
+    return weft_place_fail(&at, "sample.refiner and sample.model are both %s",
+                           c->sample.model);
 }
 
 /* ---- numbers ------------------------------------------------------------- */
@@ -419,7 +477,9 @@ weft_status weft_config_take_method(const weft_tree *root, weft_raw_sample *raw,
         c->model[i].null_label = raw->null_labels ? raw->null_labels[i] : -1;
     }
     take_how(root, raw, c);
+    WEFT_TRY(take_refiner(root, raw, c));
     WEFT_TRY(take_models(root, raw->model, c));
+    WEFT_TRY(check_refiner(root, c));
     WEFT_TRY(take_over(root, raw, &c->sample.over));
     WEFT_TRY(take_eta(root, c));
     return check_lambda(root, c);

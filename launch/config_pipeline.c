@@ -119,6 +119,12 @@ static weft_status resolve_model(weft_config *c, const weft_pipeline *all,
     return st;
 }
 
+/* Whose autoencoder and schedule are taken. */
+static bool is_first(const weft_config *c, int i)
+{
+    return !strcmp(c->model[i].name, c->sample.model);
+}
+
 weft_status weft_config_resolve(weft_config *c)
 {
     weft_pipeline *all = NULL;
@@ -127,7 +133,9 @@ weft_status weft_config_resolve(weft_config *c)
     if (c->pipeline.path) st = weft_pipeline_open(c->pipeline.path, &all);
     if (st == WEFT_OK && all) st = set_rest(all, c);
     for (int i = 0; i < c->nmodels && st == WEFT_OK; i++)
-        st = resolve_model(c, all, &c->model[i]);
+        if (is_first(c, i)) st = resolve_model(c, all, &c->model[i]);
+    for (int i = 0; i < c->nmodels && st == WEFT_OK; i++)
+        if (!is_first(c, i)) st = resolve_model(c, all, &c->model[i]);
     weft_pipeline_free(all);
     return st == WEFT_EIO ? WEFT_EINPUT : st;
 }

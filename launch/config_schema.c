@@ -108,6 +108,8 @@ static const cyaml_schema_field_t text_fields[] = {
 static const cyaml_schema_field_t sample_fields[] = {
     TEXT(weft_raw_sample, method),
     TEXT(weft_raw_sample, model),
+    TEXT(weft_raw_sample, refiner),
+    NUMBER(weft_raw_sample, refine_from),
     TEXT(weft_raw_sample, solver),
     WHOLE(weft_raw_sample, steps),
     NUMBER(weft_raw_sample, guidance),

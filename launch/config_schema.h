@@ -49,8 +49,8 @@ typedef struct weft_raw_text {
 } weft_raw_text;
 
 typedef struct weft_raw_sample {
-    char *method, *model, *solver, *rng, *gpu, *image, *mask;
-    double strength;
+    char *method, *model, *refiner, *solver, *rng, *gpu, *image, *mask;
+    double strength, refine_from;
     int steps;
     double guidance, eta;
     int width, height, label, null_label;

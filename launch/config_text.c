@@ -438,6 +438,10 @@ weft_status weft_config_parameters(const weft_config *c, uint64_t seed,
     weft_config_write_number(w.f, c->sample.guidance);
     fprintf(w.f, ", Seed: %" PRIu64 ", Size: %dx%d, Model: %s", seed,
             c->sample.width, c->sample.height, c->sample.model);
+    if (c->sample.refiner) {
+        fprintf(w.f, ", Refiner: %s, Refiner switch at: ", c->sample.refiner);
+        weft_config_write_number(w.f, c->sample.refine_from);
+    }
     if (c->sample.method != WEFT_PLAIN)
         fprintf(w.f, ", Method: %s", weft_method_name[c->sample.method]);
     if (c->sample.eta != 0) {

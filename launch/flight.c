@@ -355,15 +355,30 @@ weft_status weft_flight_enter(weft_flight *f, const int *image, int n)
 
 /* ---- going on ------------------------------------------------------------ */
 
-/* Evaluations that the solver's lane `lane` had before stage `at`. */
-static int evaluations_before(const weft_job *j, int lane, int at)
+static bool asks(const weft_job *j, const weft_stage *s, int leaf)
 {
+    weft_question q;
+
+    weft_solver_who(j->setup.solver, s->step, s->index, &q);
+    for (int i = 0; i < q.n; i++) {
+        const weft_asked *a = &j->setup.method.asked[q.who[i]];
+
+        if (a->leaf == leaf || a->against == leaf) return true;
+    }
+    return false;
+}
+
+/* Evaluations that a leaf had in the solver's lane `lane` before stage `at`. */
+static int evaluations_before(const weft_job *j, int leaf, int lane, int at)
+{
+    const weft_solver *solver = j->setup.solver;
     int n = 0;
 
     for (int i = 0; i < at; i++) {
         const weft_stage *s = &j->setup.plan.stage[i];
 
-        n += weft_solver_lane(j->setup.solver, s->step, s->index) == lane;
+        n += weft_solver_lane(solver, s->step, s->index) == lane &&
+             asks(j, s, leaf);
     }
     return n;
 }
@@ -374,7 +389,7 @@ static weft_status resume_lanes(weft_flight *f, int at)
         for (int k = 0; k < WEFT_PLAN_LANES; k++)
             if (f->lane[i][k])
                 WEFT_TRY(weft_exchange_resume(
-                    f->lane[i][k], evaluations_before(f->job, k, at)));
+                    f->lane[i][k], evaluations_before(f->job, i, k, at)));
     return WEFT_OK;
 }
 

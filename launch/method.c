@@ -41,6 +41,8 @@ weft_status weft_method_models(const weft_config *c, weft_method *m)
     m->model[m->nmodels++] = index_of(c, c->sample.model);
     if (takes_pair(c->sample.method))
         m->model[m->nmodels++] = index_of(c, "weak");
+    if (c->sample.refiner)
+        m->model[m->nmodels++] = index_of(c, c->sample.refiner);
     return WEFT_OK;
 }
 
@@ -200,8 +202,8 @@ weft_status weft_method_list(weft_method *m)
         ask_superposed(m);
     else if (weft_method_reflects(c->sample.method))
         ask_reflected(m);
-    else
-        ask_guided(m, 0, &g);
+    else /* the refiner, where there is one, in the place of the model */
+        for (int i = 0; i < m->nmodels; i++) ask_guided(m, i, &g);
     return WEFT_OK;
 }
 
@@ -335,6 +337,10 @@ weft_status weft_method_solver(const weft_method *m,
     weft_status st;
 
     st = weft_solver_create(&o, schedule, &inner);
+    if (st == WEFT_OK && c->sample.refiner) {
+        st = weft_solver_hand_over(inner, c->sample.refine_from);
+        if (st != WEFT_OK) weft_solver_destroy(inner);
+    }
     if (st == WEFT_OK) st = wrap(m, inner, s);
     return st == WEFT_OK ? st : weft_fail_within(st, "%s", c->file);
 }

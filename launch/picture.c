@@ -71,7 +71,14 @@ weft_status weft_picture_plan(weft_setup *s)
     s->solver->before = draws_before(s);
     st = weft_repaint_first(s->solver->steps, c->sample.strength,
                             &s->solver->first);
-    return st == WEFT_OK ? st : weft_fail_within(st, "%s: sample", c->file);
+    if (st != WEFT_OK) return weft_fail_within(st, "%s: sample", c->file);
+    if (!s->solver->handover || s->solver->first < s->solver->handover)
+        return WEFT_OK;
+    return weft_fail(WEFT_EINPUT,
+                     "%s: sample.strength %g begins in the steps of the "
+                     "refiner, and leaves the model %s none: make the refiner "
+                     "sample.model, or strength larger",
+                     c->file, c->sample.strength, c->sample.model);
 }
 
 /* ---- pixels -------------------------------------------------------------- */

@@ -129,6 +129,36 @@ void weft_solver_destroy(weft_solver *s)
     free(s);
 }
 
+/* Python's round, of ties to the even one. */
+static int handover_step(const weft_solver *s, double from)
+{
+    const int train = s->schedule->train_steps;
+    const double below = rint(train - from * train);
+    int i = 0;
+
+    while (i < s->steps && s->time[i] >= below) i++;
+    return i;
+}
+
+weft_status weft_solver_hand_over(weft_solver *s, double from)
+{
+    const int i = handover_step(s, from);
+
+    WEFT_MUST(s->denoisers == 1);
+    if (s->kind == WEFT_PNDM)
+        return weft_fail(WEFT_EINPUT,
+                         "solver pndm begins by a rule of its own, so that no "
+                         "other model can go on in its steps");
+    if (i == 0 || i == s->steps)
+        return weft_fail(WEFT_EINPUT,
+                         "handed over at %g, the %s model has none of the %d "
+                         "steps",
+                         from, i ? "second" : "first", s->steps);
+    s->handover = i;
+    s->denoisers = 2;
+    return WEFT_OK;
+}
+
 size_t weft_solver_buffer_floats(const weft_solver *s, const weft_batch *b)
 {
     return (size_t)s->buffers * weft_batch_floats(b);
@@ -157,6 +187,7 @@ void weft_solver_who(const weft_solver *s, int i, int k, weft_question *q)
     q->n = 1;
     q->who[0] = 0;
     if (s->ops->who) s->ops->who(s, i, k, q);
+    if (s->handover && i >= s->handover) q->who[0] = 1;
 }
 
 int weft_solver_lane(const weft_solver *s, int i, int k)
@@ -236,7 +267,7 @@ void weft_solver_drawn(const weft_solver *s, int i, int k, uint32_t *least,
 
 void weft_solver_resume(weft_solver *s, int i)
 {
-    s->history = i - s->first;
+    s->history = i - (s->handover && i >= s->handover ? s->handover : s->first);
     if (s->ops->resume) s->ops->resume(s, i);
 }
 
@@ -277,6 +308,7 @@ void weft_solver_ask(weft_solver *s, int i, int k, const float *x,
 {
     WEFT_MUST(i >= 0 && i < s->steps);
     weft_solver_who(s, i, k, q);
+    if (s->handover && i == s->handover && k == 0) s->history = 0;
     s->ops->ask(s, i, k, x, q);
     q->in.lane = weft_solver_lane(s, i, k);
 }

@@ -21,6 +21,11 @@
  *   weft_solver_start(s, x);
  *   for (int i = 0; i < s->steps; i++) weft_solver_step(s, i, denoiser, x);
  *
+ * Hand-over. From one step on another model may be asked in place of the first,
+ * as by diffusers' denoising_end and denoising_start (SDXL's base and refiner):
+ * weft_solver_hand_over. All that a solver keeps of predictions is forgotten
+ * there, as by a pipeline that begins.
+ *
  * State. Euler, Euler ancestral, Heun, LMS, dpmpp_sde and dpmpp_2s_ancestral
  * carry x in Karras' coordinates (VE), x = x0 + sigma eps, and give the net x /
  * sqrt(sigma^2 + 1); the others in VP coordinates, x = a x0 + s eps. Both end
@@ -105,6 +110,7 @@ struct weft_solver {
     int steps;
     int first;       /* the step that a walk begins with; 0 from noise alone */
     uint32_t before; /* draws of noise before its steps; 1 from noise alone */
+    int handover;    /* the step from which another model is asked; 0: none */
     double *time;    /* [steps + 1]: what the net is told; [steps] unused */
     double *sigma;   /* [steps + 1]: Karras sigma (VE) */
     double *abar;    /* [steps + 1]: 1 / (1 + sigma^2) */
@@ -132,6 +138,13 @@ weft_status weft_solver_create(const weft_solver_opts *o,
                                const weft_noise_schedule *schedule,
                                weft_solver **s);
 void weft_solver_destroy(weft_solver *s); /* NULL is nothing */
+/* From the first node on whose time is below (1 - from) of the train steps,
+ * rounded, denoiser 1 is asked in place of denoiser 0; at whole steps, for
+ * solvers that ask twice within one (there diffusers is half a step off).
+ * Before binding, of a solver that asks one denoiser. WEFT_EINPUT: a part that
+ * leaves one of the two nothing, or a solver whose start is a rule of its own.
+ */
+weft_status weft_solver_hand_over(weft_solver *s, double from);
 size_t weft_solver_buffer_floats(const weft_solver *s, const weft_batch *b);
 /* noise: [b->n] streams, one per sample; buffer: as many floats as said above.
  * Both borrowed until the solver is bound again or destroyed. WEFT_ENOMEM: for

@@ -6,7 +6,7 @@
 
 enum { NETS = 4, N = 2, STEPS = 5, FLOATS = N * 4 * 5 * 3 };
 
-typedef enum way { PLAIN, W2SD, RESAMPLING, OR, AND, AVERAGE } way;
+typedef enum way { PLAIN, REFINED, W2SD, RESAMPLING, OR, AND, AVERAGE } way;
 
 typedef struct made_of {
     const char *what;
@@ -42,6 +42,14 @@ static const made_of all[] = {
      "\"solver_order\": 3, \"algorithm_type\": \"sde-dpmsolver++\","},
     {"lcm", WEFT_LCM, 0, PLAIN, WEFT_RNG_TORCH_CPU, NULL},
     {"tcd", WEFT_TCD, .5, PLAIN, WEFT_RNG_COUNTER, NULL},
+    {"ddim refined", WEFT_DDIM, .5, REFINED, WEFT_RNG_COUNTER, NULL},
+    {"heun refined", WEFT_HEUN, 0, REFINED, WEFT_RNG_COUNTER, NULL},
+    {"dpmpp_2m refined", WEFT_DPMPP_2M, 0, REFINED, WEFT_RNG_COUNTER, NULL},
+    {"dpmpp_sde refined", WEFT_DPMPP_SDE, 0, REFINED, WEFT_RNG_COUNTER, NULL},
+    {"unipc refined", WEFT_UNIPC, 0, REFINED, WEFT_RNG_COUNTER, NULL},
+    {"lms refined", WEFT_LMS, 0, REFINED, WEFT_RNG_COUNTER, NULL},
+    {"2s of 3 refined", WEFT_DPMPP_2S, 0, REFINED, WEFT_RNG_COUNTER,
+     "\"solver_order\": 3,"},
     {"w2sd", WEFT_DDIM, 0, W2SD, WEFT_RNG_COUNTER, NULL},
     {"resampling", WEFT_DDIM, 0, RESAMPLING, WEFT_RNG_COUNTER, NULL},
     {"resampling eta", WEFT_DDIM, 1, RESAMPLING, WEFT_RNG_TORCH_CPU, NULL},
@@ -79,7 +87,10 @@ static void wrap(rig *r)
         .models = 2,
         .temperature = 1};
 
-    if (r->of->way == W2SD || r->of->way == RESAMPLING)
+    if (r->of->way == REFINED) {
+        assert_int_equal(weft_solver_hand_over(r->s, .5), WEFT_OK);
+        assert_in_range(r->s->handover, 1, STEPS - 2);
+    } else if (r->of->way == W2SD || r->of->way == RESAMPLING)
         assert_int_equal(weft_reflect_create(&reflect, r->s, &r->s), WEFT_OK);
     else if (r->of->way != PLAIN)
         assert_int_equal(weft_superpose_create(&superpose, r->s, &r->s),
@@ -211,10 +222,105 @@ static void any_stage_can_be_resumed(void **state)
     }
 }
 
+/* ---- two models, one after the other ------------------------------------- */
+
+/* The first half by a solver that asks net 0 alone, the second by a fresh one
+ * that knows x and the noise only, and asks net 1. */
+static void by_halves(const made_of *of, const weft_noise_schedule *c,
+                      rig *second, int from)
+{
+    made_of plain = *of;
+    rig first;
+
+    plain.way = PLAIN;
+    rig_open(&first, &plain, c);
+    rig_open(second, &plain, c);
+    assert_int_equal(weft_solver_start(first.s, first.x), WEFT_OK);
+    for (int i = 0; i < from; i++)
+        assert_int_equal(weft_solver_step(first.s, i, first.ask, first.x),
+                         WEFT_OK);
+    memcpy(second->x, first.x, sizeof first.x);
+    memcpy(second->noise, first.noise, sizeof first.noise);
+    for (int i = from; i < STEPS; i++)
+        assert_int_equal(
+            weft_solver_step(second->s, i, second->ask + 1, second->x),
+            WEFT_OK);
+    rig_close(&first);
+}
+
+static void the_second_model_begins_anew(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        char config[256];
+        weft_noise_schedule c;
+        rig whole, half;
+        int step, next;
+
+        if (all[i].way != REFINED) continue;
+        snprintf(config, sizeof config, "{%s\"clip_sample\": false}",
+                 all[i].options ? all[i].options : "");
+        c = read_schedule(all[i].kind, config);
+        rig_open(&whole, &all[i], &c);
+        assert_int_equal(weft_solver_start(whole.s, whole.x), WEFT_OK);
+        walk(&whole, 0, INT32_MAX, &step, &next);
+        by_halves(&all[i], &c, &half, whole.s->handover);
+        if (memcmp(whole.x, half.x, sizeof half.x) != 0)
+            fail_msg("%s: the second half knows the first", all[i].what);
+        rig_close(&whole);
+        rig_close(&half);
+        weft_noise_schedule_release(&c);
+    }
+}
+
+/* diffusers' rule, rounded as Python rounds: times 801, 601, 401, 201, 1, of
+ * which those below the cut are the second model's. */
+static void hands_over_by_the_train_step(void **state)
+{
+    static const struct {
+        double from;
+        int step; /* 0: refused */
+    } at[] = {{0, 0},  {.1985, 0}, {.199, 1},  {.3985, 1}, {.3995, 2},
+              {.5, 2}, {.8, 4},    {.9985, 4}, {.999, 0},  {1, 0}};
+    weft_noise_schedule c = read_schedule(
+        WEFT_DDIM, "{\"steps_offset\": 1, \"timestep_spacing\": \"leading\"}");
+    const weft_solver_opts o = {.kind = WEFT_DDIM, .steps = STEPS};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof at / sizeof *at; i++) {
+        weft_solver *s;
+        weft_status st;
+
+        assert_int_equal(weft_solver_create(&o, &c, &s), WEFT_OK);
+        st = weft_solver_hand_over(s, at[i].from);
+        assert_int_equal(st, at[i].step ? WEFT_OK : WEFT_EINPUT);
+        assert_int_equal(s->handover, at[i].step);
+        weft_solver_destroy(s);
+    }
+    weft_noise_schedule_release(&c);
+}
+
+static void pndm_is_not_handed_over(void **state)
+{
+    weft_noise_schedule c = read_schedule(WEFT_PNDM, "{}");
+    const weft_solver_opts o = {.kind = WEFT_PNDM, .steps = STEPS};
+    weft_solver *s;
+
+    (void)state;
+    assert_int_equal(weft_solver_create(&o, &c, &s), WEFT_OK);
+    assert_int_equal(weft_solver_hand_over(s, .5), WEFT_EINPUT);
+    assert_non_null(strstr(weft_fail_text(), "pndm"));
+    weft_solver_destroy(s);
+    weft_noise_schedule_release(&c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(any_stage_can_be_resumed),
+        cmocka_unit_test(the_second_model_begins_anew),
+        cmocka_unit_test(hands_over_by_the_train_step),
+        cmocka_unit_test(pndm_is_not_handed_over),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,6 +4,8 @@ tests/e2e/test_text.sh.
     python tests/golden/pipelines.py            # pipe_*.safetensors
     python tests/golden/pipelines.py NAME...    # these alone
     python tests/golden/pipelines.py paint      # paint_*, see PAINTED
+    python tests/golden/pipelines.py nine       # nine_*, see NINE
+    python tests/golden/pipelines.py refine     # refine_*, see REFINED
 
 needs torch, diffusers and transformers. Float32 on the CPU; nets of random
 weights, made as in nets.py, have all the structure of the real ones and a few
@@ -96,6 +98,27 @@ MODELS = {
         scheduler=ddim() | {"_class_name": "LCMScheduler",
                             "original_inference_steps": 50}),
 }
+MODELS["inpaint"] = MODELS["sd15"] | {
+    "model_index": {"_class_name": "StableDiffusionInpaintPipeline",
+                    "_diffusers_version": "0.42.1"},
+    "unet": MODELS["sd15"]["unet"] | {"in_channels": 9, "sample_size": 64,
+                                      "_diffusers_version": "0.42.1"}}
+MODELS["xlpaint"] = MODELS["sdxl"] | {
+    "model_index": MODELS["sdxl"]["model_index"] | {
+        "_class_name": "StableDiffusionXLInpaintPipeline",
+        "_diffusers_version": "0.42.1"},
+    "unet": MODELS["sdxl"]["unet"] | {"in_channels": 9}}
+MODELS["refiner"] = {k: v for k, v in MODELS["sdxl"].items()
+                     if k not in ("text_encoder", "tokenizer")} | {
+    "model_index": {"_class_name": "StableDiffusionXLImg2ImgPipeline",
+                    "force_zeros_for_empty_prompt": False,
+                    "requires_aesthetics_score": True,
+                    "text_encoder": [None, None], "tokenizer": [None, None]},
+    "unet": cond([D, C, C, D], [16, 32, 64, 64], attention_head_dim=[1, 2, 4, 4],
+                 transformer_layers_per_block=2, use_linear_projection=True,
+                 cross_attention_dim=32, addition_embed_type="text_time",
+                 addition_time_embed_dim=8,
+                 projection_class_embeddings_input_dim=60)}
 
 PROMPT = "a photo of a cat, 8k (masterpiece)"
 # picture: model, what the pipeline is asked
@@ -128,6 +151,21 @@ PAINTED = {
     "mask": dict(strength=.7, mask=True),
     "all": dict(strength=1, mask=True),
     "euler_a": dict(strength=.5, mask=True, solver="euler_ancestral"),
+}
+# What models of nine channels make of pipe_sd15.png and paint_mask.png.
+NINE = {
+    "part": ("inpaint", dict(strength=.7)),
+    "all": ("inpaint", dict(strength=1)),
+    "xl": ("xlpaint", dict(strength=.8)),
+}
+# The base is the pipeline sdxl, `from` where the refiner goes on; or the
+# refiner alone, from pipe_sd15.png. The metadata are of the refiner.
+REFINED = {
+    "hand_over": dict(width=64, height=320, seed=13, **{"from": .8}),
+    "multistep": dict(width=128, height=192, seed=14, solver="dpmpp_2m",
+                      negative_prompt="rain", **{"from": .55}),
+    "picture": dict(width=64, height=320, seed=15, strength=.4,
+                    aesthetic_score=7, negative_aesthetic_score=1.5),
 }
 STEPS = 20
 LIBRARY = {"unet": "diffusers", "vae": "diffusers", "scheduler": "diffusers",
@@ -342,6 +380,76 @@ def make_painted(out):
                    "diffusers": diffusers.__version__})
 
 
+def load(folder, model):
+    """The pipeline of a model that is written to a folder, and its metadata."""
+    meta = write_model(folder, MODELS[model])
+    pipe = diffusers.DiffusionPipeline.from_pretrained(
+        folder, torch_dtype=torch.float32)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe, meta
+
+
+def write_how(out, name, latents, how, meta):
+    print(f"{name:20} rms {latents.std():.2f}")
+    assert latents.isfinite().all()
+    write(out / f"{name}.safetensors", {"latents": latents},
+          meta | {"sample": json.dumps(
+              {"steps": STEPS, "solver": "ddim", "rng": "torch-cpu", **how}),
+              "diffusers": diffusers.__version__})
+
+
+@torch.no_grad()
+def make_nine(out):
+    _, asked = CASES["sd15"]
+    for name, (which, how) in NINE.items():
+        with tempfile.TemporaryDirectory() as folder:
+            pipe, meta = load(pathlib.Path(folder), which)
+            x = pipe(prompt=asked["prompt"],
+                     negative_prompt=asked["negative_prompt"],
+                     guidance_scale=asked["guidance"],
+                     num_inference_steps=STEPS, strength=how["strength"],
+                     image=Image.open(HERE / "pipe_sd15.png"),
+                     mask_image=Image.open(HERE / "paint_mask.png"),
+                     width=asked["width"], height=asked["height"],
+                     generator=torch.Generator().manual_seed(asked["seed"]),
+                     output_type="latent").images
+        write_how(out, f"nine_{name}", x, asked | how, meta)
+
+
+def refine(base, refiner, how):
+    asked = {"prompt": PROMPT, "guidance_scale": 4, "num_inference_steps": STEPS,
+             "negative_prompt": how.get("negative_prompt"),
+             "output_type": "latent"}
+    generator = torch.Generator().manual_seed(how["seed"])
+    if "strength" in how:
+        return refiner(image=Image.open(HERE / "pipe_sd15.png"),
+                       strength=how["strength"], generator=generator,
+                       aesthetic_score=how["aesthetic_score"],
+                       negative_aesthetic_score=how["negative_aesthetic_score"],
+                       **asked).images
+    if "solver" in how:
+        for pipe in base, refiner:
+            pipe.scheduler = diffusers.DPMSolverMultistepScheduler.from_config(
+                pipe.scheduler.config)
+    x = base(latents=noise(how, generator), denoising_end=how["from"],
+             width=how["width"], height=how["height"], **asked).images
+    return refiner(image=x, denoising_start=how["from"], **asked).images
+
+
+@torch.no_grad()
+def make_refined(out):
+    for name, how in REFINED.items():
+        with (tempfile.TemporaryDirectory() as one,
+              tempfile.TemporaryDirectory() as two):
+            base, _ = load(pathlib.Path(one), "sdxl")
+            refiner, meta = load(pathlib.Path(two), "refiner")
+            x = refine(base, refiner, how)
+        asked = {"prompt": PROMPT, "guidance": 4} | how
+        if "from" in asked:
+            asked |= {"refiner": "refiner", "refine_from": asked.pop("from")}
+        write_how(out, f"refine_{name}", x, asked, meta)
+
+
 def main():
     ap = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     ap.add_argument("names", nargs="*")
@@ -349,6 +457,10 @@ def main():
     a = ap.parse_args()
     if a.names == ["paint"]:
         return make_painted(a.out)
+    if a.names == ["nine"]:
+        return make_nine(a.out)
+    if a.names == ["refine"]:
+        return make_refined(a.out)
     for name in a.names or [*CASES, *METHODS]:
         (make if name in CASES else make_method)(name, a.out)
 

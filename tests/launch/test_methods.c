@@ -119,6 +119,7 @@ static void test_identities(void **state)
     static const char *const texts[] = {
         PAIR "  method: w2sd\n  lambda: 7\n  guidance_weak: 0.5\n",
         PAIR "  method: w2sd\n  inverse_offset: 1\n  rounds: 2\n",
+        PAIR "  refiner: strong\n  refine_from: 0.75\n",
         PAIR "  method: zsampling\n  gamma1: 4\n  gamma2: -1\n",
         PAIR "  method: resampling\n  labels: { strong: 2 }\n",
         PAIR "  method: autoguidance\n  autoguidance: 0.25\n",
@@ -160,6 +161,18 @@ static void test_refused(void **state)
         {ONE "  method: w2sd\n",
          "a.yaml:5: method \"w2sd\" takes two models called strong and weak: "
          "models.strong is missing"},
+        {PAIR "  refiner: weka\n",
+         "a.yaml:7: unknown model \"weka\", did you mean \"weak\"?"},
+        {PAIR "  refiner: weak\n  model: weak\n",
+         "a.yaml:7: sample.refiner and sample.model are both weak"},
+        {ONE "  refiner: strong\n",
+         "a.yaml:5: unknown model \"strong\"; known are only"},
+        {PAIR "  method: w2sd\n  refiner: weak\n",
+         "a.yaml:8: sample.refiner goes on after method plain, not after w2sd"},
+        {PAIR "  model: weak\n  refine_from: 0.5\n",
+         "a.yaml:8: sample.refine_from needs sample.refiner"},
+        {PAIR "  refiner: weak\n  refine_from: 1.5\n",
+         "a.yaml:8: sample.refine_from: 1.5 is out of range, expected 0 to 1"},
         {ONE "  method: superdiff_and\n",
          "a.yaml:5: method \"superdiff_and\" superposes two models or more, "
          "and there is one"},
@@ -254,6 +267,9 @@ static void test_what_is_asked(void **state)
         {PAIR "  method: zsampling\n  gamma1: 4\n", "0(b 4) 0(b 4) 0u", 1},
         {PAIR "  method: resampling\n  guidance: 2\n", "0(b 2) 0c", 1},
         {PAIR "  method: autoguidance\n", "0c 1c", 2},
+        {PAIR "  refiner: weak\n", "0c 1c", 2},
+        {PAIR "  refiner: strong\n  refine_from: 0.5\n  guidance: 2\n",
+         "0(b 2) 1(b 2)", 2},
         {PAIR "  method: superdiff_and\n  guidance: 2\n", "0b1 1b1 0b2 1b2", 2},
         {"models: { a: { path: /m }, b: { path: /m } }\n"
          "sample: { width: 8, height: 8, method: superdiff_or, guidance: 2 }\n",

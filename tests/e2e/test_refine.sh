@@ -1,0 +1,78 @@
+#!/bin/sh
+# A model that goes on where another leaves off, SDXL's refiner, against
+# diffusers' pipelines (tests/golden/pipelines.py refine), and the same bytes
+# however the work is dealt out.
+# shellcheck source=tests/e2e/pipelines.sh
+. "$(dirname "$0")/pipelines.sh"
+rm -rf ./*.png ./*.safetensors ./*.yaml ./*.txt model base .weft
+
+# ---- base and refiner -------------------------------------------------------
+
+"$PIPELINE" "$golden/pipe_sdxl.safetensors" base >out.txt
+for name in refine_multistep refine_hand_over; do
+    config "$name"
+    models='"models": {"base": {"pipeline": "base"}, "refiner": {"pipeline": "model"}}'
+    sed "s|\"pipeline\": \"model\"|$models|" "$name.yaml" >two.yaml
+    mv two.yaml "$name.yaml"
+    sample "$name"
+done
+same 2 "$name"
+same 3 "$name"
+same 5 "$name"
+same 3 "$name" 'parallel.roles={base: 2, refiner: 1}'
+
+# an image says who drew it
+"$WEFT" sample "$name.yaml" sample.steps=5 output.image=one.png || fail "one.png"
+"$WEFT" sample one.png output.image=again.png || fail "refined again"
+same_file again.png one.png
+"$WEFT" inspect one.png >out.txt
+grep -q "Refiner switch at: 0.8" out.txt || fail "no refiner in the picture"
+
+# Killed once the first of two images has been kept before step N of 20, of
+# which the refiner has the last 4, and gone on with on other ranks.
+two() { # RANKS STEM KEY=VALUE...
+    n=$1 stem=$2
+    shift 2
+    ranks "$n" "$WEFT" sample "$name.yaml" sample.seeds=13-14 run.batch=1 \
+        output.latents="$stem{seed}.safetensors" "$@" 2>out.txt
+}
+
+killed() { # N RANKS KEY=VALUE...
+    at=$1 on=$2
+    shift 2
+    rm -rf .weft
+    "$WEFT" sample "$name.yaml" sample.seeds=13-14 run.batch=1 \
+        parallel.flights=1 output.latents='k{seed}.safetensors' \
+        run.checkpoint="$at" 2>out.txt &
+    pid=$!
+    while [ ! -e .weft/k13.safetensors.checkpoint.0 ] && kill -0 "$pid"; do
+        sleep 0.01
+    done
+    kill -KILL "$pid"
+    wait "$pid" || :
+    [ ! -e k13.safetensors ] || fail "killed at $at: too late"
+    two "$on" k "$@" || fail "killed at $at and gone on: $(cat out.txt)"
+    for seed in 13 14; do same_file "k$seed.safetensors" "w$seed.safetensors"; done
+    rm -f k1*.safetensors
+}
+
+two 1 w || fail "two images: $(cat out.txt)"
+same_file w13.safetensors a.safetensors
+killed 9 2 'parallel.roles={base: 1, refiner: 1}'
+killed 18 3
+
+refused 2 "handed over at 0.999, the second model has none of the 20 steps" \
+    "$WEFT" plan "$name.yaml" sample.refine_from=0.999
+refused 2 "handed over at 0.001, the first model has none of the 20 steps" \
+    "$WEFT" plan "$name.yaml" sample.refine_from=0.001
+refused 2 "leaves the model base none" "$WEFT" plan "$name.yaml" \
+    sample.image="$golden/pipe_sd15.png" sample.width=64 sample.height=320 \
+    sample.strength=0.1
+refused 2 "solver pndm begins by a rule of its own" "$WEFT" plan "$name.yaml" \
+    sample.solver=pndm
+
+config refine_picture
+sample refine_picture sample.image="$golden/pipe_sd15.png"
+same 2 refine_picture sample.image="$golden/pipe_sd15.png"
+
+finish
