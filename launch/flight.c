@@ -21,9 +21,10 @@ static weft_batch batch_of(const weft_job *j)
 static weft_status make_picture(weft_flight *f, size_t floats)
 {
     if (!f->job->picture.encoded) return WEFT_OK;
-    f->picture = malloc((2 * floats + 1) * sizeof *f->picture);
+    f->picture = malloc((3 * floats + 1) * sizeof *f->picture);
     if (!f->picture) return weft_fail(WEFT_ENOMEM, "out of memory for latents");
     f->start = f->picture + floats;
+    if (f->job->picture.masked) f->masked = f->start + floats;
     return WEFT_OK;
 }
 
@@ -187,6 +188,31 @@ static weft_status make_asked(weft_flight *f, int i)
     return WEFT_OK;
 }
 
+/* The mask and what is known of the picture, to the nets that are told: of
+ * their role's rows, among those that I keep. */
+static void set_beside(weft_flight *f)
+{
+    const weft_job *j = f->job;
+    const weft_plan *p = &j->setup.plan;
+    const size_t columns = (size_t)f->field.columns;
+
+    for (int i = 0; i < j->setup.method.nleaves && f->masked; i++) {
+        const int net = j->setup.net_of[i];
+        weft_span have;
+        size_t before;
+
+        if (!f->model[i]) continue;
+        have = weft_roles_span(&p->roles, p->net[net].role, j->line);
+        before = (size_t)((have.from - j->state.from) * p->unit) * columns;
+        weft_model_set_beside(
+            f->model[i],
+            &(weft_beside){.mask = j->picture.mask + before,
+                           .known = f->masked + before * (size_t)p->batch *
+                                                    (size_t)p->channels,
+                           .n = p->batch});
+    }
+}
+
 weft_status weft_flight_create(weft_job *j, int slot, weft_flight *f)
 {
     memset(f, 0, sizeof *f);
@@ -201,7 +227,9 @@ weft_status weft_flight_create(weft_job *j, int slot, weft_flight *f)
     WEFT_TRY(place_leaves(f));
     if (!f->solver) return WEFT_OK;
     for (int i = 0; i < j->setup.method.nasked; i++) WEFT_TRY(make_asked(f, i));
-    return make_state(f);
+    WEFT_TRY(make_state(f));
+    set_beside(f);
+    return WEFT_OK;
 }
 
 void weft_flight_release(weft_flight *f)
@@ -302,8 +330,10 @@ static void draw(weft_flight *f, float *to)
                         (size_t)batch * line);
 }
 
-/* The picture's latents for every sample, by the noise in `start`. */
-static void take_picture(weft_flight *f, const weft_net_info *vae)
+/* Latents for every sample of what was encoded, by a draw of noise where the
+ * autoencoder wants one; `noise` may be where they go. */
+static void take_picture(weft_flight *f, const weft_net_info *vae,
+                         const float *encoded, float *noise, float *to)
 {
     const weft_picture *p = &f->job->picture;
     const size_t columns = (size_t)f->field.columns;
@@ -311,11 +341,24 @@ static void take_picture(weft_flight *f, const weft_net_info *vae)
     const int batch = f->job->setup.plan.batch;
     size_t at = 0;
 
+    if (vae->kind == WEFT_NET_VAE_KL) draw(f, noise);
     for (int y = 0; y < f->field.rows; y++)
         for (int k = 0; k < batch; k++, at += line)
             weft_repaint_latents(
-                vae, p->encoded + (size_t)y * columns * (size_t)p->channels,
-                f->start + at, columns, f->picture + at);
+                vae, encoded + (size_t)y * columns * (size_t)p->channels,
+                noise + at, columns, to + at);
+}
+
+/* What follows the start's draw: a mask has the masked picture encoded, also
+ * where nobody is told. */
+static void take_masked(weft_flight *f, const weft_net_info *vae)
+{
+    if (f->masked)
+        take_picture(f, vae, f->job->picture.masked, f->masked, f->masked);
+    else
+        for (int k = 0; k < f->job->setup.plan.batch; k++)
+            weft_noise_skip(&f->noise[k], &f->field,
+                            vae->kind == WEFT_NET_VAE_KL);
 }
 
 /* The draws are those of diffusers' pipelines (core/solve/repaint.h). */
@@ -326,15 +369,14 @@ static void begin_picture(weft_flight *f)
                                  .latent_channels = f->field.c,
                                  .scaling_factor = 1};
     const weft_net_info *vae = m->vae < 0 ? &plain : &m->file[m->vae].info;
-    const bool drawn = vae->kind == WEFT_NET_VAE_KL;
-    const bool masked = f->job->picture.mask != NULL;
+    const weft_picture *p = &f->job->picture;
+    const bool noise_alone = p->mask && f->job->config.sample.strength == 1;
 
-    if (drawn) draw(f, f->start);
-    take_picture(f, vae);
+    if (!noise_alone || !m->paints)
+        take_picture(f, vae, p->encoded, f->start, f->picture);
     draw(f, f->start);
-    for (int k = 0; k < f->job->setup.plan.batch && drawn && masked; k++)
-        weft_noise_skip(&f->noise[k], &f->field, 1);
-    if (masked && f->job->config.sample.strength == 1)
+    if (p->mask) take_masked(f, vae);
+    if (noise_alone)
         weft_repaint_noise(f->solver, f->start, f->x);
     else
         weft_repaint_noised(f->solver, f->solver->first, f->picture, f->start,
@@ -450,7 +492,7 @@ static weft_status take(weft_flight *f)
     for (int i = 0; i < q->n; i++)
         WEFT_TRY(weft_answer(f->asked[q->who[i]], q->answer[i]));
     WEFT_TRY(weft_solver_take(f->solver, f->step, f->stage, f->x));
-    if (f->job->picture.mask &&
+    if (f->job->picture.mask && !f->masked &&
         f->stage == weft_solver_stages(f->solver, f->step) - 1)
         weft_repaint_keep(
             f->solver, f->step + 1,

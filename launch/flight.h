@@ -20,6 +20,8 @@ typedef struct weft_flight {
     float *x;               /* [rows][batch][columns][channels] */
     float *picture, *start; /* of sample.image: its latents, and the noise that
                                the start has; as x. NULL without */
+    float *masked;          /* likewise, of the picture without what is under
+                               the mask; NULL: nobody is told */
     weft_field field;
     weft_denoiser *model[WEFT_LEAVES]; /* where its role is mine */
     weft_denoiser *leaf[WEFT_LEAVES];

@@ -205,6 +205,12 @@ static void print_unet(FILE *out, const weft_net_info *info)
         fprintf(out, ", and %d numbers of its vector and of sizes",
                 info->added);
     if (info->text_channels > 0) putc('\n', out);
+    if (weft_net_paints(info))
+        fputs("  made for inpainting: sees a mask, and the picture without "
+              "what is under it\n",
+              out);
+    if (info->guide > 0)
+        fputs("  is told the guidance: one evaluation a step\n", out);
     if (info->labels > 0)
         fprintf(out,
                 "  %d classes, of which the last (%d) is the default "

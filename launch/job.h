@@ -53,6 +53,8 @@ typedef struct weft_picture {
     int channels;   /* of `encoded` */
     float *encoded; /* [rows][columns][channels]; NULL: there is none */
     float *mask;    /* [rows][columns], 1 where it may change; or NULL */
+    float *masked;  /* as encoded, of the picture without what is under the
+                       mask, for nets that are told; or NULL */
 } weft_picture;
 
 /* A text encoder's weights, packed for the ranks of a node, where they stay. */

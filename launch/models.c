@@ -31,12 +31,28 @@ static weft_status check_model(const char *path, const weft_net_info *info)
     if (!weft_net_is_unet(info))
         return weft_fail(WEFT_EINPUT, "%s: a %s is not a model that samples",
                          path, info->class_name);
-    if (info->in_channels != info->out_channels)
+    if (info->in_channels != info->out_channels && !weft_net_paints(info))
         return weft_fail(WEFT_EINPUT,
                          "%s: %d channels in, %d out: not a prediction of its "
                          "own input",
                          path, info->in_channels, info->out_channels);
     return WEFT_OK;
+}
+
+/* Either all of a method's models, or none: the others would have to put back
+ * what the mask keeps. */
+static weft_status check_paints(const weft_method *m, weft_models *s, int which,
+                                bool is)
+{
+    const weft_config_model *model = m->config->model;
+
+    if (which == 0) s->paints = is;
+    if (is == s->paints) return WEFT_OK;
+    return weft_fail(WEFT_EINPUT,
+                     "%s: models %s and %s do not go together: one is made for "
+                     "inpainting and the other is not",
+                     m->config->file, model[m->model[0]].name,
+                     model[m->model[which]].name);
 }
 
 /* Models that are combined must speak of the same latents. */
@@ -97,6 +113,7 @@ static weft_status open_model(weft_method *m, int i, weft_models *s)
     s->of[i] = -1;
     if (!model->path) {
         WEFT_TRY(check_analytic(m->config, model));
+        WEFT_TRY(check_paints(m, s, i, false));
         return check_shape(m, s, i, model->shape[0]);
     }
     WEFT_TRY(open_file(s, model->path, model, &s->of[i]));
@@ -109,7 +126,8 @@ static weft_status open_model(weft_method *m, int i, weft_models *s)
             WEFT_TRY(weft_adapters_refuse(&s->file[s->of[i]].adapters,
                                           (weft_lora_part)(WEFT_LORA_TEXT + k),
                                           model->name));
-    return check_shape(m, s, i, info->in_channels);
+    WEFT_TRY(check_paints(m, s, i, weft_net_paints(info)));
+    return check_shape(m, s, i, info->out_channels);
 }
 
 static weft_status open_vae(const weft_config *c, weft_models *s)

@@ -27,6 +27,7 @@ typedef struct weft_models {
     int of[WEFT_MODELS]; /* which file a model of the method is in; -1: it is
                             analytic and has none */
     int channels;        /* of the sample */
+    bool paints;         /* the models are told a mask and a masked picture */
     int vae;             /* file; -1: the sample is the picture */
     int encoder;         /* the same again, for sample.image; -1: not wanted */
     weft_labels label[WEFT_MODELS];

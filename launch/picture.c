@@ -39,14 +39,28 @@ static weft_status look_at(const weft_config *c, const char *path,
     return WEFT_OK;
 }
 
-/* Draws of an image's noise before its steps. */
+/* Draws of an image's noise before its steps (core/solve/repaint.h). */
 static uint32_t draws_before(const weft_setup *s)
 {
+    const weft_config *c = s->config;
+    const bool masked = c->sample.mask.path != NULL;
+    const bool unseen = s->models.paints && masked && c->sample.strength == 1;
     const bool drawn =
         s->models.vae >= 0 &&
         s->models.file[s->models.vae].info.kind == WEFT_NET_VAE_KL;
 
-    return 1 + (drawn ? 1 + (s->config->sample.mask.path != NULL) : 0);
+    return 1 + (drawn ? (uint32_t)!unseen + (uint32_t)masked : 0);
+}
+
+static weft_status check_paints(const weft_setup *s)
+{
+    const weft_config *c = s->config;
+
+    if (!s->models.paints || c->sample.mask.path) return WEFT_OK;
+    return weft_fail(WEFT_EINPUT,
+                     "%s: the model %s is made for inpainting: give "
+                     "sample.image and sample.mask",
+                     c->file, c->model[s->method.model[0]].name);
 }
 
 weft_status weft_picture_plan(weft_setup *s)
@@ -54,6 +68,7 @@ weft_status weft_picture_plan(weft_setup *s)
     const weft_config *c = s->config;
     weft_status st;
 
+    WEFT_TRY(check_paints(s));
     if (!c->sample.image.path) return WEFT_OK;
     if (s->solver->models)
         return weft_fail(WEFT_EINPUT,
@@ -126,6 +141,20 @@ static unsigned char grey_of(const pixels *p, size_t pixel)
                        16);
 }
 
+/* Pixels that the mask lets change become grey, which is 0 in [-1, 1]. */
+static void blank(const pixels *mask, const weft_rect *r, int channels,
+                  float *to)
+{
+    for (int y = r->row; y < r->row + r->rows; y++)
+        for (int x = r->column; x < r->column + r->columns; x++) {
+            const size_t pixel = (size_t)y * (size_t)mask->width + (size_t)x;
+            const bool changes = grey_of(mask, pixel) >= 128;
+
+            for (int k = 0; k < channels; k++, to++)
+                if (changes) *to = 0;
+        }
+}
+
 static weft_status make_mask(const weft_job *j, const pixels *p, float *mask)
 {
     const weft_rect mine = weft_plan_latent(&j->setup.plan, j->rank);
@@ -159,7 +188,9 @@ static weft_rect encoded_by(const weft_job *j)
     return r;
 }
 
-static weft_status evaluate(weft_job *j, const pixels *p, float *out)
+/* `mask`: or NULL, where the picture is seen whole. */
+static weft_status evaluate(weft_job *j, const pixels *p, const pixels *mask,
+                            float *out)
 {
     const int scale = j->setup.plan.row_scale;
     const weft_job_net *net = &j->net[j->setup.encode];
@@ -174,13 +205,16 @@ static weft_status evaluate(weft_job *j, const pixels *p, float *out)
                     .column = r.column * scale,
                     .columns = r.columns * scale};
     convert(p, &r, j->setup.picture_channels, weft_run_value(&run, g->input));
+    if (mask)
+        blank(mask, &r, j->setup.picture_channels,
+              weft_run_value(&run, g->input));
     WEFT_TRY(weft_graph_eval(g, &run));
     memcpy(out, weft_run_value(&run, g->output), floats * sizeof *out);
     return WEFT_OK;
 }
 
 /* Collective over the group: from those who encode to those who keep. */
-static weft_status spread(weft_job *j, float *mine, weft_span *have)
+static weft_status spread(weft_job *j, float *mine, weft_span *have, float *all)
 {
     const weft_plan *p = &j->setup.plan;
     const weft_redistribute_spec spec = {
@@ -192,7 +226,7 @@ static weft_status spread(weft_job *j, float *mine, weft_span *have)
         .class = WEFT_LATENTS,
         .what = "the picture's latents",
         .mine = mine,
-        .all = j->picture.encoded};
+        .all = all};
     weft_redistribute *r;
     weft_status st;
 
@@ -206,7 +240,8 @@ static weft_status spread(weft_job *j, float *mine, weft_span *have)
     return st;
 }
 
-static weft_status encode(weft_job *j, const pixels *p)
+static weft_status encode(weft_job *j, const pixels *p, const pixels *mask,
+                          float *to)
 {
     const weft_rect r = encoded_by(j);
     const size_t floats =
@@ -219,8 +254,8 @@ static weft_status encode(weft_job *j, const pixels *p)
 
     st = weft_comm_agree(j->world, st);
     if (st == WEFT_OK && j->net[j->setup.encode].mine)
-        st = evaluate(j, p, mine);
-    if (st == WEFT_OK) st = spread(j, mine, have);
+        st = evaluate(j, p, mask, mine);
+    if (st == WEFT_OK) st = spread(j, mine, have, to);
     free(mine);
     free(have);
     return st;
@@ -237,42 +272,65 @@ static int channels_of(const weft_setup *s)
         ->c;
 }
 
-static weft_status prepare(weft_job *j, pixels *image)
+static weft_status make_room(const weft_job *j, size_t area, weft_picture *p)
+{
+    const bool masked = j->config.sample.mask.path != NULL;
+    const size_t bytes = (area * (size_t)p->channels + 1) * sizeof(float);
+
+    p->encoded = malloc(bytes);
+    p->mask = masked ? malloc((area + 1) * sizeof(float)) : NULL;
+    p->masked = j->setup.models.paints ? malloc(bytes) : NULL;
+    if (p->encoded && (p->mask || !masked) &&
+        (p->masked || !j->setup.models.paints))
+        return WEFT_OK;
+    return weft_fail(WEFT_ENOMEM, "out of memory for a picture");
+}
+
+/* Without an autoencoder the pixels are what samplers know. */
+static void take_pixels(weft_job *j, const pixels *image, const pixels *mask)
 {
     const weft_rect mine = weft_plan_latent(&j->setup.plan, j->rank);
-    const size_t area = (size_t)mine.rows * (size_t)mine.columns;
     weft_picture *p = &j->picture;
-    pixels mask = {0};
-    weft_status st;
+
+    convert(image, &mine, p->channels, p->encoded);
+    if (!p->masked) return;
+    convert(image, &mine, p->channels, p->masked);
+    blank(mask, &mine, p->channels, p->masked);
+}
+
+static weft_status prepare(weft_job *j, pixels *image, pixels *mask)
+{
+    const weft_rect mine = weft_plan_latent(&j->setup.plan, j->rank);
+    weft_picture *p = &j->picture;
 
     WEFT_TRY(read_file(j, j->config.sample.image.path, image));
     if (image->channels > j->setup.picture_channels)
         return weft_fail(WEFT_EINPUT, "%s: has colours, the sample has none",
                          j->config.sample.image.path);
     p->channels = channels_of(&j->setup);
-    p->encoded = malloc((area * (size_t)p->channels + 1) * sizeof(float));
-    p->mask =
-        j->config.sample.mask.path ? malloc((area + 1) * sizeof(float)) : NULL;
-    if (!p->encoded || (j->config.sample.mask.path && !p->mask))
-        return weft_fail(WEFT_ENOMEM, "out of memory for a picture");
-    WEFT_TRY(read_file(j, j->config.sample.mask.path, &mask));
-    st = p->mask ? make_mask(j, &mask, p->mask) : WEFT_OK;
-    free(mask.at);
-    if (st == WEFT_OK && j->setup.encode < 0)
-        convert(image, &mine, p->channels, p->encoded);
-    return st;
+    WEFT_TRY(make_room(j, (size_t)mine.rows * (size_t)mine.columns, p));
+    WEFT_TRY(read_file(j, j->config.sample.mask.path, mask));
+    if (p->mask) WEFT_TRY(make_mask(j, mask, p->mask));
+    if (j->setup.encode < 0) take_pixels(j, image, mask);
+    return WEFT_OK;
 }
 
 weft_status weft_picture_make(weft_job *j)
 {
-    pixels image = {0};
+    weft_picture *p = &j->picture;
+    pixels image = {0}, mask = {0};
     weft_status st;
 
     if (!j->config.sample.image.path) return WEFT_OK;
     weft_watch_at("encoding the picture", 0, 0);
-    st = weft_comm_agree(j->world, weft_setup_status(prepare(j, &image)));
-    if (st == WEFT_OK && j->setup.encode >= 0) st = encode(j, &image);
+    st =
+        weft_comm_agree(j->world, weft_setup_status(prepare(j, &image, &mask)));
+    if (st == WEFT_OK && j->setup.encode >= 0)
+        st = encode(j, &image, NULL, p->encoded);
+    if (st == WEFT_OK && j->setup.encode >= 0 && p->masked)
+        st = encode(j, &image, &mask, p->masked);
     free(image.at);
+    free(mask.at);
     return st;
 }
 
@@ -280,5 +338,6 @@ void weft_picture_release(weft_picture *p)
 {
     free(p->encoded);
     free(p->mask);
+    free(p->masked);
     *p = (weft_picture){0};
 }

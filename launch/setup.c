@@ -161,7 +161,7 @@ static size_t state_per_row(const weft_setup *s)
 {
     const weft_batch one = {
         .rows = 1, .n = 1, .w = s->plan.columns, .c = s->plan.channels};
-    size_t batches = s->config->sample.image.path ? 3 : 1;
+    size_t batches = s->config->sample.image.path ? 3 + s->models.paints : 1;
 
     for (int i = 0; i < s->method.nleaves; i++)
         batches += s->method.leaf[i].condition == WEFT_BOTH ? 6 : 3;

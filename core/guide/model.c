@@ -14,6 +14,7 @@ typedef struct model {
     weft_exchange *const *lane; /* [lanes], or NULL: run.x for all */
     int lanes;
     size_t in_bytes, out_bytes;
+    weft_beside beside; /* without mask: x is all that the net reads */
     float *out;
     float *time, *label; /* [n] each */
 } model;
@@ -26,13 +27,46 @@ static weft_status ask(weft_denoiser *d, const weft_input *in)
     return WEFT_OK;
 }
 
+void weft_beside_widen(const weft_batch *b, const float *x,
+                       const weft_beside *beside, float *wide)
+{
+    const size_t line = (size_t)b->w * (size_t)b->c;
+
+    for (int y = 0; y < b->rows; y++)
+        for (int s = 0; s < b->n; s++) {
+            const float *mask = beside->mask + (size_t)y * (size_t)b->w;
+            const float *known =
+                beside->known +
+                ((size_t)y * (size_t)beside->n + (size_t)(s % beside->n)) *
+                    line;
+
+            for (int i = 0; i < b->w; i++) {
+                for (int c = 0; c < b->c; c++) *wide++ = *x++;
+                *wide++ = *mask++;
+                for (int c = 0; c < b->c; c++) *wide++ = *known++;
+            }
+        }
+}
+
+static void read_input(const model *m)
+{
+    float *to = weft_run_value(&m->run, m->graph->input);
+    weft_batch b = m->base.batch;
+
+    b.c /= 2;
+    if (m->beside.mask)
+        weft_beside_widen(&b, m->in.x, &m->beside, to);
+    else
+        memcpy(to, m->in.x, m->in_bytes);
+}
+
 /* Nets take turns in one block, so the answer is kept apart from it. */
 static weft_status work(weft_denoiser *d)
 {
     model *m = (model *)d;
 
     for (int i = 0; i < d->batch.n; i++) m->time[i] = (float)m->in.time;
-    memcpy(weft_run_value(&m->run, m->graph->input), m->in.x, m->in_bytes);
+    read_input(m);
     if (m->lane) {
         WEFT_MUST(m->in.lane < m->lanes);
         m->run.x = m->lane[m->in.lane];
@@ -112,6 +146,11 @@ void weft_model_set_labels(weft_denoiser *d, const float *label)
     model *m = (model *)d;
 
     if (m->label) memcpy(m->label, label, (size_t)d->batch.n * sizeof *label);
+}
+
+void weft_model_set_beside(weft_denoiser *d, const weft_beside *beside)
+{
+    ((model *)d)->beside = *beside;
 }
 
 void weft_model_set_lanes(weft_denoiser *d, weft_exchange *const *lane, int n)

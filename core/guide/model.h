@@ -24,4 +24,18 @@ void weft_model_set_lanes(weft_denoiser *model, weft_exchange *const *lane,
 /* Other labels for the next batch of images. */
 void weft_model_set_labels(weft_denoiser *model, const float *label);
 
+/* What a net of 2 c + 1 channels is told beside x, as diffusers' inpainting: a
+ * mask [rows][w], alike for all samples, and what is known of the picture
+ * [rows][n][w][c]. Borrowed. */
+typedef struct weft_beside {
+    const float *mask, *known;
+    int n; /* sample k of a net is sample k % n here */
+} weft_beside;
+
+/* x, mask and known side by side: b, of c channels, becomes one of 2 c + 1. */
+void weft_beside_widen(const weft_batch *b, const float *x,
+                       const weft_beside *beside, float *wide);
+/* For a net that wants it, before it works. */
+void weft_model_set_beside(weft_denoiser *model, const weft_beside *beside);
+
 #endif

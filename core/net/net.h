@@ -74,6 +74,14 @@ static inline bool weft_net_is_unet(const weft_net_info *info)
            info->kind == WEFT_NET_UNET2D_CONDITION;
 }
 
+/* Made for inpainting: reads beside the sample a mask, and as many channels of
+ * what is known of the picture. */
+static inline bool weft_net_paints(const weft_net_info *info)
+{
+    return info->kind == WEFT_NET_UNET2D_CONDITION &&
+           info->in_channels == 2 * info->out_channels + 1;
+}
+
 /* `c`: the parsed config.json. Errors name file and key. Every option of the
  * config is read or refused here. */
 weft_status weft_net_read_info(const weft_json *c, weft_net_info *info);

@@ -79,18 +79,6 @@ void weft_repaint_keep(const weft_solver *s, int i, const weft_repaint *k,
                            at, b->c, x);
 }
 
-void weft_repaint_widen(const weft_batch *b, const float *x, const float *mask,
-                        const float *masked, float *wide)
-{
-    for (int y = 0; y < b->rows; y++)
-        for (int n = 0; n < b->n; n++)
-            for (int w = 0; w < b->w; w++) {
-                for (int c = 0; c < b->c; c++) *wide++ = *x++;
-                *wide++ = mask[(size_t)y * (size_t)b->w + (size_t)w];
-                for (int c = 0; c < b->c; c++) *wide++ = *masked++;
-            }
-}
-
 void weft_repaint_mask(const unsigned char *grey, int h, int w, int stride,
                        float *mask)
 {

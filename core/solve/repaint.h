@@ -16,15 +16,16 @@
  *     }
  *
  * Nets that were made for it are instead told mask and masked picture in
- * channels of their own, in every question: weft_repaint_widen. With strength 1
- * diffusers' inpainting begins with noise alone (weft_repaint_noise), its image
- * to image nevertheless with the picture. Of a solver that tries a point within
+ * channels of their own, in every question (weft_beside, core/guide/model.h),
+ * and nothing is put back. With strength 1 diffusers' inpainting begins with
+ * noise alone (weft_repaint_noise), its image to image nevertheless with the
+ * picture. Of a solver that tries a point within
  * its step (Heun) diffusers keeps the mask there too; here it is kept after
  * whole steps.
  *
- * Draws of an image's noise, in order: the encoder's (weft_repaint_latents),
- * the start, then the encoder's for the masked picture where there is one, then
- * those of the steps.
+ * Draws of an image's noise, in order: the encoder's (weft_repaint_latents; not
+ * where nets made for it begin with noise alone), the start, then the encoder's
+ * for the masked picture where there is a mask, then those of the steps.
  */
 #ifndef WEFT_CORE_SOLVE_REPAINT_H
 #define WEFT_CORE_SOLVE_REPAINT_H
@@ -54,11 +55,6 @@ typedef struct weft_repaint {
 /* Put back what the mask keeps into x, which is at node i. */
 void weft_repaint_keep(const weft_solver *s, int i, const weft_repaint *k,
                        float *x);
-
-/* For a net of 2 c + 1 channels: x [rows][n][w][c] (as a solver asks about it),
- * the mask, and the latents of the picture without what is under it. */
-void weft_repaint_widen(const weft_batch *b, const float *x, const float *mask,
-                        const float *masked, float *wide);
 
 /* ---- pictures ------------------------------------------------------------ */
 

@@ -2,6 +2,7 @@
  * (tests/golden/repaint.py), on any rows; masks and latents of pictures. */
 #include "tests/core/solver_run.h"
 
+#include "core/guide/model.h"
 #include "core/solve/repaint.h"
 
 enum { C = 4, H = 4, W = 3, ALL = C * H * W };
@@ -55,7 +56,8 @@ static weft_status nine_answer(weft_denoiser *d, float *out)
     const weft_batch *b = &d->batch;
     const float *wide = p->wide;
 
-    weft_repaint_widen(b, t->in.x, p->mask, p->masked, p->wide);
+    weft_beside_widen(b, t->in.x, &(weft_beside){p->mask, p->masked, b->n},
+                      p->wide);
     for (int y = 0; y < b->rows; y++)
         for (int i = 0; i < b->n * W; i++, wide += 2 * C + 1)
             for (int c = 0; c < C; c++) {

@@ -1,0 +1,31 @@
+#!/bin/sh
+# Models made for inpainting, against diffusers' pipelines
+# (tests/golden/pipelines.py nine), and the same bytes however the work is dealt
+# out.
+# shellcheck source=tests/e2e/pipelines.sh
+. "$(dirname "$0")/pipelines.sh"
+rm -rf ./*.png ./*.safetensors ./*.yaml ./*.txt model base .weft
+
+image="sample.image=$golden/pipe_sd15.png"
+mask="sample.mask=$golden/paint_mask.png"
+for name in nine_all nine_xl nine_part; do
+    config "$name"
+    sample "$name" "$image" "$mask"
+done
+same 2 "$name" "$image" "$mask"
+same 3 "$name" "$image" "$mask" 'parallel.roles={cond: 2, uncond: 1}'
+same 5 "$name" "$image" "$mask"
+
+# ---- what is refused --------------------------------------------------------
+
+refused 2 "is made for inpainting: give sample.image and sample.mask" \
+    "$WEFT" plan "$name.yaml"
+refused 2 "is made for inpainting: give sample.image and sample.mask" \
+    "$WEFT" plan "$name.yaml" "$image"
+"$PIPELINE" "$golden/pipe_sd15.safetensors" base >out.txt
+refused 2 "one is made for inpainting and the other is not" "$WEFT" plan \
+    "$name.yaml" "$image" "$mask" \
+    'models={a: {pipeline: model}, b: {pipeline: base}}' sample.model=a \
+    sample.refiner=b
+
+finish
