@@ -4,7 +4,6 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "core/model/load.h"
 #include "launch/calibrate.h"
 #include "launch/measure.h"
 #include "launch/telling.h"
@@ -54,6 +53,7 @@ static weft_status find_weights(weft_job *j)
         if (j->role[plan->net[i].role].cut.me >= 0)
             j->weights[plan->net[i].weights].mine = true;
     for (int i = 0; i < models->nfiles; i++) {
+        j->weights[i].mine = j->weights[models->head[i]].mine;
         WEFT_TRY(weft_comm_split(j->node, j->weights[i].mine,
                                  &j->weights[i].sharers));
         if (!j->weights[i].mine) weft_netfile_unmap(&models->file[i]);
@@ -296,7 +296,7 @@ static weft_status lay_out(weft_job *j, int i, bool timed)
     const weft_cut *cut = &j->role[planned->role].cut;
     weft_job_net *net = &j->net[i];
 
-    net->file = &j->setup.models.file[planned->weights];
+    net->file = &j->setup.models.file[planned->file];
     net->mine = cut->me >= 0;
     if (!net->mine) return WEFT_OK;
     if (timed) {
@@ -416,45 +416,6 @@ weft_status weft_job_connect(weft_job *j, bool timed)
 }
 
 /* ---- weights ------------------------------------------------------------- */
-
-/* A net of mine that file i is packed for: layouts of one file differ in their
- * activations only. */
-static const weft_job_net *user_of(const weft_job *j, int file)
-{
-    for (int i = 0; i < j->setup.plan.nnets; i++)
-        if (j->net[i].mine && j->setup.plan.net[i].weights == file)
-            return &j->net[i];
-    return NULL;
-}
-
-static weft_status pack(weft_job *j, int file)
-{
-    const weft_job_net *net = user_of(j, file);
-    weft_job_weights *w = &j->weights[file];
-
-    return weft_load_pack(&net->file->graph, j->setup.dev, &net->layout,
-                          net->file->st, weft_window_base(w->packed),
-                          weft_comm_rank(w->sharers),
-                          weft_comm_size(w->sharers), j->pool);
-}
-
-weft_status weft_job_load(weft_job *j, int i)
-{
-    weft_job_weights *w = &j->weights[i];
-    weft_status st = WEFT_OK;
-
-    if (w->loaded) return WEFT_OK;
-    w->loaded = true;
-    weft_watch_at("loading", 0, 0);
-    if (w->mine)
-        st = weft_window_create(w->sharers, user_of(j, i)->layout.weight_bytes,
-                                &w->packed);
-    WEFT_TRY(weft_comm_agree(j->world, st));
-    if (w->mine) st = pack(j, i);
-    WEFT_TRY(weft_comm_agree(j->world, st));
-    if (w->mine) st = weft_window_settle(w->packed);
-    return weft_comm_agree(j->world, st);
-}
 
 /* What a rank knows of a file: whether it maps it, and a hash in two halves
  * that a double holds exactly. */

@@ -207,8 +207,7 @@ static weft_status measure_memory(const weft_topology *t, double *work)
 static int samples_of(const weft_plan *p, int file)
 {
     for (int i = 0; i < p->nnets; i++)
-        if (p->net[i].weights == file && p->net[i].evaluations)
-            return p->net[i].n;
+        if (p->net[i].file == file && p->net[i].evaluations) return p->net[i].n;
     return 0;
 }
 

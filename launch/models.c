@@ -11,11 +11,21 @@ bool weft_models_same_file(const weft_models *a, int i, const weft_models *b,
            weft_adapters_same(a->changes[i], b->changes[k]);
 }
 
+/* The first file of that path, or the one to come. */
+static int first_of(const weft_models *s, const char *path)
+{
+    int i = 0;
+
+    while (i < s->nfiles && strcmp(s->path[i], path) != 0) i++;
+    return i;
+}
+
 static weft_status open_file(weft_models *s, const char *path,
                              const weft_config_model *changes, int *which)
 {
     s->path[s->nfiles] = path;
     s->changes[s->nfiles] = changes;
+    s->head[s->nfiles] = first_of(s, path);
     for (int i = 0; i < s->nfiles; i++)
         if (weft_models_same_file(s, i, s, s->nfiles)) {
             *which = i;
@@ -154,6 +164,7 @@ static weft_status open_encoder(const weft_config *c, weft_models *s)
     if (s->vae < 0 || !c->sample.image.path) return WEFT_OK;
     WEFT_TRY(weft_netfile_open(c->vae, NULL, &s->file[s->nfiles]));
     s->path[s->nfiles] = c->vae;
+    s->head[s->nfiles] = s->nfiles;
     s->encoder = s->nfiles++;
     return WEFT_OK;
 }
@@ -174,6 +185,27 @@ void weft_models_close(weft_models *s)
     for (int i = 0; i < WEFT_FILES; i++) weft_netfile_close(&s->file[i]);
     memset(s, 0, sizeof *s);
     s->vae = s->encoder = -1;
+}
+
+bool weft_models_has_kin(const weft_models *s, int i)
+{
+    int kin = 0;
+
+    for (int k = 0; k < s->nfiles; k++) kin += s->head[k] == s->head[i];
+    return kin > 1;
+}
+
+void weft_models_join(weft_models *s)
+{
+    for (int i = 0; i < s->nfiles; i++) {
+        const int head = s->head[i];
+
+        s->kin[head][s->nkin[head]++] = &s->file[i].graph;
+    }
+    for (int i = 0; i < s->nfiles; i++) {
+        s->file[i].graph.kin = s->kin[s->head[i]];
+        s->file[i].graph.nkin = s->nkin[s->head[i]];
+    }
 }
 
 weft_status weft_models_classes(const weft_config *c, int *classes)

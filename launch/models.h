@@ -24,6 +24,11 @@ typedef struct weft_models {
     const char *path[WEFT_FILES];                 /* borrowed from the config */
     const weft_config_model *changes[WEFT_FILES]; /* whose LoRAs change it */
     int nfiles;
+    /* Files of one path that differ in their LoRAs are kin: their packed
+     * weights lie together. The first of each one's kin, and their graphs. */
+    int head[WEFT_FILES];
+    const weft_graph *kin[WEFT_FILES][WEFT_MODELS]; /* by head, ... */
+    int nkin[WEFT_FILES];                           /* ... so many */
     int of[WEFT_MODELS]; /* which file a model of the method is in; -1: it is
                             analytic and has none */
     int channels;        /* of the sample */
@@ -44,6 +49,10 @@ uint64_t weft_models_sample(const weft_models *s, int i);
 /* Once the method is listed. */
 weft_status weft_models_label(const weft_method *m, weft_models *s);
 void weft_models_close(weft_models *s);
+/* Tell the graphs, which are built, of their kin. */
+void weft_models_join(weft_models *s);
+/* Whether another file of the same path is changed otherwise, or not at all. */
+bool weft_models_has_kin(const weft_models *s, int i);
 
 /* Labels that a data set may go through: all that every model has but the last,
  * which guidance takes for none; 0: they take none. Opens the models. */

@@ -68,7 +68,7 @@ weft_status weft_netfile_open(const char *path, const weft_config_model *m,
 }
 
 weft_status weft_netfile_build(weft_netfile *f, weft_net_part part,
-                               weft_cell cell)
+                               weft_cell cell, bool beside)
 {
     weft_load_summary used;
 
@@ -77,7 +77,9 @@ weft_status weft_netfile_build(weft_netfile *f, weft_net_part part,
     f->built = true;
     WEFT_TRY(weft_load_check(&f->graph, f->st, &used));
     f->file_bytes = used.bytes;
-    return weft_adapters_apply(&f->adapters, WEFT_LORA_UNET, f->st, &f->graph);
+    WEFT_TRY(
+        weft_adapters_apply(&f->adapters, WEFT_LORA_UNET, f->st, &f->graph));
+    return beside ? weft_graph_beside(&f->graph) : WEFT_OK;
 }
 
 void weft_netfile_unmap(weft_netfile *f)

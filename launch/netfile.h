@@ -27,8 +27,9 @@ typedef struct weft_netfile {
  * it, or NULL. On failure it is still to be closed. */
 weft_status weft_netfile_open(const char *path, const weft_config_model *m,
                               weft_netfile *f);
+/* `beside`: what LoRAs add stays beside the weights (weft_graph_beside). */
 weft_status weft_netfile_build(weft_netfile *f, weft_net_part part,
-                               weft_cell cell);
+                               weft_cell cell, bool beside);
 /* The weights are not for this rank: nothing stays mapped. What the graph and
  * the header said is kept. */
 void weft_netfile_unmap(weft_netfile *f);

@@ -15,19 +15,16 @@
 /* Packed weights of all nets with other kernels than the config's. */
 static size_t packed_with(const weft_setup *s, const char *kernels)
 {
-    const int all[] = {0, s->plan.units};
-    const weft_cut one = {.n = 1, .first = all};
     const weft_device *dev;
     size_t sum = 0;
 
     if (weft_device_find(kernels, NULL, &dev) != WEFT_OK) return 0;
     for (int i = 0; i < s->models.nfiles; i++) {
-        weft_layout l;
+        weft_layout l = {0};
 
-        if (weft_layout_make(&s->models.file[i].graph, dev, 1, &one, &l) !=
-            WEFT_OK)
-            return 0;
-        sum += l.weight_bytes;
+        if (s->models.head[i] != i) continue;
+        if (weft_layout_weights(&s->models.file[i].graph, dev, &l) == WEFT_OK)
+            sum += l.weight_bytes;
         weft_layout_release(&l);
     }
     return sum;

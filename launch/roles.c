@@ -123,14 +123,15 @@ static int add_net(weft_setup *s, int file, int role, int conditions)
     weft_plan *p = &s->plan;
 
     for (int i = 0; i < p->nnets; i++)
-        if (p->net[i].weights == file && p->net[i].role == role &&
+        if (p->net[i].file == file && p->net[i].role == role &&
             p->net[i].conditions == conditions)
             return i;
     WEFT_MUST(p->nnets < WEFT_PLAN_NETS);
     p->net[p->nnets] =
         (weft_plan_net){.role = role,
                         .graph = &s->models.file[file].graph,
-                        .weights = file,
+                        .file = file,
+                        .weights = s->models.head[file],
                         .machine = s->machine.from == WEFT_COSTS_MEASURED
                                        ? &s->machine.net[file]
                                        : NULL,

@@ -145,13 +145,14 @@ static weft_status build_nets(weft_setup *s)
         weft_netfile *f = &s->models.file[i];
 
         if (i == s->models.encoder)
-            WEFT_TRY(weft_netfile_build(f, WEFT_PART_ENCODE, picture));
+            WEFT_TRY(weft_netfile_build(f, WEFT_PART_ENCODE, picture, false));
         else
             WEFT_TRY(weft_netfile_build(
                 f, i == s->models.vae ? WEFT_PART_DECODE : WEFT_PART_NET,
-                latent));
+                latent, weft_models_has_kin(&s->models, i)));
         WEFT_TRY(weft_cost_check(&f->graph, &s->machine.cluster));
     }
+    weft_models_join(&s->models);
     return WEFT_OK;
 }
 

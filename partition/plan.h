@@ -38,7 +38,9 @@ typedef struct weft_plan_reader {
 typedef struct weft_plan_net {
     int role; /* of the plan's; its ranks evaluate it */
     const weft_graph *graph;
-    int weights;    /* nets with equal numbers share one file's weights */
+    int file;       /* whose net it is: a number of the caller's */
+    int weights;    /* nets with equal numbers have one piece of memory for
+                       their packed weights */
     int conditions; /* 2: both conditions of a sample, in one batch */
     const weft_cluster *machine; /* as measured with this net; borrowed. NULL:
                                     the plan's */
@@ -49,8 +51,8 @@ typedef struct weft_plan_net {
     int lanes;  /* kinds of questions that it is asked; 0: one */
     int in_lane[WEFT_PLAN_LANES]; /* the evaluations of each */
     /* filled in by weft_plan_make: */
-    int n;                             /* samples that one evaluation takes */
-    size_t weight_bytes;               /* packed, once per node */
+    int n;               /* samples that one evaluation takes */
+    size_t weight_bytes; /* of that piece of memory, once per node */
     size_t block_bytes, scratch_bytes; /* the largest rank's; per worker */
     size_t max_rows_held, max_rows_image;
     double flops;        /* of one evaluation, all patches */

@@ -47,14 +47,27 @@ static void print_wire(const weft_plan_net *n, FILE *to)
         print_volume(&n->first, ", first of an image", to);
 }
 
+/* Where the packed weights of a net lie: with those of an earlier one? */
+static void print_packed(const weft_plan *p, const weft_plan_net *n, FILE *to)
+{
+    const weft_plan_net *first = p->net;
+
+    while (first->weights != n->weights) first++;
+    if (first == n)
+        fprintf(to, "%.1f MiB packed\n", mib(n->weight_bytes));
+    else
+        fprintf(to, "packed with those of %s\n", p->role[first->role].name);
+}
+
 static void print_net(const weft_plan *p, const weft_plan_net *n, FILE *to)
 {
     fprintf(to,
             "%-10s %d evaluation%s per %s of %d sample%s, %.1f GFLOP each; "
-            "weights %.1f MiB in the file, %.1f MiB packed\n",
+            "weights %.1f MiB in the file, ",
             p->role[n->role].name, n->evaluations, plural(n->evaluations),
             n->each_image ? "image" : "batch", n->n, plural(n->n),
-            n->flops / 1e9, mib(n->file_bytes), mib(n->weight_bytes));
+            n->flops / 1e9, mib(n->file_bytes));
+    print_packed(p, n, to);
     fprintf(to,
             "           busiest patch %.1f %% of the work, holds %zu of "
             "%zu rows of the largest feature map\n",

@@ -93,5 +93,5 @@ weft_status golden_loras_apply(const golden_loras *l, const weft_st *st,
 {
     for (int i = 0; i < l->n; i++)
         WEFT_TRY(weft_lora_apply(l->lora[i], l->part, l->scale[i], st, g));
-    return WEFT_OK;
+    return l->beside ? weft_graph_beside(g) : WEFT_OK;
 }

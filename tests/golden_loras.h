@@ -19,6 +19,7 @@ typedef struct golden_loras {
     float scale[GOLDEN_LORAS];
     char folder[GOLDEN_LORAS][GOLDEN_PATH];
     int n;
+    bool beside; /* as for nets that are kin */
 } golden_loras;
 
 /* `name`: "sd15_kohya". Exits the test on failure. */

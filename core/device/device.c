@@ -75,6 +75,34 @@ weft_status weft_device_find(const char *name, const char *isa,
 
 double weft_conv_flops(const weft_conv *c, double pixels)
 {
-    const double depth = (double)c->kh * c->kw * (c->cin[0] + c->cin[1]);
-    return 2 * depth * c->cout * pixels;
+    const double cin = c->cin[0] + c->cin[1];
+    const double beside = c->rank * (cin + c->cout);
+    return 2 * ((double)c->kh * c->kw * cin * c->cout + beside) * pixels;
 }
+
+/* Few outputs are computed along the inputs, and have no place for it. */
+bool weft_conv_takes_rank(const weft_conv *c)
+{
+    return c->kh == 1 && c->kw == 1 && c->stride == 1 && c->up == 1 &&
+           c->cout > 4;
+}
+
+static weft_conv thin(int cin0, int cin1, int cout)
+{
+    return (weft_conv){.kh = 1,
+                       .kw = 1,
+                       .stride = 1,
+                       .up = 1,
+                       .cin = {cin0, cin1},
+                       .cout = cout,
+                       .tile_rows = 1,
+                       .wtype = WEFT_F32,
+                       .scale = 1};
+}
+
+weft_conv weft_conv_down(const weft_conv *c)
+{
+    return thin(c->cin[0], c->cin[1], c->rank);
+}
+
+weft_conv weft_conv_up(const weft_conv *c) { return thin(c->rank, 0, c->cout); }

@@ -76,7 +76,20 @@ typedef struct weft_conv {
     weft_act act, post;
     bool gated;  /* `res` multiplies; there is one, and the kernel is 1x1 */
     float scale; /* 1 for none */
+    int rank;    /* of two thin matrices whose product is added to this one
+                    (weft_conv_args.down, up); 0: there are none */
 } weft_conv;
+
+/* Two thin matrices beside a 1x1 kernel (LoRA): sum += up (down in), with down
+ * [rank][cin] and up [cout][rank], each packed as the convolution below and
+ * float. So the kernel's own packed weights serve all who add something else
+ * to them. */
+enum { WEFT_RANK = 16 }; /* ranks are multiples of it; zeros fill up */
+
+/* Whether a convolution may have a rank. */
+bool weft_conv_takes_rank(const weft_conv *conv);
+weft_conv weft_conv_down(const weft_conv *conv);
+weft_conv weft_conv_up(const weft_conv *conv);
 
 /* One tensor of a weight, as it lies in the file: [cout][cin][kh][kw] or
  * [cout][cin]. Several are stacked along cout (fused keys and values). */
@@ -102,7 +115,8 @@ typedef struct weft_conv_args {
      * the image goes on there: row 0 of [rows][n][beside[]][cin], with the same
      * spare rows as `in`. NULL: zeros. */
     const float *side[2][2];
-    int beside[2]; /* how many columns: left, right */
+    int beside[2];         /* how many columns: left, right */
+    const void *down, *up; /* packed; where conv->rank is not 0 */
 } weft_conv_args;
 
 /* Per cell, sample and group the sum and the sum of squared differences from

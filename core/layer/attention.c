@@ -181,15 +181,22 @@ static size_t scratch(const weft_graph *g, int node, const weft_device *dev,
 {
     const weft_node *d = &g->node[node];
     const int w = weft_layout_columns(l, weft_graph_at(g, d->in[IN]));
-    const weft_conv *v[] = {&d->u.attend.kv, &d->u.attend.q, &d->u.attend.out};
+    const int last = W_SHARE + (d->u.attend.shares - 1) * SHARE + W_KV;
     size_t most = dev->attend_scratch(w, d->u.attend.heads / d->u.attend.shares,
                                       d->u.attend.dim);
 
-    for (int i = 0; i < 3; i++) {
-        const size_t bytes = dev->conv_scratch(v[i], l->n, w);
+    for (int i = W_OUT; i <= last; i += B_OUT - W_OUT + 1) { /* no biases */
+        const size_t bytes = weft_conv_room(g, dev, l, d->in[IN], d->weight[i]);
+
         if (bytes > most) most = bytes;
     }
     return most;
+}
+
+static double matrix_flops(const weft_graph *g, const weft_node *d, int i,
+                           double pixels)
+{
+    return weft_conv_flops(&g->weight[d->weight[i]].conv, pixels);
 }
 
 /* The projections, then q k' and p v: 2 d operations each per pair. */
@@ -202,10 +209,9 @@ static double flops(const weft_graph *g, int node, int n, int units,
     const double all = (double)total_units * v->rows_per_unit * v->w;
     const double dims = (double)d->u.attend.heads * d->u.attend.dim;
 
-    return d->u.attend.shares * weft_conv_flops(&d->u.attend.kv, mine * n) +
-           weft_conv_flops(&d->u.attend.q, mine * n) +
-           weft_conv_flops(&d->u.attend.out, mine * n) +
-           4 * dims * mine * all * n;
+    return d->u.attend.shares * matrix_flops(g, d, W_SHARE + W_KV, mine * n) +
+           matrix_flops(g, d, W_Q, mine * n) +
+           matrix_flops(g, d, W_OUT, mine * n) + 4 * dims * mine * all * n;
 }
 
 static const weft_layer_ops attention_ops = {"attention", forward, scratch,

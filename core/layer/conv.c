@@ -167,9 +167,8 @@ static size_t scratch(const weft_graph *g, int node, const weft_device *dev,
                       const weft_layout *l)
 {
     const weft_node *d = &g->node[node];
-    const int w = weft_layout_columns(l, weft_graph_at(g, d->in[IN]));
 
-    return dev->conv_scratch(&d->u.conv, l->n, w);
+    return weft_conv_room(g, dev, l, d->in[IN], d->weight[MATRIX]);
 }
 
 static double flops(const weft_graph *g, int node, int n, int units,
@@ -180,7 +179,8 @@ static double flops(const weft_graph *g, int node, int n, int units,
     const double rows = out->rows_per_unit ? out->rows_per_unit * units : 1;
 
     (void)total_units;
-    return weft_conv_flops(&d->u.conv, rows * n * out->w);
+    return weft_conv_flops(&g->weight[d->weight[MATRIX]].conv,
+                           rows * n * out->w);
 }
 
 static const weft_layer_ops conv3x3_ops = {"conv3x3", forward, scratch, flops};

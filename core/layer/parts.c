@@ -90,7 +90,8 @@ weft_conv_args weft_conv_setup(const weft_graph *g, const weft_run *run,
                                const weft_val in[2], int matrix, int bias,
                                float *out)
 {
-    const weft_conv *v = &g->weight[matrix].conv;
+    const weft_weight *m = &g->weight[matrix];
+    const weft_conv *v = &m->conv;
     const int w = weft_run_columns(g, run, in[0]);
 
     return (weft_conv_args){
@@ -102,7 +103,17 @@ weft_conv_args weft_conv_setup(const weft_graph *g, const weft_run *run,
         .in = {weft_run_value(run, in[0]), weft_run_optional(run, in[1])},
         .out = out,
         .bias = weft_run_weight(run, bias),
+        .down = v->rank ? weft_run_weight(run, m->down) : NULL,
+        .up = v->rank ? weft_run_weight(run, m->up) : NULL,
     };
+}
+
+size_t weft_conv_room(const weft_graph *g, const weft_device *dev,
+                      const weft_layout *l, weft_val in, int matrix)
+{
+    const int w = weft_layout_columns(l, weft_graph_at(g, in));
+
+    return dev->conv_scratch(&g->weight[matrix].conv, l->n, w);
 }
 
 void weft_node_wants_all(weft_node *d, weft_class class, weft_val whole)

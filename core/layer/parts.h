@@ -42,6 +42,10 @@ weft_conv_args weft_conv_setup(const weft_graph *g, const weft_run *run,
                                const weft_val in[2], int matrix, int bias,
                                float *out);
 
+/* The scratch that it needs of each worker in a layout. */
+size_t weft_conv_room(const weft_graph *g, const weft_device *dev,
+                      const weft_layout *l, weft_val in, int matrix);
+
 /* Optional value: NULL for NONE. */
 const float *weft_run_optional(const weft_run *run, weft_val v);
 

@@ -91,9 +91,10 @@ static size_t scratch(const weft_graph *g, int node, const weft_device *dev,
     const weft_node *d = &g->node[node];
     const int w = weft_layout_columns(l, weft_graph_at(g, d->in[IN]));
 
-    return larger(dev->attend_scratch(w, d->u.attend.heads, d->u.attend.dim),
-                  larger(dev->conv_scratch(&d->u.attend.q, l->n, w),
-                         dev->conv_scratch(&d->u.attend.out, l->n, w)));
+    return larger(
+        dev->attend_scratch(w, d->u.attend.heads, d->u.attend.dim),
+        larger(weft_conv_room(g, dev, l, d->in[IN], d->weight[W_Q]),
+               weft_conv_room(g, dev, l, d->in[IN], d->weight[W_OUT])));
 }
 
 /* The projections, then q k' and p v: 2 d operations each per pair. */
@@ -107,8 +108,8 @@ static double flops(const weft_graph *g, int node, int n, int units,
     const double dims = (double)d->u.attend.heads * d->u.attend.dim;
 
     (void)total_units;
-    return weft_conv_flops(&d->u.attend.q, mine) +
-           weft_conv_flops(&d->u.attend.out, mine) +
+    return weft_conv_flops(&g->weight[d->weight[W_Q]].conv, mine) +
+           weft_conv_flops(&g->weight[d->weight[W_OUT]].conv, mine) +
            4 * dims * mine * weft_graph_at(g, d->in[KV])->w;
 }
 

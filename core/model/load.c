@@ -190,13 +190,17 @@ typedef struct packing {
     float **merged; /* [nweights][WEFT_MAX_SOURCES]: while they are wanted */
 } packing;
 
+/* 0 where another net packs it. */
 static size_t packed_bytes(const packing *p, int i)
 {
-    return weft_weight_bytes(&p->g->weight[i], p->dev);
+    return weft_graph_is_first(p->g, i)
+               ? weft_weight_bytes(&p->g->weight[i], p->dev)
+               : 0;
 }
 
 static int pieces_of(const packing *p, int i)
 {
+    if (!packed_bytes(p, i)) return 0;
     if (p->g->weight[i].kind == WEFT_WEIGHT_FLOAT) return 1;
     return (int)(packed_bytes(p, i) / PIECE) + 1;
 }
@@ -210,7 +214,7 @@ static int deal(packing *p, int part, int nparts)
     for (int i = 0; i < p->g->nweights; i++) total += packed_bytes(p, i);
     for (int i = 0; i < p->g->nweights; i++) {
         const int parts = pieces_of(p, i);
-        const size_t bytes = packed_bytes(p, i) / (size_t)parts;
+        const size_t bytes = parts ? packed_bytes(p, i) / (size_t)parts : 0;
 
         for (int k = 0; k < parts; k++, before += bytes)
             if (before * (size_t)nparts / total == (size_t)part)
@@ -244,11 +248,27 @@ static weft_source merged_source(const packing *p, int weight, int i)
     return s;
 }
 
+/* What a weight is packed from; returns how many. */
+static int sources(const packing *p, int weight, weft_source *src)
+{
+    const weft_weight *w = &p->g->weight[weight];
+
+    if (w->thin != WEFT_NOT_THIN) {
+        *src = (weft_source){*merged_at(p, weight, 0), WEFT_F32, w->conv.cout};
+        return 1;
+    }
+    for (int k = 0; k < w->nsrc; k++) src[k] = merged_source(p, weight, k);
+    return w->nsrc;
+}
+
 /* What something is added to is made beforehand, a weight at a time. */
 static weft_status merge(packing *p, int weight, weft_pool *pool)
 {
     const weft_weight *w = &p->g->weight[weight];
 
+    if (w->thin != WEFT_NOT_THIN && !*merged_at(p, weight, 0))
+        return weft_merge_thin(&p->g->weight[w->of], w->thin,
+                               merged_at(p, weight, 0));
     for (int i = 0; i < w->nsrc; i++) {
         const weft_source base = source(p, w, i);
         float **merged = merged_at(p, weight, i);
@@ -310,6 +330,7 @@ static void pack_piece(void *arg, int i, int worker)
     const weft_weight *w = &p->g->weight[x->weight];
     char *out = p->dst + p->layout->weight[x->weight];
     weft_source src[WEFT_MAX_SOURCES];
+    int n;
 
     (void)worker;
     if (w->kind == WEFT_WEIGHT_FLOAT) {
@@ -320,8 +341,8 @@ static void pack_piece(void *arg, int i, int worker)
         pack_table(p, w, x->part, x->parts, out);
         return;
     }
-    for (int k = 0; k < w->nsrc; k++) src[k] = merged_source(p, x->weight, k);
-    p->dev->weight_pack(&w->conv, src, w->nsrc, out, x->part, x->parts);
+    n = sources(p, x->weight, src);
+    p->dev->weight_pack(&w->conv, src, n, out, x->part, x->parts);
 }
 
 static void drop(const packing *p, int weight)

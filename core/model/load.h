@@ -7,7 +7,8 @@
  * weights are held once. Workers and ranks may share the packing: every byte
  * is written by one of them, whoever that is. Where the graph has something to
  * add to a weight (weft_low_rank), its tensors are merged just before it is
- * packed (merge.h), and forgotten after it.
+ * packed (merge.h), and forgotten after it. Of nets that are kin (graph.h) each
+ * packs what those before it have not.
  *
  * Attention is found under its names of today (to_q, to_k, to_v, to_out.0) and
  * under the older ones (query, key, value, proj_attn). A 1x1 convolution may
@@ -39,9 +40,10 @@ weft_status weft_load_check(const weft_graph *g, const weft_st *st,
                             weft_load_summary *summary);
 
 /* Pack part `part` of `nparts` into `dst` (layout->weight_bytes in all, 64-byte
- * aligned): parts are disjoint, about equal in bytes, and together everything.
- * What is packed does not depend on nparts or the pool (NULL: no threads).
- * The file must have passed weft_load_check for this graph. */
+ * aligned; of the layout only the weights count): parts are disjoint, about
+ * equal in bytes, and together everything. What is packed does not depend on
+ * nparts or the pool (NULL: no threads). The file must have passed
+ * weft_load_check for this graph. */
 weft_status weft_load_pack(const weft_graph *g, const weft_device *dev,
                            const weft_layout *layout, const weft_st *st,
                            void *dst, int part, int nparts, weft_pool *pool);

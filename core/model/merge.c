@@ -21,6 +21,7 @@ typedef struct product {
 
 bool weft_merge_wants(const weft_weight *w, int source)
 {
+    if (w->conv.rank) return false;
     for (int i = 0; i < w->nadded; i++)
         if (w->added[i].source == source) return true;
     return false;
@@ -120,4 +121,51 @@ weft_status weft_merge(const weft_weight *w, int source,
     else
         free(p.out);
     return st;
+}
+
+/* ---- beside -------------------------------------------------------------- */
+
+/* Those of one tensor lie below those of the one before. */
+static void fill_down(const weft_weight *w, float *to)
+{
+    const size_t cin = (size_t)w->conv.cin[0] + (size_t)w->conv.cin[1];
+
+    for (int i = 0; i < w->nadded; i++) {
+        const weft_low_rank *t = &w->added[i];
+        const size_t n = (size_t)t->rank * cin;
+
+        for (size_t k = 0; k < n; k++)
+            to[k] = weft_dtype_load(t->down_type, t->down, k);
+        to += n;
+    }
+}
+
+/* ... and here beside them, in the rows of their own tensor. */
+static void fill_up(const weft_weight *w, float *to)
+{
+    const size_t all = (size_t)w->conv.rank;
+    const size_t rows = (size_t)w->conv.cout / (size_t)w->nsrc;
+
+    for (int i = 0; i < w->nadded; i++) {
+        const weft_low_rank *t = &w->added[i];
+        const size_t rank = (size_t)t->rank, from = rows * (size_t)w->part;
+
+        for (size_t y = 0; y < rows; y++)
+            for (size_t r = 0; r < rank; r++)
+                to[(rows * (size_t)t->source + y) * all + r] =
+                    t->scale *
+                    weft_dtype_load(t->up_type, t->up, (from + y) * rank + r);
+        to += rank;
+    }
+}
+
+weft_status weft_merge_thin(const weft_weight *w, weft_thin thin, float **made)
+{
+    const size_t cin = (size_t)w->conv.cin[0] + (size_t)w->conv.cin[1];
+    const size_t side = thin == WEFT_THIN_DOWN ? cin : (size_t)w->conv.cout;
+
+    *made = calloc(side * (size_t)w->conv.rank, sizeof **made);
+    if (!*made) return weft_fail(WEFT_ENOMEM, "out of memory for weights");
+    (thin == WEFT_THIN_DOWN ? fill_down : fill_up)(w, *made);
+    return WEFT_OK;
 }

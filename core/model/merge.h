@@ -13,8 +13,13 @@
 
 #include "core/net/graph.h"
 
-/* Whether something is added to tensor `source` of w. */
+/* Whether something is added to tensor `source` of w, and merged. */
 bool weft_merge_wants(const weft_weight *w, int source);
+
+/* One of the thin matrices that stand beside w (weft_graph_beside), all that is
+ * added in one: [rank][cin], or [cout][rank] with the scales in it. *made is
+ * owned by the caller (free). */
+weft_status weft_merge_thin(const weft_weight *w, weft_thin thin, float **made);
 
 /* `base`: the rows of tensor `source` that w is made of (w->part), base->cout
  * of them. *merged: as many, as floats; owned by the caller (free). `pool` may

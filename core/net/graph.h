@@ -55,6 +55,14 @@ typedef enum weft_weight_kind {
 
 enum { WEFT_MAX_SOURCES = 3 };
 
+/* A weight of no tensor: a thin matrix that stands beside another weight, made
+ * of what is added to that (weft_graph_beside). */
+typedef enum weft_thin {
+    WEFT_NOT_THIN,
+    WEFT_THIN_DOWN,
+    WEFT_THIN_UP
+} weft_thin;
+
 /* scale * up * down, to be added to one tensor of a weight. The matrices lie in
  * a file that stays open until the weight is packed (core/model/lora.h). */
 typedef struct weft_low_rank {
@@ -78,6 +86,9 @@ typedef struct weft_weight {
     float *constant; /* nsrc 0: the floats; owned */
     weft_low_rank *added; /* [nadded]; owned. Kind CONV only */
     int nadded;
+    int down, up;   /* where conv.rank is not 0: its thin matrices */
+    weft_thin thin; /* kind CONV, nsrc 0: which it is, ... */
+    int of;         /* ... and of which weight */
 } weft_weight;
 
 typedef struct weft_graph weft_graph;
@@ -183,6 +194,11 @@ struct weft_graph {
     int room[3];
     char prefix[160]; /* put before every name, "decoder." or "" */
     weft_dtype wtype; /* of the weights in the file; set before building */
+    /* Nets of one file, whose packed weights lie in one piece of memory: what
+     * they have in common is there once. Borrowed; this one is among them.
+     * 0: it is alone. */
+    const weft_graph *const *kin;
+    int nkin;
     weft_val input, output;
     weft_val given[WEFT_GIVENS]; /* NONE: not asked for */
     weft_val hint[WEFT_HINTS];   /* further inputs: pictures to follow */
@@ -224,6 +240,13 @@ int weft_graph_weight(weft_graph *g, const weft_weight *w);
 int weft_graph_floats(weft_graph *g, const char *name, int count);
 /* Add to weight i, which is then packed as float; `t` is copied. */
 weft_status weft_graph_add_to(weft_graph *g, int i, const weft_low_rank *t);
+/* Once all is added: what can be is not merged with the weights it is added to,
+ * which are packed as they are, but computed beside them, each time. What takes
+ * more room that way is merged. Before a layout is made. */
+weft_status weft_graph_beside(weft_graph *g);
+/* What packing makes of weight i is the first such among g's kin; else another
+ * net's will do. */
+bool weft_graph_is_first(const weft_graph *g, int i);
 /* Packed. */
 size_t weft_weight_bytes(const weft_weight *w, const weft_device *dev);
 /* Raise the spare rows of a value that a border is received into. */
@@ -247,11 +270,14 @@ struct weft_layout {
     size_t bytes, held_bytes; /* of both, to be aligned to 64 */
     size_t scratch;           /* per worker */
     size_t *weight;           /* [nweights]: offset into the packed weights */
-    size_t weight_bytes;      /* packed */
+    size_t weight_bytes;      /* packed, of all kin */
     size_t max_rows_held;  /* of any value that is not `whole`, in rows ... */
     size_t max_rows_image; /* ... and the rows that it has in the image */
 };
 
+/* Only where the packed weights lie: the same for all patches and batches. */
+weft_status weft_layout_weights(const weft_graph *g, const weft_device *dev,
+                                weft_layout *l);
 /* For patch cut->me; the cut is not needed afterwards. */
 weft_status weft_layout_make(const weft_graph *g, const weft_device *dev, int n,
                              const weft_cut *cut, weft_layout *l);

@@ -231,30 +231,6 @@ static weft_status place_values(const weft_graph *g, weft_layout *l, stretch *s,
     return WEFT_OK;
 }
 
-size_t weft_weight_bytes(const weft_weight *w, const weft_device *dev)
-{
-    if (w->kind == WEFT_WEIGHT_CONV) return dev->weight_bytes(&w->conv);
-    return w->count * (w->kind == WEFT_WEIGHT_TABLE ? weft_dtype_size(w->type)
-                                                    : sizeof(float));
-}
-
-static weft_status place_weights(const weft_graph *g, const weft_device *dev,
-                                 weft_layout *l)
-{
-    size_t at = 0;
-
-    for (int i = 0; i < g->nweights; i++) {
-        const size_t bytes = weft_weight_bytes(&g->weight[i], dev);
-
-        l->weight[i] = at;
-        if (__builtin_add_overflow(at, aligned(bytes), &at))
-            return weft_fail(WEFT_EINPUT,
-                             "the weights are beyond what can be addressed");
-    }
-    l->weight_bytes = at;
-    return WEFT_OK;
-}
-
 /* The most rows that any value holds, against what the image has there. */
 static void count_rows(const weft_graph *g, weft_layout *l)
 {
@@ -292,11 +268,10 @@ weft_status weft_layout_make(const weft_graph *g, const weft_device *dev, int n,
 
     made.offset = calloc(nv, sizeof *made.offset);
     made.held = calloc(nv, sizeof *made.held);
-    made.weight = calloc((size_t)g->nweights + 1, sizeof *made.weight);
-    if (!s || !order || !home || !made.offset || !made.held || !made.weight)
+    if (!s || !order || !home || !made.offset || !made.held)
         st = weft_fail(WEFT_ENOMEM, "out of memory for the layout of a net");
     if (st == WEFT_OK) st = place_values(g, &made, s, order, home);
-    if (st == WEFT_OK) st = place_weights(g, dev, &made);
+    if (st == WEFT_OK) st = weft_layout_weights(g, dev, &made);
     for (int i = 0; i < g->nnodes && st == WEFT_OK; i++) {
         const weft_layer_ops *ops = g->node[i].ops;
         const size_t bytes = ops->scratch ? ops->scratch(g, i, dev, &made) : 0;

@@ -31,6 +31,7 @@ typedef struct conv_data {
     void *source[2]; /* as in the file */
     weft_source src[2];
     int nsrc;
+    float *down, *up; /* [rank][cin], [cout][rank] */
     size_t outputs;
 } conv_data;
 
@@ -85,6 +86,9 @@ static conv_data make_conv(const conv_case *k)
         d.in[i] =
             array((size_t)d.in_rows * k->n * k->w * c->cin[i] + !c->cin[i], 1);
     make_weights(&d);
+    d.down =
+        array((size_t)c->rank * channels(c) + 1, 1 / sqrtf((float)channels(c)));
+    d.up = array((size_t)c->rank * c->cout + 1, .3f);
     d.outputs = (size_t)k->rows * k->n * d.wout * c->cout;
     d.bias = array(c->cout, 1);
     d.bias_n = array((size_t)k->n * c->cout, 1);
@@ -96,6 +100,7 @@ static void free_conv(conv_data *d)
 {
     free(d->in[0]), free(d->in[1]), free(d->weight), free(d->bias);
     free(d->bias_n), free(d->res), free(d->source[0]), free(d->source[1]);
+    free(d->down), free(d->up);
 }
 
 static const float *input_at(const conv_data *d, int src, int y, int s, int x)
@@ -131,6 +136,22 @@ static double sum_at(const conv_data *d, int y, int s, int x, int o)
     return sum;
 }
 
+/* What the thin matrices add to it. */
+static double low_at(const conv_data *d, int y, int s, int x, int o)
+{
+    const weft_conv *c = &d->k->c;
+    double sum = 0;
+    for (int r = 0; r < c->rank; r++) {
+        double low = 0;
+        for (int src = 0, from = 0; src < 2; from += c->cin[src++])
+            for (int i = 0; i < c->cin[src]; i++)
+                low += (double)input_at(d, src, y, s, x)[i] *
+                       d->down[r * channels(c) + from + i];
+        sum += low * d->up[o * c->rank + r];
+    }
+    return sum;
+}
+
 static double *conv_answer(const conv_data *d)
 {
     const conv_case *k = d->k;
@@ -142,7 +163,7 @@ static double *conv_answer(const conv_data *d)
         for (int s = 0; s < k->n; s++)
             for (int x = 0; x < d->wout; x++)
                 for (int o = 0; o < c->cout; o++, at++) {
-                    double v = sum_at(d, y, s, x, o);
+                    double v = sum_at(d, y, s, x, o) + low_at(d, y, s, x, o);
                     if (k->what & BIAS) v += d->bias[o];
                     if (k->what & BIAS_N) v += d->bias_n[s * c->cout + o];
                     v = act(c->act, v);
@@ -152,16 +173,28 @@ static double *conv_answer(const conv_data *d)
     return out;
 }
 
-static void *pack(const weft_device *dev, const conv_data *d, int parts)
+static void *pack_as(const weft_device *dev, const weft_conv *c,
+                     const weft_source *src, int nsrc, int parts)
 {
-    const size_t bytes = dev->weight_bytes(&d->k->c);
+    const size_t bytes = dev->weight_bytes(c);
     void *p = aligned_alloc(64, bytes);
     assert_non_null(p);
     assert_int_equal(bytes % 64, 0);
     memset(p, 0xff, bytes);
-    for (int i = parts; i--;)
-        dev->weight_pack(&d->k->c, d->src, d->nsrc, p, i, parts);
+    for (int i = parts; i--;) dev->weight_pack(c, src, nsrc, p, i, parts);
     return p;
+}
+
+static void *pack(const weft_device *dev, const conv_data *d, int parts)
+{
+    return pack_as(dev, &d->k->c, d->src, d->nsrc, parts);
+}
+
+static void *pack_thin(const weft_device *dev, const weft_conv *c,
+                       const float *matrix)
+{
+    const weft_source s = {matrix, WEFT_F32, c->cout};
+    return pack_as(dev, c, &s, 1, 2);
 }
 
 /* Rows row0 .. row1 of samples s0 .. s0 + n into out, which holds only these
@@ -178,6 +211,12 @@ static void call_conv(const weft_device *dev, const conv_data *d, const void *w,
     const int last =
         floor_half((row1 - 1) * c->stride + c->kh - 1 - c->pad_top, c->up);
     float *copy[2] = {0};
+    void *thin[2] = {0};
+    if (c->rank) {
+        const weft_conv down = weft_conv_down(c), up = weft_conv_up(c);
+        a.down = thin[0] = pack_thin(dev, &down, d->down);
+        a.up = thin[1] = pack_thin(dev, &up, d->up);
+    }
     for (int i = 0; i < 2 && c->cin[i]; i++) {
         const size_t line = (size_t)k->w * c->cin[i], rows = last - first + 1;
         copy[i] = malloc(rows * n * line * sizeof(float));
@@ -202,7 +241,7 @@ static void call_conv(const weft_device *dev, const conv_data *d, const void *w,
     a.row0 = row0, a.row1 = row1;
     assert_int_equal(weft_pool_reserve(pool, dev->conv_scratch(c, n, k->w)), 0);
     dev->conv(&a, pool);
-    free(copy[0]), free(copy[1]), free(res);
+    free(copy[0]), free(copy[1]), free(res), free(thin[0]), free(thin[1]);
 }
 
 /* Every cut at multiples of `step` rows. */
@@ -355,6 +394,15 @@ static const conv_case conv_cases[] = {
     {"linear 3-3 mish", LINEAR(.cin = {3}, .cout = 3, .act = WEFT_MISH), BIAS,
      1, 4, 5},
     {"linear 100-3", LINEAR(.cin = {100}, .cout = 3), BIAS, 2, 4, 5},
+    {"72-100, rank 16",
+     LINEAR(.cin = {72}, .cout = 100, .act = WEFT_SILU, .rank = 16), BIAS | RES,
+     2, 3, 7},
+    {"two inputs, half, rank 48",
+     LINEAR(.cin = {36, 21}, .cout = 64, .wtype = WEFT_F16, .rank = 48),
+     BIAS | STACKED, 1, 4, 9},
+    {"few rows, rank 32", LINEAR(.cin = {170}, .cout = 300, .rank = 32), BIAS,
+     1, 5, 1},
+    {"rank 208", LINEAR(.cin = {300}, .cout = 96, .rank = 208), BIAS, 1, 3, 70},
 };
 
 static void test_conv(const char *kind)
@@ -367,6 +415,24 @@ static void test_conv(const char *kind)
         float *want = nans(d.outputs);
         for (const weft_device **dev = devices(kind); *dev; dev++)
             check_conv(*dev, &d, want, answer);
+        free(answer), free(want);
+        free_conv(&d);
+    }
+}
+
+static void test_rank_reference(void **unused)
+{
+    const weft_device *dev;
+    (void)unused;
+    assert_int_equal(weft_device_find("reference", NULL, &dev), WEFT_OK);
+    for (size_t i = 0; i < sizeof conv_cases / sizeof *conv_cases; i++) {
+        state = i + 1;
+        const conv_case k = usual(&conv_cases[i]);
+        if (!k.c.rank) continue;
+        conv_data d = make_conv(&k);
+        double *answer = conv_answer(&d);
+        float *want = nans(d.outputs);
+        check_conv(dev, &d, want, answer);
         free(answer), free(want);
         free_conv(&d);
     }
@@ -511,10 +577,14 @@ static void test_flops(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_conv_fast),  cmocka_unit_test(test_conv_lean),
-        cmocka_unit_test(test_conv_nan),   cmocka_unit_test(test_conv_in_place),
-        cmocka_unit_test(test_types_stay), cmocka_unit_test(test_find),
+        cmocka_unit_test(test_conv_fast),
+        cmocka_unit_test(test_conv_lean),
+        cmocka_unit_test(test_conv_nan),
+        cmocka_unit_test(test_conv_in_place),
+        cmocka_unit_test(test_types_stay),
+        cmocka_unit_test(test_find),
         cmocka_unit_test(test_flops),
+        cmocka_unit_test(test_rank_reference),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

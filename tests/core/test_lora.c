@@ -60,6 +60,21 @@ enum { EVERY = 4 };
 enum { EVERY = 1 };
 #endif
 
+/* Merged, and beside the weights. */
+static void check_golden(golden *g, golden_loras *l, const char *name,
+                         const char *dev)
+{
+    for (int beside = 0; beside < 2; beside++) {
+        double off;
+
+        l->beside = beside;
+        off = distance_of(g, dev, 1);
+        if (!(off <= limit))
+            fail_msg("%s, %s%s: relative rms %.2e", name, dev,
+                     beside ? ", beside" : "", off);
+    }
+}
+
 static void equals_diffusers(void **state)
 {
     static const char *const name[] = {
@@ -73,12 +88,8 @@ static void equals_diffusers(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof name / sizeof *name; i += EVERY) {
         open_both(&l, &g, name[i]);
-        for (int k = i % 3 || EVERY > 1 ? 1 : 0; k < 3; k++) {
-            const double off = distance_of(&g, dev[k], 1);
-
-            if (!(off <= limit))
-                fail_msg("%s, %s: relative rms %.2e", name[i], dev[k], off);
-        }
+        for (int k = i % 3 || EVERY > 1 ? 1 : 0; k < 3; k++)
+            check_golden(&g, &l, name[i], dev[k]);
         g.loras = NULL;
         assert_true(distance_of(&g, "fast", 1) > 0.01); /* it does something */
         golden_close(&g);
@@ -123,6 +134,7 @@ static void packs_alike_whoever_packs(void **state)
 
     (void)state;
     open_both(&l, &g, "sdxl_kohya");
+    l.beside = true;
     one = packed(&g, "lean", 1, 0, &bytes);
     for (int ranks = 2; ranks <= 5; ranks++) {
         many = packed(&g, "lean", ranks, ranks % 3 + 1, &again);
@@ -161,6 +173,7 @@ static void same_for_any_cut(void **state)
 
     (void)state;
     open_both(&l, &g, "sd15_two");
+    l.beside = true;
     whole = golden_run(&g, device("fast"), 1, 1);
     for (int patches = 2; patches <= 5; patches += 3) {
         cut = golden_run(&g, device("fast"), patches, 1);
@@ -170,6 +183,122 @@ static void same_for_any_cut(void **state)
     free(whole);
     golden_close(&g);
     golden_loras_close(&l);
+}
+
+/* ---- kin ----------------------------------------------------------------- */
+
+enum { KIN = 3 };
+
+/* The net itself, and as two LoRAs of one file change it. */
+typedef struct family {
+    golden_loras l;
+    golden g;
+    weft_graph graph[KIN];
+    const weft_graph *kin[KIN];
+    weft_layout layout[KIN];
+    char *packed;
+} family;
+
+static size_t bytes_of(const weft_graph *g, const weft_device *dev)
+{
+    weft_layout l = {0};
+    size_t bytes;
+
+    must(weft_layout_weights(g, dev, &l));
+    bytes = l.weight_bytes;
+    weft_layout_release(&l);
+    return bytes;
+}
+
+static void open_family(family *f, const char *dev)
+{
+    static const float scale[KIN] = {0, .8f, -1.5f};
+
+    memset(f, 0, sizeof *f);
+    open_both(&f->l, &f->g, "sd15_kohya");
+    f->l.beside = true;
+    for (int k = 0; k < KIN; k++) {
+        build(&f->g, &f->graph[k]);
+        f->l.scale[0] = scale[k];
+        if (k) must(golden_loras_apply(&f->l, f->g.weights, &f->graph[k]));
+        f->kin[k] = &f->graph[k];
+    }
+    for (int k = 0; k < KIN; k++) {
+        f->graph[k].kin = f->kin;
+        f->graph[k].nkin = KIN;
+        must(weft_layout_weights(&f->graph[k], device(dev), &f->layout[k]));
+    }
+    f->packed = aligned_alloc(64, f->layout[0].weight_bytes);
+    assert_non_null(f->packed);
+    memset(f->packed, 0xa5, f->layout[0].weight_bytes);
+    for (int k = 0; k < KIN; k++)
+        must(weft_load_pack(&f->graph[k], device(dev), &f->layout[k],
+                            f->g.weights, f->packed, 0, 1, NULL));
+}
+
+static void close_family(family *f)
+{
+    for (int k = 0; k < KIN; k++) {
+        weft_layout_release(&f->layout[k]);
+        weft_graph_release(&f->graph[k]);
+    }
+    free(f->packed);
+    golden_close(&f->g);
+    golden_loras_close(&f->l);
+}
+
+/* Every weight of each of them, as it is packed where nobody is kin. */
+static void check_member(family *f, int k, const weft_device *dev)
+{
+    weft_graph *g = &f->graph[k];
+    weft_layout alone = {0};
+    char *to;
+
+    g->nkin = 0;
+    must(weft_layout_weights(g, dev, &alone));
+    to = aligned_alloc(64, alone.weight_bytes);
+    assert_non_null(to);
+    must(weft_load_pack(g, dev, &alone, f->g.weights, to, 0, 1, NULL));
+    for (int i = 0; i < g->nweights; i++)
+        assert_memory_equal(f->packed + f->layout[k].weight[i],
+                            to + alone.weight[i],
+                            weft_weight_bytes(&g->weight[i], dev));
+    g->nkin = KIN;
+    free(to);
+    weft_layout_release(&alone);
+}
+
+/* All three take the bytes of one, and what two change: less than another half
+ * even in a net as narrow as this, where every layer is changed. */
+static void kin_share_the_base(void **state)
+{
+    static const char *const dev[] = {"reference", "fast", "lean"};
+    family f;
+
+    (void)state;
+    for (int d = 0; d < 3; d++) {
+        size_t own = 0, base;
+
+        open_family(&f, dev[d]);
+        f.graph[0].nkin = 0;
+        base = bytes_of(&f.graph[0], device(dev[d]));
+        f.graph[0].nkin = KIN;
+        for (int k = 1; k < KIN; k++)
+            for (int i = 0; i < f.graph[k].nweights; i++)
+                if (f.graph[k].weight[i].thin ||
+                    (f.graph[k].weight[i].nadded &&
+                     !f.graph[k].weight[i].conv.rank))
+                    own += (weft_weight_bytes(&f.graph[k].weight[i],
+                                              device(dev[d])) +
+                            63) /
+                           64 * 64;
+        assert_true(own > 0);
+        for (int k = 0; k < KIN; k++) {
+            assert_int_equal(f.layout[k].weight_bytes, base + own);
+            check_member(&f, k, device(dev[d]));
+        }
+        close_family(&f);
+    }
 }
 
 /* ---- refusals ------------------------------------------------------------ */
@@ -298,6 +427,7 @@ int main(void)
         cmocka_unit_test(packs_alike_whoever_packs),
         cmocka_unit_test(opposites_cancel),
         cmocka_unit_test(same_for_any_cut),
+        cmocka_unit_test(kin_share_the_base),
         cmocka_unit_test(takes_all_it_should),
         cmocka_unit_test(names_other_kinds),
         cmocka_unit_test(names_what_is_wrong),

@@ -123,7 +123,7 @@ static void builds_with_them(void **state)
     must(weft_method_models(&c, &method));
     must(weft_models_open(&method, &models));
     must(weft_netfile_build(&models.file[0], WEFT_PART_NET,
-                            (weft_cell){16, 16, 16}));
+                            (weft_cell){16, 16, 16}, false));
     for (int i = 0; i < models.file[0].graph.nweights; i++)
         changed += models.file[0].graph.weight[i].nadded;
     assert_int_equal(changed, 1);
@@ -147,7 +147,7 @@ static void refused(const char *tensors, const char *words)
     st = weft_models_open(&method, &models);
     if (st == WEFT_OK)
         st = weft_netfile_build(&models.file[0], WEFT_PART_NET,
-                                (weft_cell){16, 16, 16});
+                                (weft_cell){16, 16, 16}, false);
     assert_int_equal(st, WEFT_EINPUT);
     if (!strstr(weft_fail_text(), words) || !strstr(weft_fail_text(), path))
         fail_msg("no \"%s\" in: %s", words, weft_fail_text());

@@ -157,6 +157,28 @@ static void conv_sum(const weft_conv_args *a, int y, int x, int sample,
             }
 }
 
+/* What the two thin matrices beside a 1x1 kernel add to the sums. */
+static void conv_low(const weft_conv_args *a, int y, int x, int sample,
+                     int first, int count, double *sum)
+{
+    const weft_conv *v = a->conv, down = weft_conv_down(v);
+    const float *up = a->up;
+
+    for (int r = 0; r < v->rank; r += WEFT_RANK) {
+        double low[WEFT_RANK] = {0};
+        size_t at = r;
+
+        for (int i = 0; i < 2 && v->cin[i]; i++) {
+            conv_tap(&down, conv_pixel(a, i, y, x, 0, 0, sample), v->cin[i],
+                     a->down, at, WEFT_RANK, low);
+            at += (size_t)v->cin[i] * v->rank;
+        }
+        for (int k = 0; k < WEFT_RANK; k++)
+            for (int o = 0; o < count; o++)
+                sum[o] += low[k] * up[(size_t)(r + k) * v->cout + first + o];
+    }
+}
+
 /* Channels first .. first + count of one output pixel. */
 static void conv_chunk(const weft_conv_args *a, int y, int x, int sample,
                        int first, int count)
@@ -167,6 +189,7 @@ static void conv_chunk(const weft_conv_args *a, int y, int x, int sample,
     double sum[CHUNK] = {0};
 
     conv_sum(a, y, x, sample, first, count, sum);
+    conv_low(a, y, x, sample, first, count, sum);
     for (int o = 0; o < count; o++) {
         if (a->bias) sum[o] += a->bias[first + o];
         if (a->bias_n)

@@ -193,12 +193,14 @@ typedef struct job {
     ptrdiff_t p0;       /* first pixel */
     int pixels, blocks; /* blocks of pixels ... */
     int panels, parts;  /* ... times parts of the panels */
+    weft_conv down, up; /* where a->conv has a rank */
 } job;
 
 /* A worker's scratch. */
 typedef struct room {
     float *zero, *sums, *gathered;
-    const float **rows;
+    float *low; /* [MAX_M][rank]: what `down` makes of the pixels */
+    const float **rows, **low_rows;
     int *sample;
 } room;
 
@@ -211,8 +213,12 @@ static size_t room_lay(const weft_conv *c, char *base, room *r)
     at += (size_t)MAX_M * NMAX * sizeof(float);
     r->gathered = (float *)(base + at);
     if (gathers(c)) at += (size_t)GATHER_M * GATHER_K * sizeof(float);
+    r->low = (float *)(base + at);
+    at += (size_t)MAX_M * c->rank * sizeof(float);
     r->rows = (const float **)(base + at);
     at += (size_t)c->kh * c->kw * inputs(c) * MAX_M * sizeof *r->rows;
+    r->low_rows = (const float **)(base + at);
+    if (c->rank) at += MAX_M * sizeof *r->low_rows;
     r->sample = (int *)(base + at);
     return at + MAX_M * sizeof *r->sample;
 }
@@ -246,17 +252,60 @@ static bool plain_end(const weft_conv_args *a, int n, int nv)
            a->bias && !a->bias_n && !a->res && n + nv * VL <= c->cout;
 }
 
-static target chunk_target(const weft_conv_args *a, float *sums, int step,
-                           bool plain, bool first, bool last, ptrdiff_t p0,
-                           int n)
+/* One packed matrix, and the rows that it is multiplied with. */
+typedef struct matrix {
+    const weft_conv *c;
+    const char *b; /* of the panel that is begun with */
+    weft_dtype dtype;
+    const float *const *rows;
+} matrix;
+
+/* Sums of `np` panels side by side of `cols` vectors, from row to row `step`
+ * floats: set, or added to where `more`. `end`: where the last chunk puts them
+ * instead, or NULL. */
+typedef struct total {
+    int np, cols, step;
+    float *sums;
+    bool more;
+    const target *end;
+} total;
+
+static void add_matrix(const matrix *x, int m, const total *t)
 {
-    target t = {first ? NULL : sums, step, NULL, sums, step};
-    if (plain && last) {
-        t.bias = a->bias + n;
-        t.to = a->out + p0 * a->conv->cout + n;
-        t.to_step = a->conv->cout;
+    const int nv = t->np * t->cols;
+    const size_t size = weft_dtype_size(x->dtype);
+    const char *b = x->b;
+    segment s[MAX_SEGMENTS];
+    walk w = {0};
+    bool more = t->more;
+    for (int ns, k; (ns = next_chunk(x->c, &w, x->rows, s, &k)); more = true) {
+        const char *next = b + (size_t)k * t->cols * VL * size;
+        target to = sums_at(t->sums, t->step, more);
+        if (t->end && at_end(x->c, &w)) {
+            to.bias = t->end->bias;
+            to.to = t->end->to;
+            to.to_step = t->end->to_step;
+        }
+        if (t->np > 1) ISA(chunk_thin)
+        (m, s, ns, b, NR * depth(x->c) * size, x->dtype, &to);
+        else ISA(chunk)(m, s, ns, b, x->dtype, nv, &to, next);
+        b = next;
     }
-    return t;
+}
+
+/* What `down` makes of m pixels, all of it. */
+static void make_low(const job *j, const room *r, int m)
+{
+    const weft_conv *c = &j->down;
+    for (int p = 0, n = panel_count(c->cout); p < n; p++) {
+        const char *b = (const char *)j->a->down +
+                        (size_t)p * NR * depth(c) * sizeof(float);
+        const matrix x = {c, b, WEFT_F32, r->rows};
+        add_matrix(&x, m,
+                   &(total){1, panel_vectors(c->cout, p * NR), c->cout,
+                            r->low + p * NR, false, NULL});
+    }
+    for (int i = 0; i < m; i++) r->low_rows[i] = r->low + i * c->cout;
 }
 
 /* How many panels, n on, are computed together. */
@@ -272,27 +321,30 @@ static int panels_at(const weft_conv *c, int m, int n, int left)
 static void panels(const job *j, const room *r, int m, ptrdiff_t p0, int n0,
                    int np)
 {
-    const weft_conv *c = j->a->conv;
+    const weft_conv_args *a = j->a;
+    const weft_conv *c = a->conv;
     const int cols = np > 1 ? NV : panel_vectors(c->cout, n0), nv = np * cols;
-    const int step = max_int(NMAX, nv * VL); /* from row to row of sums */
+    const int step = max_int(NMAX, nv * VL);
     const size_t size = weft_dtype_size(j->v.dtype);
-    const char *b = (const char *)j->a->weight + n0 * depth(c) * size;
-    segment s[MAX_SEGMENTS];
-    const bool plain = plain_end(j->a, n0, nv);
-    walk w = {0};
-    bool first = true;
-    for (int ns, k; (ns = next_chunk(c, &w, r->rows, s, &k)); first = false) {
-        const target t = chunk_target(j->a, r->sums, step, plain, first,
-                                      at_end(c, &w), p0, n0);
-        const char *next = b + (size_t)k * cols * VL * size;
-        if (np > 1)
-            ISA(chunk_thin)(m, s, ns, b, NR * depth(c) * size, j->v.dtype, &t);
-        else
-            ISA(chunk)(m, s, ns, b, j->v.dtype, nv, &t, next);
-        b = next;
+    const bool plain = plain_end(a, n0, nv);
+    const target end = {.bias = plain ? a->bias + n0 : NULL,
+                        .to = a->out + p0 * c->cout + n0,
+                        .to_step = c->cout};
+    const matrix own = {c, (const char *)a->weight + n0 * depth(c) * size,
+                        j->v.dtype, r->rows};
+    total t = {np, cols, step, r->sums, false, NULL};
+    if (plain && !c->rank) t.end = &end;
+    add_matrix(&own, m, &t);
+    if (c->rank) {
+        const size_t at = n0 * depth(&j->up) * sizeof(float);
+        const matrix up = {&j->up, (const char *)a->up + at, WEFT_F32,
+                           r->low_rows};
+        t.more = true;
+        t.end = plain ? &end : NULL;
+        add_matrix(&up, m, &t);
     }
     for (int u = 0; u < nv && !plain; u++, n0 += VL)
-        finish_lanes(j->a, r, m, p0, n0, r->sums + u * VL, step,
+        finish_lanes(a, r, m, p0, n0, r->sums + u * VL, step,
                      min_int(VL, c->cout - n0));
 }
 
@@ -325,6 +377,7 @@ static void direct_task(void *arg, int i, int worker)
         pixel_table(j->a, j->p0 + m0, m, r.zero, r.rows, r.sample);
         fetch_pixels(c, r.rows, m);
     }
+    if (c->rank) make_low(j, &r, m);
     const int end = part_begin(j->panels, part + 1, j->parts);
     for (int p = part_begin(j->panels, part, j->parts), np; p < end; p += np) {
         np = panels_at(c, m, p * NR, end - p);
@@ -346,6 +399,7 @@ static void direct_run(const weft_conv_args *a, weft_variant v, weft_pool *pool)
     const ptrdiff_t line = (ptrdiff_t)a->n * a->wout;
     const int threads = weft_pool_size(pool);
     job j = {.a = a, .v = v, .pool = pool, .p0 = a->row0 * line};
+    if (c->rank) j.down = weft_conv_down(c), j.up = weft_conv_up(c);
     j.pixels = (int)((a->row1 - a->row0) * line);
     j.panels = panel_count(c->cout);
     j.parts = 1;
