@@ -6,6 +6,7 @@
 
 #include "core/clock.h"
 #include "core/device/device.h"
+#include "launch/kernels.h"
 
 enum { ROWS = 16, COLUMNS = 64, CHANNELS = 64, SPARE = 1 };
 
@@ -37,7 +38,7 @@ static weft_status make(probe *p, const weft_config *c, const weft_topology *t)
                           .cout = CHANNELS,
                           .tile_rows = 4,
                           .scale = 1};
-    WEFT_TRY(weft_device_find(c->run.kernels, NULL, &p->dev));
+    WEFT_TRY(weft_kernels_guess(c, &p->dev));
     WEFT_TRY(weft_pool_create(t->threads, t->cpu, &p->pool));
     WEFT_TRY(
         weft_pool_reserve(p->pool, p->dev->conv_scratch(&p->conv, 1, COLUMNS)));

@@ -234,7 +234,8 @@ typedef struct weft_config {
     } parallel;
     struct {
         int threads;         /* 0: auto */
-        char *kernels;       /* reference, lean, fast */
+        char *kernels;       /* auto, reference, lean, fast; never auto once
+                                a job is planned */
         int batch;           /* images at once; 0: auto */
         double memory;       /* GiB that a rank may take; 0: not said */
         double deadline;     /* seconds that a wait may last; 0: for ever */

@@ -39,7 +39,7 @@ static const char *const norms[] = {[WEFT_OLD_SHOWN] = "stale",
                                     [WEFT_OLD_REFUSED] = "fresh",
                                     [WEFT_OLD_ABSENT] = "local"};
 static const char *const sharing[] = {"allow", "forbid"};
-static const char *const kernels[] = {"reference", "lean", "fast"};
+static const char *const kernels[] = {"auto", "reference", "lean", "fast"};
 static const char *const benches[] = {"all",   "unet_eval", "vae_decode",
                                       "image", "step",      "layers"};
 static const char *const links[] = {[WEFT_LINK_REAL] = "real",
@@ -181,7 +181,7 @@ static const struct {
     {"parallel.wire", "f32"},
     {"parallel.inexact", "false"},
     {"parallel.sharing", "allow"},
-    {"run.kernels", "fast"},
+    {"run.kernels", "auto"},
     {"run.deadline", "120"},
     {"run.checkpoint", "0"},
     {"dataset.shard_size", "1000"},

@@ -83,11 +83,20 @@ static weft_status find_machine(weft_job *j, weft_machine *m)
     }
     m->cluster.ranks_per_node = (int)node[0];
     m->cluster.nodes = (ranks + (int)node[0] - 1) / (int)node[0];
-    m->cluster.node_bytes = -node[1];
+    m->cluster.node_bytes = m->memory_bytes = -node[1];
     if (j->config.run.memory > 0 &&
         j->config.run.memory * 1073741824 * node[0] < -node[1])
         m->cluster.node_bytes = j->config.run.memory * 1073741824 * node[0];
     return WEFT_OK;
+}
+
+/* The kernels as they were chosen, in place of auto: they define the image. */
+static weft_status fix_kernels(weft_job *j)
+{
+    free(j->config.run.kernels);
+    j->config.run.kernels = strdup(j->setup.dev->name);
+    return j->config.run.kernels ? WEFT_OK
+                                 : weft_fail(WEFT_ENOMEM, "out of memory");
 }
 
 static bool measures(const weft_job *j)
@@ -208,6 +217,7 @@ weft_status weft_job_plan_config(weft_comm *world, weft_config *c,
     WEFT_TRY(weft_comm_agree(world, st));
     WEFT_TRY(make_setup(j, like));
     WEFT_TRY(weft_comm_same(world, plan->hash, "plan"));
+    WEFT_TRY(weft_comm_agree(world, fix_kernels(j)));
     WEFT_TRY(weft_comm_agree(world, fix_layout(j)));
     WEFT_TRY(find_group(j));
     st = find_roles(j);

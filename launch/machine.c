@@ -1,6 +1,7 @@
 #include "launch/machine.h"
 
 #include "launch/cluster.h"
+#include "launch/kernels.h"
 
 const char *const weft_costs_name[] = {"nominal", "cluster", "measured"};
 
@@ -12,10 +13,12 @@ weft_status weft_machine_find(const weft_config *c, int threads,
     *m = (weft_machine){.from = WEFT_COSTS_NOMINAL};
     if (c->parallel.cluster) {
         m->from = WEFT_COSTS_CLUSTER;
-        return weft_cluster_read(c->parallel.cluster, c->run.threads,
-                                 &m->cluster);
+        WEFT_TRY(weft_cluster_read(c->parallel.cluster, c->run.threads,
+                                   &m->cluster));
+        m->memory_bytes = m->cluster.node_bytes;
+        return WEFT_OK;
     }
-    WEFT_TRY(weft_device_find(c->run.kernels, NULL, &dev));
+    WEFT_TRY(weft_kernels_guess(c, &dev));
     m->cluster = weft_cost_nominal(dev, threads);
     m->cluster.node_bytes = c->run.memory * 1073741824;
     return WEFT_OK;

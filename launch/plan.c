@@ -7,44 +7,74 @@
 
 #include "launch/commands.h"
 #include "launch/config_dataset.h"
+#include "launch/kernels.h"
 #include "launch/plan_cluster.h"
 #include "launch/setup.h"
 #include "launch/standard.h"
 #include "launch/topology.h"
 
-/* Packed weights of all nets with other kernels than the config's. */
-static size_t packed_with(const weft_setup *s, const char *kernels)
-{
-    const weft_device *dev;
-    size_t sum = 0;
+/* Memory with one kind of kernels. */
+typedef struct kind {
+    const char *name;
+    size_t packed, alone; /* weights, once per node; what a rank alone takes */
+} kind;
 
-    if (weft_device_find(kernels, NULL, &dev) != WEFT_OK) return 0;
+enum { LEAN, FAST, KINDS };
+
+static weft_status packed_with(const weft_setup *s, const weft_device *dev,
+                               size_t *sum)
+{
+    *sum = 0;
     for (int i = 0; i < s->models.nfiles; i++) {
         weft_layout l = {0};
 
         if (s->models.head[i] != i) continue;
-        if (weft_layout_weights(&s->models.file[i].graph, dev, &l) == WEFT_OK)
-            sum += l.weight_bytes;
+        WEFT_TRY(weft_layout_weights(&s->models.file[i].graph, dev, &l));
+        *sum += l.weight_bytes;
         weft_layout_release(&l);
     }
-    return sum;
+    return WEFT_OK;
 }
 
-static void print_kernels(const weft_setup *s)
+static weft_status measure_kinds(const weft_setup *s, kind k[KINDS])
 {
-    const double mib = 1048576.0;
+    for (int i = 0; i < KINDS; i++) {
+        const weft_device *dev;
+
+        k[i].name = i == LEAN ? "lean" : "fast";
+        WEFT_TRY(weft_device_find(k[i].name, NULL, &dev));
+        WEFT_TRY(packed_with(s, dev, &k[i].packed));
+        WEFT_TRY(weft_kernels_need(s, dev, &k[i].alone));
+    }
+    return WEFT_OK;
+}
+
+static void print_kinds(const weft_setup *s, const kind k[KINDS])
+{
+    const double mib = 1048576.0, limit = weft_kernels_limit(s);
+    const bool chosen = !strcmp(s->config->run.kernels, "auto");
     size_t file = 0;
 
     for (int i = 0; i < s->models.nfiles; i++)
-        file += s->models.file[i].file_bytes;
+        if (s->models.head[i] == i) file += s->models.file[i].file_bytes;
     printf("weights    %.1f MiB in the files; packed, once per node: "
            "lean %.1f MiB, fast %.1f MiB\n",
-           (double)file / mib, (double)packed_with(s, "lean") / mib,
-           (double)packed_with(s, "fast") / mib);
+           (double)file / mib, (double)k[LEAN].packed / mib,
+           (double)k[FAST].packed / mib);
+    printf("kernels    %s%s; weights and one whole image: lean %.1f MiB, "
+           "fast %.1f MiB",
+           s->dev->name, chosen ? ", chosen" : "", (double)k[LEAN].alone / mib,
+           (double)k[FAST].alone / mib);
+    if (limit > 0)
+        printf("; there are %.1f (%s)", limit / mib,
+               s->config->run.memory > 0 ? "run.memory"
+                                         : "nine tenths of a node's memory");
+    printf("\n");
 }
 
 /* `cost` may be NULL. */
-static weft_status print_json(const weft_setup *s, const weft_plan_cost *cost)
+static weft_status print_json(const weft_setup *s, const kind k[KINDS],
+                              const weft_plan_cost *cost)
 {
     char *about, *first = NULL;
     size_t bytes;
@@ -54,6 +84,9 @@ static weft_status print_json(const weft_setup *s, const weft_plan_cost *cost)
     f = open_memstream(&first, &bytes);
     if (f) {
         fputs(about, f);
+        for (int i = 0; i < KINDS; i++)
+            fprintf(f, "\"%s_packed_bytes\": %zu, \"%s_alone_bytes\": %zu, ",
+                    k[i].name, k[i].packed, k[i].name, k[i].alone);
         if (cost) weft_plan_cost_json(cost, f);
         fclose(f);
         weft_plan_print_json(&s->plan, first, stdout);
@@ -69,11 +102,13 @@ static weft_status print(const weft_cli *cli, const weft_setup *s)
     const weft_cluster *cluster =
         s->machine.from == WEFT_COSTS_CLUSTER ? &s->machine.cluster : NULL;
     weft_plan_cost cost;
+    kind k[KINDS];
 
+    WEFT_TRY(measure_kinds(s, k));
     if (cluster) WEFT_TRY(weft_plan_cluster_cost(s, cluster, &cost));
-    if (cli->json) return print_json(s, cluster ? &cost : NULL);
+    if (cli->json) return print_json(s, k, cluster ? &cost : NULL);
     weft_plan_print(&s->plan, stdout);
-    print_kernels(s);
+    print_kinds(s, k);
     return cluster ? weft_plan_cluster_print(s, cluster, &cost, stdout)
                    : WEFT_OK;
 }
@@ -108,12 +143,15 @@ static weft_status show(const weft_cli *cli, const weft_config *c)
     weft_topology t;
     weft_setup s;
     weft_status st;
+    double memory;
     int threads;
 
     WEFT_TRY(weft_topology_discover(0, 1, false, c->run.threads, &t));
     threads = t.threads;
+    memory = (double)t.node_memory_bytes;
     weft_topology_release(&t);
     WEFT_TRY(weft_machine_find(c, threads, &machine));
+    if (!c->parallel.cluster) machine.memory_bytes = memory;
     WEFT_TRY(weft_setup_make(c, cli->ranks, threads, NULL, &machine, &s));
     st = print(cli, &s);
     weft_setup_release(&s);

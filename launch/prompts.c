@@ -37,10 +37,16 @@ static weft_status check_tokens(const weft_reader *r)
 }
 
 /* For chunks of a prompt one by one. */
-static weft_status build_reader(weft_reader *r, const weft_device *dev)
+static weft_status lay_out(weft_reader *r, const weft_device *dev)
 {
     static const int first[] = {0, 1};
     const weft_cut whole = {.n = 1, .first = first};
+
+    return weft_layout_make(&r->text.graph, dev, 1, &whole, &r->layout);
+}
+
+static weft_status build_reader(weft_reader *r, const weft_device *dev)
+{
     weft_load_summary used;
 
     WEFT_TRY(check_tokens(r));
@@ -51,7 +57,7 @@ static weft_status build_reader(weft_reader *r, const weft_device *dev)
     WEFT_TRY(weft_load_check(&r->text.graph, r->st, &used));
     r->file_bytes = used.bytes;
     WEFT_TRY(weft_adapters_apply(&r->adapters, r->part, r->st, &r->text.graph));
-    return weft_layout_make(&r->text.graph, dev, 1, &whole, &r->layout);
+    return lay_out(r, dev);
 }
 
 /* The reader of these files that does this, a new one if need be. */
@@ -343,6 +349,15 @@ weft_status weft_prompts_open(const weft_method *m, const weft_device *dev,
             p, dev, m, i,
             models->of[i] >= 0 ? &models->file[models->of[i]].info : NULL));
     return set_lengths(m, models, p);
+}
+
+weft_status weft_prompts_lay_out(weft_prompts *p, const weft_device *dev)
+{
+    for (int i = 0; i < p->readers; i++) {
+        weft_layout_release(&p->reader[i].layout);
+        WEFT_TRY(lay_out(&p->reader[i], dev));
+    }
+    return WEFT_OK;
 }
 
 void weft_prompts_unmap(weft_prompts *p)

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/model/component.h"
+#include "launch/kernels.h"
 #include "launch/kinship.h"
 #include "launch/picture.h"
 #include "launch/roles.h"
@@ -105,9 +106,9 @@ static weft_status set_sizes(weft_setup *s)
 }
 
 /* Small images share passes over the weights. */
-static int batch_most(const weft_plan *p)
+int weft_setup_batch_most(const weft_setup *s)
 {
-    const long long pixels = (long long)p->rows * p->columns;
+    const long long pixels = (long long)s->plan.rows * s->plan.columns;
     const long long most = BATCH_PIXELS / pixels;
 
     return most < 1 ? 1 : most > BATCH_MOST ? BATCH_MOST : (int)most;
@@ -230,7 +231,7 @@ static void set_run(weft_setup *s, int threads)
     p->threads = threads;
     p->images = c->sample.images;
     p->steps = s->solver->steps - s->solver->first;
-    p->kernels = c->run.kernels;
+    p->kernels = s->dev->name;
     p->dev = s->dev;
     p->share = c->parallel.share;
     p->keep_steps = c->run.keep_steps;
@@ -311,7 +312,7 @@ static weft_status lay_out(weft_setup *s, bool apart)
                                .flights = c->parallel.flights,
                                .batch =
                                    c->parallel.drift > 0 ? 1 : c->run.batch,
-                               .batch_most = batch_most(&s->plan)};
+                               .batch_most = weft_setup_batch_most(s)};
 
     weft_plan_release(&s->plan);
     s->plan.machine = &s->machine.cluster;
@@ -349,7 +350,7 @@ static weft_status make_plan(weft_setup *s)
 static weft_status make(weft_setup *s, int ranks, int threads,
                         const double *speed)
 {
-    WEFT_TRY(weft_device_find(s->config->run.kernels, NULL, &s->dev));
+    WEFT_TRY(weft_kernels_guess(s->config, &s->dev));
     WEFT_TRY(weft_method_models(s->config, &s->method));
     WEFT_TRY(weft_models_open(&s->method, &s->models));
     WEFT_TRY(weft_method_list(&s->method));
@@ -361,6 +362,7 @@ static weft_status make(weft_setup *s, int ranks, int threads,
     WEFT_TRY(weft_method_solver(&s->method, &s->schedule, &s->solver));
     WEFT_TRY(weft_picture_plan(s));
     WEFT_TRY(build_nets(s));
+    WEFT_TRY(weft_kernels_choose(s));
     WEFT_TRY(set_shape(s, ranks, speed));
     set_run(s, threads);
     return make_plan(s);

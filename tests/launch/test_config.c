@@ -73,7 +73,7 @@ static void test_defaults(void **state)
     assert_int_equal(c.run.threads, 0);
     assert_int_equal(c.run.batch, 0);
     assert_true(c.run.deadline == 120);
-    assert_string_equal(c.run.kernels, "fast");
+    assert_string_equal(c.run.kernels, "auto");
     assert_null(c.output.image);
     assert_null(c.output.report);
     assert_string_equal(c.bench.what, "all");

@@ -116,7 +116,7 @@ static void test_exact(void **state)
               "\"solver\":\"euler\",\"steps\":3,\"guidance\":2.1,\"eta\":0.1,"
               "\"width\":64,\"height\":32,\"label\":3,\"seed\":6,"
               "\"rng\":\"counter\",\"nodes\":[999,0.3,1e-07]},"
-              "\"run\":{\"kernels\":\"fast\"}}");
+              "\"run\":{\"kernels\":\"auto\"}}");
     free(json);
     weft_config_release(&c);
 }
