@@ -6,6 +6,7 @@
 
 #include "launch/calibrate.h"
 #include "launch/measure.h"
+#include "launch/picture.h"
 #include "launch/telling.h"
 #include "mpi/gather_trace.h"
 #include "mpi/watch.h"
@@ -487,10 +488,13 @@ static weft_status compare_files(weft_job *j)
 
 weft_status weft_job_load_models(weft_job *j)
 {
+    const weft_models *m = &j->setup.models;
+
     WEFT_TRY(compare_files(j));
     WEFT_TRY(weft_reading_make(j));
-    for (int i = 0; i < j->setup.models.nfiles; i++)
-        if (i != j->setup.models.vae) WEFT_TRY(weft_job_load(j, i));
+    WEFT_TRY(weft_picture_make(j));
+    for (int i = 0; i < m->nfiles; i++)
+        if (i != m->vae && i != m->encoder) WEFT_TRY(weft_job_load(j, i));
     return WEFT_OK;
 }
 

@@ -139,11 +139,14 @@ weft_status weft_job_load(weft_job *j, int i);
  * packed again, those of text encoders neither. */
 weft_status weft_job_borrow(weft_job *j, const weft_job *from);
 /* ... of everything that samples, after all ranks have found that they look at
- * the same weights, those of the autoencoder too. */
+ * the same weights, those of the autoencoder too; before them, one after the
+ * other, those that read prompts and encode a picture, which are given back. */
 weft_status weft_job_load_models(weft_job *j);
-/* Collective over the job, once all is sampled: those weights are given back,
- * before the autoencoder's are loaded. */
-void weft_job_unload(weft_job *j);
+/* Collective over the job: weights of file `i` are given back, unless they are
+ * another job's. */
+void weft_job_unload(weft_job *j, int i);
+/* ... once all is sampled: of everything but the autoencoder. */
+void weft_job_unload_models(weft_job *j);
 /* Local: what an evaluation of plan net `i`, which is mine, needs. The net must
  * be loaded. */
 weft_run weft_job_run(const weft_job *j, int i);

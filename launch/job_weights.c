@@ -150,14 +150,19 @@ weft_status weft_job_borrow(weft_job *j, const weft_job *from)
 
 /* ---- back ---------------------------------------------------------------- */
 
-/* Pages of the files went when they were packed. */
-void weft_job_unload(weft_job *j)
+/* Pages of the file went when they were packed. */
+void weft_job_unload(weft_job *j, int i)
 {
-    for (int i = 0; i < j->setup.models.nfiles; i++) {
-        weft_job_weights *w = &j->weights[i];
+    weft_job_weights *w = &j->weights[i];
 
-        if (i == j->setup.models.vae || w->borrowed) continue;
-        weft_window_destroy(w->packed);
-        w->packed = NULL;
-    }
+    if (w->borrowed) return;
+    weft_window_destroy(w->packed);
+    w->packed = NULL;
+    w->loaded = false;
+}
+
+void weft_job_unload_models(weft_job *j)
+{
+    for (int i = 0; i < j->setup.models.nfiles; i++)
+        if (i != j->setup.models.vae) weft_job_unload(j, i);
 }

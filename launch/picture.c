@@ -315,9 +315,22 @@ static weft_status prepare(weft_job *j, pixels *image, pixels *mask)
     return WEFT_OK;
 }
 
+/* Collective over the job: the encoder is there no longer than it is needed. */
+static weft_status encode_all(weft_job *j, const pixels *image,
+                              const pixels *mask)
+{
+    const int encoder = j->setup.models.encoder;
+    weft_picture *p = &j->picture;
+    weft_status st = weft_job_load(j, encoder);
+
+    if (st == WEFT_OK) st = encode(j, image, NULL, p->encoded);
+    if (st == WEFT_OK && p->masked) st = encode(j, image, mask, p->masked);
+    weft_job_unload(j, encoder);
+    return st;
+}
+
 weft_status weft_picture_make(weft_job *j)
 {
-    weft_picture *p = &j->picture;
     pixels image = {0}, mask = {0};
     weft_status st;
 
@@ -326,9 +339,7 @@ weft_status weft_picture_make(weft_job *j)
     st =
         weft_comm_agree(j->world, weft_setup_status(prepare(j, &image, &mask)));
     if (st == WEFT_OK && j->setup.encode >= 0)
-        st = encode(j, &image, NULL, p->encoded);
-    if (st == WEFT_OK && j->setup.encode >= 0 && p->masked)
-        st = encode(j, &image, &mask, p->masked);
+        st = encode_all(j, &image, &mask);
     free(image.at);
     free(mask.at);
     return st;

@@ -13,7 +13,8 @@
  * draws of the noise. s->picture is a hash of the files. */
 weft_status weft_picture_plan(weft_setup *s);
 
-/* Collective over the job, whose weights are loaded: j->picture. */
+/* Collective over the job, connected: j->picture. The weights that encode it
+ * are loaded for that, and given back. */
 weft_status weft_picture_make(weft_job *j);
 void weft_picture_release(weft_picture *p);
 

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "launch/config_dataset.h"
+
 /* ---- names --------------------------------------------------------------- */
 
 static bool is_given(const weft_config *c, const char *name)
@@ -168,9 +170,12 @@ static weft_status add_vae(weft_setup *s)
     s->decode = add_net(s, s->models.vae, s->plan.vae, 1);
     s->plan.net[s->decode].each_image = true;
     s->plan.net[s->decode].evaluations = s->config->output.image ? 1 : 0;
+    if (!weft_config_is_dataset(s->config))
+        s->plan.net[s->decode].phase = WEFT_PHASE_AFTER;
     if (s->models.encoder < 0) return WEFT_OK;
     s->encode = add_net(s, s->models.encoder, s->plan.vae, 1);
     s->plan.net[s->encode].each_image = true; /* once a run, by itself */
+    s->plan.net[s->encode].phase = WEFT_PHASE_BEFORE;
     return WEFT_OK;
 }
 

@@ -28,6 +28,7 @@ typedef struct run {
     double *facts;       /* [images][nfacts] */
     int nfacts;
     bool *reported; /* [images] */
+    int arrived;    /* batches of my group */
 } run;
 
 /* ---- before step 0 ------------------------------------------------------- */
@@ -238,10 +239,12 @@ static weft_status report_others(run *r)
     return WEFT_OK;
 }
 
-/* Is this batch the only one of the job? */
-static bool is_only(const run *r)
+/* Nothing is left to be sampled: groups share the weights of a node, and each
+ * knows of itself only. */
+static bool is_last(const run *r)
 {
-    return r->job.setup.plan.grid.groups == 1 && r->endure.share.nbatches == 1;
+    return r->job.setup.plan.grid.groups == 1 &&
+           r->arrived == r->endure.share.nbatches;
 }
 
 static weft_status write_batch(void *arg, const weft_flight *f, double began)
@@ -249,7 +252,8 @@ static weft_status write_batch(void *arg, const weft_flight *f, double began)
     run *r = arg;
     const weft_models *m = &r->job.setup.models;
 
-    if (is_only(r)) weft_job_unload(&r->job);
+    r->arrived++;
+    if (is_last(r)) weft_job_unload_models(&r->job);
     if (m->vae >= 0) WEFT_TRY(weft_job_load(&r->job, m->vae));
     for (int i = 0; i < f->n; i++) {
         WEFT_TRY(weft_sampler_write(&r->sampler, f, i));

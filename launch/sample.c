@@ -64,7 +64,6 @@ weft_status weft_sampler_create(weft_job *j, weft_sampler *s)
     memset(s, 0, sizeof *s);
     s->job = j;
     WEFT_TRY(weft_job_load_models(j));
-    WEFT_TRY(weft_picture_make(j));
     return weft_comm_agree(j->world, make(s));
 }
 

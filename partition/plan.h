@@ -34,6 +34,15 @@ typedef struct weft_plan_reader {
     size_t block_bytes, scratch_bytes; /* of each rank; of each worker */
 } weft_plan_reader;
 
+/* When the packed weights of a net are there. */
+typedef enum weft_plan_phase {
+    WEFT_PHASE_STEPS,  /* while others sample */
+    WEFT_PHASE_BEFORE, /* given back before those of others are there */
+    WEFT_PHASE_AFTER, /* loaded when those of others are given back; where there
+                         is more than one batch, while they sample */
+    WEFT_PHASES
+} weft_plan_phase;
+
 /* One net as a plan sees it: asked by one role about a batch of fixed size. */
 typedef struct weft_plan_net {
     int role; /* of the plan's; its ranks evaluate it */
@@ -47,6 +56,7 @@ typedef struct weft_plan_net {
     int evaluations;             /* calls per batch of images ... */
     bool each_image;             /* ... or per image, one at a time */
     size_t file_bytes;           /* of its weights in the checkpoint */
+    weft_plan_phase phase;
     int askers; /* that keep each what it makes of a text (layout.held) */
     int lanes;  /* kinds of questions that it is asked; 0: one */
     int in_lane[WEFT_PLAN_LANES]; /* the evaluations of each */
@@ -170,8 +180,9 @@ int weft_plan_first_image(const weft_plan *p, int group);
 
 /* Memory of one rank, by use. */
 typedef struct weft_plan_memory {
-    size_t weights_share; /* the node's packed weights, over its ranks; of
-                             readers too, where they stay */
+    size_t weights_share; /* the node's packed weights, over its ranks: the most
+                             that are there at once, with those of readers
+                             where they stay */
     size_t activations, scratch, state, past, held;
     size_t reading; /* before the first step: the largest of the readers */
     size_t total;   /* the most at any time */

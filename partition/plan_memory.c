@@ -23,6 +23,24 @@ static bool brings_weights(const weft_plan *p, int i, int rank)
     return true;
 }
 
+/* A net that decodes what is all sampled already is alone. */
+static weft_plan_phase phase_of(const weft_plan *p, int i)
+{
+    const bool alone = p->grid.groups == 1 && weft_plan_batches(p, 0) == 1;
+
+    return p->net[i].phase == WEFT_PHASE_AFTER && !alone ? WEFT_PHASE_STEPS
+                                                         : p->net[i].phase;
+}
+
+static size_t most_of(const size_t bytes[WEFT_PHASES])
+{
+    size_t most = 0;
+
+    for (int k = 0; k < WEFT_PHASES; k++)
+        if (bytes[k] > most) most = bytes[k];
+    return most;
+}
+
 /* Ranks of a node that share one copy of a reader's weights with `sharers`. */
 static size_t reading_of(const weft_plan *p, int ranks, int sharers)
 {
@@ -73,6 +91,7 @@ weft_plan_memory weft_plan_memory_of(const weft_plan *p, int rank,
                                      int ranks_on_node)
 {
     const weft_rect mine = weft_plan_latent(p, rank);
+    size_t weights[WEFT_PHASES] = {0};
     weft_plan_memory m = {0};
 
     for (int i = 0; i < p->nnets; i++) {
@@ -84,7 +103,8 @@ weft_plan_memory weft_plan_memory_of(const weft_plan *p, int rank,
         if (weft_plan_net_past(p, &p->net[i], &cut, &past) == WEFT_OK)
             m.past += past;
         if (brings_weights(p, i, rank))
-            m.weights_share += p->net[i].weight_bytes / (size_t)ranks_on_node;
+            weights[phase_of(p, i)] +=
+                p->net[i].weight_bytes / (size_t)ranks_on_node;
         if (weft_layout_make(p->net[i].graph, p->dev, p->net[i].n, &cut, &l) !=
             WEFT_OK)
             continue;
@@ -94,6 +114,7 @@ weft_plan_memory weft_plan_memory_of(const weft_plan *p, int rank,
         m.held += l.held_bytes * (size_t)p->net[i].askers;
         weft_layout_release(&l);
     }
+    m.weights_share = most_of(weights);
     add_readers(p, ranks_on_node, &m);
     m.scratch *= (size_t)p->threads;
     m.state = p->state_bytes_per_row * (size_t)mine.rows *
@@ -120,7 +141,7 @@ static size_t memory_of_node(const weft_plan *p, int rank, int ranks)
 {
     const size_t reading =
         rank || p->readers_stay ? 0 : reading_of(p, ranks, 1);
-    size_t sum = readers_weights(p);
+    size_t weights[WEFT_PHASES] = {0}, sum = readers_weights(p);
 
     for (int r = rank; r < rank + ranks; r++) {
         const weft_plan_memory m =
@@ -134,8 +155,9 @@ static size_t memory_of_node(const weft_plan *p, int rank, int ranks)
         for (int k = 0; k < i; k++)
             counted |= p->net[k].weights == p->net[i].weights &&
                        has_net(p, k, rank, ranks);
-        if (!counted) sum += p->net[i].weight_bytes;
+        if (!counted) weights[phase_of(p, i)] += p->net[i].weight_bytes;
     }
+    sum += most_of(weights);
     return sum > reading ? sum : reading;
 }
 

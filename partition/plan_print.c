@@ -54,7 +54,10 @@ static void print_packed(const weft_plan *p, const weft_plan_net *n, FILE *to)
 
     while (first->weights != n->weights) first++;
     if (first == n)
-        fprintf(to, "%.1f MiB packed\n", mib(n->weight_bytes));
+        fprintf(to, "%.1f MiB packed%s\n", mib(n->weight_bytes),
+                n->phase == WEFT_PHASE_BEFORE
+                    ? "; given back before the first step"
+                    : "");
     else
         fprintf(to, "packed with those of %s\n", p->role[first->role].name);
 }
