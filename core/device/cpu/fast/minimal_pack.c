@@ -66,18 +66,24 @@ static void transform_kernels(int mh, int cols, double (*g)[3], double (*h)[3],
     }
 }
 
+/* Kernels that are read at a time: with those of all columns they stay in L1.
+ */
 enum { PACK_K = 16 };
+typedef float line[PACK_K * 9];
 
-/* kernel[k][tap][column] of PACK_K channels. */
-static void read_kernels(const weight_view *w, int n0, int cols, int k0, int nk,
-                         columns (*kernel)[9])
+/* Of the columns that there are. */
+static void read_lines(const weight_view *w, int n0, int cols, int k0, int nk,
+                       line *lines)
 {
-    float line[PACK_K * 9];
-    for (int j = 0; j < cols; j++) {
-        memset(line, 0, sizeof line);
-        if (n0 + j < w->conv->cout) ISA(weight_read)(w, n0 + j, k0, nk, line);
-        for (int i = 0; i < nk * 9; i++) kernel[i / 9][i % 9][j] = line[i];
-    }
+    for (int j = 0; j < min_int(cols, w->conv->cout - n0); j++)
+        ISA(weight_read)(w, n0 + j, k0, nk, lines[j]);
+}
+
+/* Kernel k of each. */
+static void turn_kernel(const line *lines, int k, int cols, columns *kernel)
+{
+    for (int t = 0; t < 9; t++)
+        for (int j = 0; j < cols; j++) kernel[t][j] = lines[j][k * 9 + t];
 }
 
 /* Where channel k of a panel starts, for position 0 and tap 0, and the step
@@ -90,14 +96,22 @@ static size_t channel_at(int k, int channels, int taps, int cols, size_t *tap)
     return ((size_t)k0 * taps + (k - k0)) * cols;
 }
 
+/* Nobody reads them soon: they need not be fetched first. */
+static void put_columns(float *to, const float *from, int cols)
+{
+    for (int j = 0; j < cols; j += VL) vstream(to + j, vld(from + j));
+}
+
 static void pack_panel(const weight_view *w, int mh, int n0, float *dst)
 {
     const weft_conv *c = w->conv;
     const int k = c->cin[0] + c->cin[1], cols = panel_vectors(c->cout, n0) * VL;
     const int taps = taps_of(mh), positions = rows_in(mh) * NW;
     double g[6][3], h[6][3];
-    columns kernel[PACK_K][9];
+    line lines[NMAX];
+    columns kernel[9];
     float out[MAX_POSITIONS][NMAX];
+    memset(lines, 0, sizeof lines); /* columns that are not there */
     if (c->stride == 2)
         transform_strided(g);
     else
@@ -105,14 +119,15 @@ static void pack_panel(const weight_view *w, int mh, int n0, float *dst)
     if (mh > 1) transform(mh, h);
     for (int k0 = 0; k0 < k; k0 += PACK_K) {
         const int nk = min_int(PACK_K, k - k0);
-        read_kernels(w, n0, cols, k0, nk, kernel);
+        read_lines(w, n0, cols, k0, nk, lines);
         for (int i = 0; i < nk; i++) {
             size_t tap, at = channel_at(k0 + i, k, taps, cols, &tap);
-            transform_kernels(mh, cols, g, h, kernel[i], out);
+            turn_kernel(lines, i, cols, kernel);
+            transform_kernels(mh, cols, g, h, kernel, out);
             for (int t = 0; t < taps; t++)
                 for (int x = 0; x < positions; x++)
-                    memcpy(dst + x * position_floats(c, mh) + at + t * tap,
-                           out[t * positions + x], cols * sizeof(float));
+                    put_columns(dst + x * position_floats(c, mh) + at + t * tap,
+                                out[t * positions + x], cols);
         }
     }
 }
@@ -125,6 +140,7 @@ void ISA(minimal_pack)(const weight_view *w, weft_variant v, void *packed,
     const size_t depth = (size_t)(c->cin[0] + c->cin[1]) * taps_of(v.mh);
     for (int p = part_begin(np, i, parts); p < end; p++)
         pack_panel(w, v.mh, p * NR, (float *)packed + (size_t)p * NR * depth);
+    vstreamed();
     if (i == parts - 1) {
         const size_t used =
             position_floats(c, v.mh) * rows_in(v.mh) * NW * sizeof(float);

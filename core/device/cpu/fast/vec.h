@@ -32,6 +32,14 @@
 #define UNROLL _Pragma("GCC unroll 36")
 #endif
 
+/* vstream is vst to an aligned place, past the caches where there is a way;
+ * vstreamed: what was written so is there before what is written next. */
+#if defined __AVX2__ || defined __AVX512F__
+INLINE void vstreamed(void) { _mm_sfence(); }
+#else
+INLINE void vstreamed(void) {}
+#endif
+
 #if defined WEFT_VEC_WIDE
 
 enum { VL = 16 };
@@ -49,6 +57,10 @@ INLINE vf vld(const float *p) { TWICE(_mm256_loadu_ps(p + 8 * i)); }
 INLINE void vst(float *p, vf x)
 {
     for (int i = 0; i < 2; i++) _mm256_storeu_ps(p + 8 * i, H(x));
+}
+INLINE void vstream(float *p, vf x)
+{
+    for (int i = 0; i < 2; i++) _mm256_stream_ps(p + 8 * i, H(x));
 }
 INLINE vf vset(float x) { TWICE(_mm256_set1_ps(x)); }
 INLINE vf vfma(vf a, vf b, vf c) { TWICE(_mm256_fmadd_ps(H(a), H(b), H(c))); }
@@ -83,6 +95,7 @@ INLINE vf vbf16(const uint16_t *p)
 enum { VL = 16 };
 typedef __m512 vf;
 INLINE vf vld(const float *p) { return _mm512_loadu_ps(p); }
+INLINE void vstream(float *p, vf x) { _mm512_stream_ps(p, x); }
 INLINE void vst(float *p, vf x) { _mm512_storeu_ps(p, x); }
 INLINE vf vset(float x) { return _mm512_set1_ps(x); }
 INLINE vf vfma(vf a, vf b, vf c) { return _mm512_fmadd_ps(a, b, c); }
@@ -122,6 +135,7 @@ INLINE void vst_n(float *p, vf x, int n)
 enum { VL = 8 };
 typedef __m256 vf;
 INLINE vf vld(const float *p) { return _mm256_loadu_ps(p); }
+INLINE void vstream(float *p, vf x) { _mm256_stream_ps(p, x); }
 INLINE void vst(float *p, vf x) { _mm256_storeu_ps(p, x); }
 INLINE vf vset(float x) { return _mm256_set1_ps(x); }
 INLINE vf vfma(vf a, vf b, vf c) { return _mm256_fmadd_ps(a, b, c); }
@@ -173,6 +187,7 @@ INLINE vf vld(const float *p)
     return r;
 }
 INLINE void vst(float *p, vf x) { memcpy(p, &x, sizeof x); }
+INLINE void vstream(float *p, vf x) { vst(p, x); }
 INLINE vf vset(float x) { return (vf){x, x, x, x, x, x, x, x}; }
 INLINE vf vfma(vf a, vf b, vf c)
 {
