@@ -1,11 +1,11 @@
 #include "core/solve/dpm.h"
 
-bool weft_dpm_is_sde(weft_dpm algorithm)
+static bool is_sde(weft_dpm algorithm)
 {
     return algorithm == WEFT_DPM_SDE_PLUS || algorithm == WEFT_DPM_SDE;
 }
 
-static bool keeps_x0(weft_dpm algorithm)
+bool weft_dpm_keeps_x0(weft_dpm algorithm)
 {
     return algorithm == WEFT_DPM_PLUS || algorithm == WEFT_DPM_SDE_PLUS;
 }
@@ -14,11 +14,29 @@ void weft_dpm_convert(const weft_solver *s, int i, const float *x, float *m)
 {
     const weft_noise_schedule *c = s->schedule;
     const weft_level at = weft_level_at(s, i);
-    const weft_mix want = keeps_x0(c->algorithm)
+    const weft_mix want = weft_dpm_keeps_x0(c->algorithm)
                               ? weft_mix_x0(c->prediction, at.a, at.b)
                               : weft_mix_eps(c->prediction, at.a, at.b);
 
     weft_blend((weft_mix){want.m, want.x}, m, x, weft_solver_floats(s));
+}
+
+float *weft_dpm_kept(const weft_solver *s, int i)
+{
+    return weft_solver_work(s, i % s->schedule->solver_order);
+}
+
+void weft_dpm_ask(weft_solver *s, int i, int k, const float *x,
+                  weft_question *q)
+{
+    (void)k;
+    weft_ask_at(s, i, x, weft_dpm_kept(s, i), q);
+}
+
+int weft_dpm_draws(const weft_solver *s, int i)
+{
+    (void)i;
+    return is_sde(s->schedule->algorithm);
 }
 
 /* The algorithms integrate the same polynomial against exponentials of their
@@ -28,11 +46,11 @@ weft_dpm_terms weft_dpm_step(weft_dpm algorithm, bool midpoint, weft_level from,
 {
     const double h = log(from.sigma / to.sigma);
     const double left = to.sigma / from.sigma;
-    const double stretch = weft_dpm_is_sde(algorithm) ? 2 : 1;
+    const double stretch = is_sde(algorithm) ? 2 : 1;
     weft_dpm_terms t = {0};
     double z, amount;
 
-    if (keeps_x0(algorithm)) {
+    if (weft_dpm_keeps_x0(algorithm)) {
         z = -stretch * h;
         amount = -to.a;
         t.x = to.b / from.b;

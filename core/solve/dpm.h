@@ -20,10 +20,19 @@ typedef struct weft_dpm_terms {
  * integrate what D1 and D2 stand for. */
 weft_dpm_terms weft_dpm_step(weft_dpm algorithm, bool midpoint, weft_level from,
                              weft_level to, int order);
-bool weft_dpm_is_sde(weft_dpm algorithm);
 
 /* Prediction m about x at node i becomes what the algorithm keeps: x0 or eps.
  */
 void weft_dpm_convert(const weft_solver *s, int i, const float *x, float *m);
+bool weft_dpm_keeps_x0(weft_dpm algorithm);
+
+/* Of dpmpp_2m, dpmpp_2s and their like. Their first buffers, as many as the
+ * order, hold what is kept of predictions, in turn: that of node i. */
+float *weft_dpm_kept(const weft_solver *s, int i);
+/* Of their tables: the question about x at node i, answered into kept(i), and
+ * the draws of a step, 1 where the algorithm has noise. */
+void weft_dpm_ask(weft_solver *s, int i, int k, const float *x,
+                  weft_question *q);
+int weft_dpm_draws(const weft_solver *s, int i);
 
 #endif

@@ -4,12 +4,7 @@
 #include "core/solve/brownian.h"
 #include "core/solve/dpm.h"
 
-/* Buffers: what is kept of predictions, in turn, as many as the order; then
- * the tree's. */
-static float *kept(const weft_solver *s, int i)
-{
-    return weft_solver_work(s, i % s->schedule->solver_order);
-}
+/* Buffers: dpm.h's, then the tree's. */
 
 /* Rules of DPMSolverMultistepScheduler: where the last steps must, or in short
  * runs should, do with less history. */
@@ -54,18 +49,6 @@ static void spread(const weft_solver *s, int i, int order, weft_dpm_terms t,
     c[2] = -second;
 }
 
-static int draws(const weft_solver *s, int i)
-{
-    (void)i;
-    return weft_dpm_is_sde(s->schedule->algorithm);
-}
-
-static void ask(weft_solver *s, int i, int k, const float *x, weft_question *q)
-{
-    (void)k;
-    weft_ask_at(s, i, x, kept(s, i), q);
-}
-
 /* The step without its noise, whose amount is returned. */
 static double step(weft_solver *s, int i, float *x)
 {
@@ -77,8 +60,8 @@ static double step(weft_solver *s, int i, float *x)
     const float *m[3];
     double w[3];
 
-    weft_dpm_convert(s, i, x, kept(s, i));
-    for (int j = 0; j < order; j++) m[j] = kept(s, i - j);
+    weft_dpm_convert(s, i, x, weft_dpm_kept(s, i));
+    for (int j = 0; j < order; j++) m[j] = weft_dpm_kept(s, i - j);
     spread(s, i, order, t, w);
     weft_combine(t.x, x, w, m, order, x, weft_solver_floats(s));
     s->history++;
@@ -91,8 +74,8 @@ static weft_status take(weft_solver *s, int i, int k, float *x)
     const double amount = step(s, i, x);
 
     (void)k;
-    if (weft_dpm_is_sde(s->schedule->algorithm))
-        weft_solver_add_noise(s, amount, kept(s, i + 1), x);
+    if (weft_dpm_draws(s, i))
+        weft_solver_add_noise(s, amount, weft_dpm_kept(s, i + 1), x);
     return WEFT_OK;
 }
 
@@ -100,7 +83,7 @@ static weft_status take_tree(weft_solver *s, int i, int k, float *x)
 {
     const int order = s->schedule->solver_order;
     const double amount = step(s, i, x);
-    float *const work[] = {kept(s, i + 1), weft_solver_work(s, order),
+    float *const work[] = {weft_dpm_kept(s, i + 1), weft_solver_work(s, order),
                            weft_solver_work(s, order + 1)};
 
     (void)k;
@@ -119,11 +102,15 @@ static unsigned keeps(const weft_solver *s, int i, int k)
 }
 
 const weft_solver_ops weft_dpmpp_2m_ops = {.name = "dpmpp_2m",
-                                           .draws = draws,
-                                           .ask = ask,
+                                           .draws = weft_dpm_draws,
+                                           .ask = weft_dpm_ask,
                                            .take = take,
                                            .keeps = keeps};
-const weft_solver_ops weft_dpmpp_2m_sde_ops = {
-    .name = "dpmpp_2m_sde", .ask = ask, .take = take_tree, .keeps = keeps};
-const weft_solver_ops weft_dpmpp_3m_sde_ops = {
-    .name = "dpmpp_3m_sde", .ask = ask, .take = take_tree, .keeps = keeps};
+const weft_solver_ops weft_dpmpp_2m_sde_ops = {.name = "dpmpp_2m_sde",
+                                               .ask = weft_dpm_ask,
+                                               .take = take_tree,
+                                               .keeps = keeps};
+const weft_solver_ops weft_dpmpp_3m_sde_ops = {.name = "dpmpp_3m_sde",
+                                               .ask = weft_dpm_ask,
+                                               .take = take_tree,
+                                               .keeps = keeps};

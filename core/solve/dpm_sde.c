@@ -48,13 +48,6 @@ static int stages(const weft_solver *s, int i)
     return lowest(s, i) > 0 ? 2 : 1;
 }
 
-static int one_draw(const weft_solver *s, int i)
-{
-    (void)s;
-    (void)i;
-    return 1;
-}
-
 static void ask(weft_solver *s, int i, int k, const float *x, weft_question *q)
 {
     const double sigma = k ? middle(s, i) : s->sigma[i];
@@ -126,7 +119,7 @@ const weft_solver_ops weft_dpmpp_sde_ops = {.name = "dpmpp_sde",
                                             .keeps = keeps};
 const weft_solver_ops weft_dpmpp_2s_a_ops = {.name = "dpmpp_2s_ancestral",
                                              .stages = stages,
-                                             .draws = one_draw,
+                                             .draws = weft_one_draw,
                                              .ask = ask,
                                              .take = ancestral_take,
                                              .keeps = keeps};

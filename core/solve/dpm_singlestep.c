@@ -3,13 +3,7 @@
  * group's first, with the predictions made on the way. */
 #include "core/solve/dpm.h"
 
-/* Buffers: what is kept of predictions, in turn, as many as the order; x at the
- * first node of the group. */
-static float *kept(const weft_solver *s, int i)
-{
-    return weft_solver_work(s, i % s->schedule->solver_order);
-}
-
+/* Buffers: dpm.h's, then x at the first node of the group. */
 static float *first_x(const weft_solver *s)
 {
     return weft_solver_work(s, s->schedule->solver_order);
@@ -33,18 +27,6 @@ static int order_of(const weft_solver *s, int i)
     const int place = place_of(s, i);
 
     return s->history + 1 < place ? s->history + 1 : place;
-}
-
-static int draws(const weft_solver *s, int i)
-{
-    (void)i;
-    return weft_dpm_is_sde(s->schedule->algorithm);
-}
-
-static void ask(weft_solver *s, int i, int k, const float *x, weft_question *q)
-{
-    (void)k;
-    weft_ask_at(s, i, x, kept(s, i), q);
 }
 
 /* Weights of the predictions at the group's nodes, the first one's first. */
@@ -84,13 +66,13 @@ static weft_status take(weft_solver *s, int i, int k, float *x)
     double w[3];
 
     (void)k;
-    weft_dpm_convert(s, i, x, kept(s, i));
+    weft_dpm_convert(s, i, x, weft_dpm_kept(s, i));
     if (order == 1) weft_scale(1, x, first_x(s), n);
-    for (int j = 0; j < order; j++) m[j] = kept(s, base + j);
+    for (int j = 0; j < order; j++) m[j] = weft_dpm_kept(s, base + j);
     spread(s, base, order, c->heun, &t, w);
     weft_combine(t.x, first_x(s), w, m, order, x, n);
-    if (weft_dpm_is_sde(c->algorithm))
-        weft_solver_add_noise(s, t.noise, kept(s, i + 1), x);
+    if (weft_dpm_draws(s, i))
+        weft_solver_add_noise(s, t.noise, weft_dpm_kept(s, i + 1), x);
     s->history++;
     return WEFT_OK;
 }
@@ -106,7 +88,7 @@ static unsigned keeps(const weft_solver *s, int i, int k)
 }
 
 const weft_solver_ops weft_dpmpp_2s_ops = {.name = "dpmpp_2s",
-                                           .draws = draws,
-                                           .ask = ask,
+                                           .draws = weft_dpm_draws,
+                                           .ask = weft_dpm_ask,
                                            .take = take,
                                            .keeps = keeps};

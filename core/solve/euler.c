@@ -57,13 +57,6 @@ static weft_status euler_take(weft_solver *s, int i, int k, float *x)
     return WEFT_OK;
 }
 
-static int one_draw(const weft_solver *s, int i)
-{
-    (void)s;
-    (void)i;
-    return 1;
-}
-
 /* Down below the next level, and up again by fresh noise. */
 static weft_status euler_a_take(weft_solver *s, int i, int k, float *x)
 {
@@ -138,7 +131,7 @@ static unsigned heun_keeps(const weft_solver *s, int i, int k)
 const weft_solver_ops weft_euler_ops = {
     .name = "euler", .ask = euler_ask, .take = euler_take};
 const weft_solver_ops weft_euler_a_ops = {.name = "euler_ancestral",
-                                          .draws = one_draw,
+                                          .draws = weft_one_draw,
                                           .ask = euler_ask,
                                           .take = euler_a_take};
 const weft_solver_ops weft_heun_ops = {.name = "heun",

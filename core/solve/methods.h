@@ -49,6 +49,9 @@ static inline void weft_ask_at(const weft_solver *s, int i, const float *x,
     q->answer[0] = answer;
 }
 
+/* For tables: every step draws once. */
+int weft_one_draw(const weft_solver *s, int i);
+
 /* A noise level: Karras sigma, and x = a x0 + b eps. */
 typedef struct weft_level {
     double sigma, a, b;

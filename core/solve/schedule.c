@@ -188,7 +188,7 @@ static weft_status check_unipc_end(const weft_options *f,
     const bool zero = s->final_sigma == WEFT_FINAL_ZERO;
     const bool high = !s->lower_order_final && s->solver_order > 1;
 
-    if (zero && !s->predict_x0)
+    if (zero && s->algorithm == WEFT_DPM_PLAIN)
         return weft_fail(WEFT_EINPUT,
                          "%s: predict_x0 false keeps the noise, which "
                          "final_sigmas_type zero has none of; take sigma_min",
@@ -206,12 +206,14 @@ static weft_status read_unipc(const weft_options *f, weft_noise_schedule *s)
 {
     static const char *const type[] = {"bh2",  "bh1",    "midpoint",
                                        "heun", "logrho", NULL};
+    bool x0;
     int word;
 
     WEFT_TRY(weft_option_int(f, "solver_order", 2, 1, 3, &s->solver_order));
     WEFT_TRY(weft_option_choice(f, "solver_type", type[0], type, &word));
     s->bh1 = word == 1;
-    WEFT_TRY(weft_option_bool(f, "predict_x0", true, &s->predict_x0));
+    WEFT_TRY(weft_option_bool(f, "predict_x0", true, &x0));
+    s->algorithm = x0 ? WEFT_DPM_PLUS : WEFT_DPM_PLAIN;
     WEFT_TRY(read_correctors(f, s));
     WEFT_TRY(
         weft_option_bool(f, "lower_order_final", true, &s->lower_order_final));

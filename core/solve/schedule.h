@@ -103,8 +103,8 @@ typedef enum weft_final_sigma {
     WEFT_FINAL_SIGMA_MIN, /* of train step 0 */
 } weft_final_sigma;
 
-/* Of the DPM family (methods 12.9): what is kept of predictions, and whether
- * noise is added. */
+/* Of the DPM family (methods 12.9) and unipc, which adds no noise: what is kept
+ * of predictions, and whether noise is added. */
 typedef enum weft_dpm {
     WEFT_DPM_PLUS,     /* x0 */
     WEFT_DPM_PLAIN,    /* eps */
@@ -135,10 +135,10 @@ typedef struct weft_noise_schedule {
     bool lower_order_final, euler_at_final;
     int solver_order;
     weft_dpm algorithm;
-    bool heun;            /* dpm family: solver_type */
-    bool exact3;          /* dpm family */
-    double lambda_min;    /* train steps of lower log-SNR / 2 are left out */
-    bool bh1, predict_x0; /* unipc */
+    bool heun;         /* dpm family: solver_type */
+    bool exact3;       /* dpm family */
+    double lambda_min; /* train steps of lower log-SNR / 2 are left out */
+    bool bh1;          /* unipc: solver_type */
     int uncorrected[WEFT_CORRECTORS]; /* unipc: steps without corrector */
     int nuncorrected;
     bool runge_kutta;        /* pndm: the first three steps */

@@ -1,7 +1,7 @@
 /* UniPC (Zhao et al. 2023, algorithms 1 and 2; methods 12.10): a multistep
  * predictor, and a corrector that uses the prediction made at the end of its
  * step, so costs no evaluation. */
-#include "core/solve/methods.h"
+#include "core/solve/dpm.h"
 
 enum { ORDER = 3 };
 
@@ -77,9 +77,10 @@ static void update(const weft_solver *s, int i, int order, bool corrects,
 {
     const weft_noise_schedule *c = s->schedule;
     const weft_level from = weft_level_at(s, i), to = weft_level_at(s, i + 1);
+    const bool x0 = weft_dpm_keeps_x0(c->algorithm);
     const double h = log(from.sigma / to.sigma);
-    const double hh = c->predict_x0 ? -h : h, scale = c->bh1 ? hh : expm1(hh);
-    const double amount = c->predict_x0 ? to.a : to.b;
+    const double hh = x0 ? -h : h, scale = c->bh1 ? hh : expm1(hh);
+    const double amount = x0 ? to.a : to.b;
     const int points = order - 1 + corrects;
     double r[ORDER], rho[ORDER] = {.5}, w[ORDER + 1];
     const float *m[ORDER + 1] = {kept(s, i)};
@@ -99,8 +100,8 @@ static void update(const weft_solver *s, int i, int order, bool corrects,
         w[k + 1] = -amount * scale * rho[k] / r[k];
         w[0] -= w[k + 1];
     }
-    weft_combine(c->predict_x0 ? to.b / from.b : to.a / from.a, x, w, m,
-                 points + 1, out, weft_solver_floats(s));
+    weft_combine(x0 ? to.b / from.b : to.a / from.a, x, w, m, points + 1, out,
+                 weft_solver_floats(s));
 }
 
 static bool corrects(const weft_solver *s, int i)
@@ -121,19 +122,13 @@ static void ask(weft_solver *s, int i, int k, const float *x, weft_question *q)
 
 static weft_status take(weft_solver *s, int i, int k, float *x)
 {
-    const weft_noise_schedule *c = s->schedule;
-    const weft_level at = weft_level_at(s, i);
-    const weft_mix want = c->predict_x0
-                              ? weft_mix_x0(c->prediction, at.a, at.b)
-                              : weft_mix_eps(c->prediction, at.a, at.b);
-    const size_t n = weft_solver_floats(s);
-    float *now = kept(s, i), *last = last_x(s);
+    float *last = last_x(s);
 
     (void)k;
-    weft_blend((weft_mix){want.m, want.x}, now, x, n);
+    weft_dpm_convert(s, i, x, kept(s, i));
     if (corrects(s, i))
         update(s, i - 1, order_of(s, i - 1, s->history - 1), true, last, x);
-    weft_scale(1, x, last, n);
+    weft_scale(1, x, last, weft_solver_floats(s));
     update(s, i, order_of(s, i, s->history), false, last, x);
     s->history++;
     return WEFT_OK;
