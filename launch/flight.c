@@ -52,8 +52,8 @@ static weft_status make_state(weft_flight *f)
     if (!f->noise || !f->state)
         return weft_fail(WEFT_ENOMEM, "out of memory for the latents");
     f->x = f->state;
-    f->solver->first = j->setup.solver->first;
-    f->solver->before = j->setup.solver->before;
+    weft_solver_begin(f->solver, j->setup.solver->first,
+                      j->setup.solver->before);
     WEFT_TRY(make_picture(f, floats));
     return weft_solver_bind(f->solver, &b, &f->field, f->noise,
                             f->state + floats);
@@ -379,8 +379,8 @@ static void begin_picture(weft_flight *f)
     if (noise_alone)
         weft_repaint_noise(f->solver, f->start, f->x);
     else
-        weft_repaint_noised(f->solver, f->solver->first, f->picture, f->start,
-                            f->x);
+        weft_repaint_noised(f->solver, weft_solver_begins(f->solver),
+                            f->picture, f->start, f->x);
 }
 
 weft_status weft_flight_enter(weft_flight *f, const int *image, int n)

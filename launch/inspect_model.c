@@ -9,6 +9,7 @@
 
 #include "core/model/component.h"
 #include "core/model/load.h"
+#include "core/model/lora.h"
 #include "core/model/original.h"
 #include "core/net/net.h"
 #include "core/net/text.h"
@@ -121,30 +122,32 @@ static void print_tensors(FILE *out, const weft_st *st)
     if (shown < n) fprintf(out, "    and %d more\n", n - shown);
 }
 
-/* A change of another model's weights: its matrices come in pairs. */
-static void print_lora(FILE *out, const weft_st *st)
+static void print_refusal(FILE *out, const char *what)
 {
-    static const char *const down[] = {".lora_down.", ".lora_A.", ".lora.down.",
-                                       "_lora.down.", ".down.weight"};
-    int pairs = 0, least = 0, most = 0;
+    fprintf(out, "  weft cannot %s it: ", what);
+    weft_inspect_print(out, weft_fail_text(), 500);
+    putc('\n', out);
+}
 
-    for (int i = 0; i < weft_st_count(st); i++) {
-        const weft_st_tensor *t = weft_st_at(st, i);
-        const int rank = t->ndim && t->shape[0] < 65536 ? (int)t->shape[0] : 0;
-        bool found = false;
+/* A change of another model's weights. */
+static void print_lora(FILE *out, const char *path)
+{
+    weft_lora *lora;
+    int layers = 0, least, most;
 
-        for (size_t k = 0; k < sizeof down / sizeof *down; k++)
-            if (strstr(t->name, down[k])) found = true;
-        if (!found || !strstr(t->name, "lora")) continue;
-        least = pairs == 0 || rank < least ? rank : least;
-        most = rank > most ? rank : most;
-        pairs++;
+    fputs("  a LoRA", out);
+    if (weft_lora_open(path, &lora) != WEFT_OK) {
+        putc('\n', out);
+        print_refusal(out, "use");
+        return;
     }
-    if (pairs == 0) return;
-    fprintf(out, "  a LoRA: changes %d layers by matrices of rank %d", pairs,
-            least);
+    for (int i = 0; i < WEFT_LORA_PARTS; i++)
+        layers += weft_lora_count(lora, (weft_lora_part)i);
+    weft_lora_ranks(lora, &least, &most);
+    fprintf(out, ": changes %d layers by matrices of rank %d", layers, least);
     if (most > least) fprintf(out, " to %d", most);
     putc('\n', out);
+    weft_lora_close(lora);
 }
 
 /* What a file is by the names in it. */
@@ -158,7 +161,7 @@ static weft_status print_file(const char *path, const weft_st *st, FILE *out)
         if (o.prefix[i]) return weft_inspect_pipeline(path, out);
     fprintf(out, "%s: safetensors\n  ", path);
     print_weights(out, st);
-    print_lora(out, st);
+    if (weft_lora_is(st)) print_lora(out, path);
     print_metadata(out, st);
     print_tensors(out, st);
     return WEFT_OK;
@@ -305,9 +308,7 @@ static void print_net(FILE *out, const weft_json *config, const weft_st *st,
                               : print_image_net(out, config, st);
 
     if (s == WEFT_OK) return;
-    fputs("  weft cannot run it: ", out);
-    weft_inspect_print(out, weft_fail_text(), 500);
-    putc('\n', out);
+    print_refusal(out, "run");
     *runs = false;
 }
 

@@ -67,6 +67,7 @@ weft_status weft_picture_plan(weft_setup *s)
 {
     const weft_config *c = s->config;
     weft_status st;
+    int first;
 
     WEFT_TRY(check_paints(s));
     if (!c->sample.image.path) return WEFT_OK;
@@ -83,12 +84,10 @@ weft_status weft_picture_plan(weft_setup *s)
     WEFT_TRY(look_at(c, c->sample.image.path, &s->picture));
     if (c->sample.mask.path)
         WEFT_TRY(look_at(c, c->sample.mask.path, &s->picture));
-    s->solver->before = draws_before(s);
-    st = weft_repaint_first(s->solver->steps, c->sample.strength,
-                            &s->solver->first);
+    st = weft_repaint_first(s->solver->steps, c->sample.strength, &first);
     if (st != WEFT_OK) return weft_fail_within(st, "%s: sample", c->file);
-    if (!s->solver->handover || s->solver->first < s->solver->handover)
-        return WEFT_OK;
+    weft_solver_begin(s->solver, first, draws_before(s));
+    if (!s->solver->handover || first < s->solver->handover) return WEFT_OK;
     return weft_fail(WEFT_EINPUT,
                      "%s: sample.strength %g begins in the steps of the "
                      "refiner, and leaves the model %s none: make the refiner "

@@ -18,7 +18,7 @@ static weft_status forward(const weft_graph *g, int node, weft_run *run)
         .gamma = weft_run_weight(run, d->weight[GAMMA]),
         .beta = weft_run_weight(run, d->weight[BETA]),
         .out = weft_run_value(run, d->out),
-        .rms = d->u.norm.rms,
+        .rms = d->weight[BETA] == WEFT_NONE,
     };
 
     run->dev->layer_norm(&a, run->pool);
@@ -56,7 +56,6 @@ static weft_val add(weft_graph *g, const char *name, weft_val in, float eps,
     d->weight[GAMMA] = weft_weight_vector(g, &name, 1, "weight", x.c);
     if (!rms) d->weight[BETA] = weft_weight_vector(g, &name, 1, "bias", x.c);
     d->u.norm.eps = eps;
-    d->u.norm.rms = rms;
     d->over = 0;
     return g->status == WEFT_OK ? out : WEFT_NONE;
 }

@@ -35,8 +35,8 @@ static weft_status relative(const weft_graph *g, int node, weft_run *run)
     float *out = weft_run_value(run, d->out);
 
     for (int i = 0; i < places; i++) {
-        const int bucket = bucket_of(i - places / 2, d->u.relative.buckets,
-                                     d->u.relative.most);
+        const int bucket =
+            bucket_of(i - places / 2, w->shape[0][0], d->u.farthest);
 
         for (int h = 0; h < heads; h++)
             out[(size_t)h * (size_t)places + (size_t)i] =
@@ -70,7 +70,6 @@ weft_val weft_add_relative(weft_graph *g, const char *name, int tokens,
     g->weight[weight].count = (size_t)buckets * (size_t)heads;
     d->weight[0] = weight;
     d->out = out;
-    d->u.relative.buckets = buckets;
-    d->u.relative.most = most;
+    d->u.farthest = most;
     return g->status == WEFT_OK ? out : WEFT_NONE;
 }

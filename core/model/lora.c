@@ -12,7 +12,8 @@ enum { MOST_RANK = 1 << 16 };
 
 /* ---- reading ------------------------------------------------------------- */
 
-int weft_lora_by_key(const void *a, const void *b)
+/* The order of modules: by part, then by key. */
+static int by_key(const void *a, const void *b)
 {
     const weft_lora_module *x = a, *y = b;
 
@@ -34,7 +35,6 @@ static weft_status read_names(weft_lora *l)
 
         WEFT_TRY(weft_lora_read_name(weft_st_path(l->st), t->name, &name));
         m->part = name.part;
-        m->peft = name.peft;
         m->tensor[name.role] = t;
         m->key = strdup(name.key);
         m->name = strdup(name.module);
@@ -71,11 +71,11 @@ static weft_status join_all(weft_lora *l)
     weft_status st = WEFT_OK;
     int n = 0;
 
-    qsort(l->module, (size_t)l->n, sizeof *l->module, weft_lora_by_key);
+    qsort(l->module, (size_t)l->n, sizeof *l->module, by_key);
     for (int i = 0; i < l->n; i++) {
         weft_lora_module *m = &l->module[i];
 
-        if (!n || weft_lora_by_key(&l->module[n - 1], m) != 0) {
+        if (!n || by_key(&l->module[n - 1], m) != 0) {
             l->module[n++] = *m;
             continue;
         }
@@ -188,6 +188,29 @@ int weft_lora_count(const weft_lora *l, weft_lora_part part)
 
     for (int i = 0; i < l->n; i++) n += l->module[i].part == part;
     return n;
+}
+
+void weft_lora_ranks(const weft_lora *l, int *least, int *most)
+{
+    *least = *most = l->module[0].rank;
+    for (int i = 1; i < l->n; i++) {
+        const int rank = l->module[i].rank;
+
+        if (rank < *least) *least = rank;
+        if (rank > *most) *most = rank;
+    }
+}
+
+bool weft_lora_is(const weft_st *st)
+{
+    weft_lora_name name;
+
+    for (int i = 0; i < weft_st_count(st); i++)
+        if (weft_lora_read_name(weft_st_path(st), weft_st_at(st, i)->name,
+                                &name) == WEFT_OK &&
+            name.role != WEFT_LORA_ALPHA)
+            return true;
+    return false;
 }
 
 const weft_st *weft_lora_file(const weft_lora *l) { return l->st; }

@@ -48,6 +48,10 @@ extern const char *const weft_lora_part_name[WEFT_LORA_PARTS]; /* in words */
 
 typedef struct weft_lora weft_lora;
 
+/* Whether a file has a matrix that is named as a LoRA's are; opening it may
+ * still fail. */
+bool weft_lora_is(const weft_st *st);
+
 /* `path`: a .safetensors file, or a folder with adapter_model.safetensors or
  * pytorch_lora_weights.safetensors. */
 weft_status weft_lora_open(const char *path, weft_lora **lora);
@@ -55,6 +59,8 @@ void weft_lora_close(weft_lora *lora);
 
 /* Layers of `part` that the file changes. */
 int weft_lora_count(const weft_lora *lora, weft_lora_part part);
+/* The least and the greatest rank of its matrices. */
+void weft_lora_ranks(const weft_lora *lora, int *least, int *most);
 /* The file itself; borrowed. */
 const weft_st *weft_lora_file(const weft_lora *lora);
 

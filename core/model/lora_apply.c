@@ -7,6 +7,13 @@
 #include "core/model/load.h"
 #include "core/model/lora_module.h"
 
+/* A module of the file by its key in diffusers' layout. */
+typedef struct known {
+    char key[WEFT_LORA_NAME];
+    const weft_lora_module *module;
+    bool original, used;
+} known;
+
 /* One file, applied to one net. */
 typedef struct applying {
     const weft_lora *l;
@@ -14,21 +21,60 @@ typedef struct applying {
     float scale;
     const weft_st *st;
     weft_graph *g;
-    weft_lora_original original;
-    bool *used; /* [l->n] */
+    known *known; /* [n], by key */
+    int n;
     weft_listing wrong;
 } applying;
 
 /* ---- finding ------------------------------------------------------------- */
 
-static const weft_lora_module *find(applying *a, char *key)
+/* Of two alike the one that was not renamed comes first. */
+static int by_key(const void *a, const void *b)
 {
-    const weft_lora_module want = {.part = a->part, .key = key};
-    const weft_lora_module *m = bsearch(&want, a->l->module, (size_t)a->l->n,
-                                        sizeof want, weft_lora_by_key);
+    const known *x = a, *y = b;
+    const int order = strcmp(x->key, y->key);
 
-    if (m) a->used[m - a->l->module] = true;
-    return m;
+    return order ? order : x->original - y->original;
+}
+
+static weft_status list_known(applying *a)
+{
+    const int blocks = weft_lora_blocks(a->g);
+
+    a->known = calloc((size_t)a->l->n + 1, sizeof *a->known);
+    if (!a->known) return weft_fail(WEFT_ENOMEM, "out of memory for a LoRA");
+    for (int i = 0; i < a->l->n; i++) {
+        const weft_lora_module *m = &a->l->module[i];
+        known *k = &a->known[a->n];
+
+        if (m->part != a->part) continue;
+        k->module = m;
+        snprintf(k->key, sizeof k->key, "%s", m->key);
+        k->original = m->part == WEFT_LORA_UNET &&
+                      weft_lora_from_original(blocks, k->key);
+        a->n++;
+    }
+    qsort(a->known, (size_t)a->n, sizeof *a->known, by_key);
+    return WEFT_OK;
+}
+
+/* Files with both layouts have the same twice. */
+static const weft_lora_module *find(applying *a, const char *key)
+{
+    int low = 0, high = a->n;
+
+    while (low < high) {
+        const int middle = (low + high) / 2;
+
+        if (strcmp(a->known[middle].key, key) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    high = low;
+    while (high < a->n && !strcmp(a->known[high].key, key))
+        a->known[high++].used = true;
+    return low < high ? a->known[low].module : NULL;
 }
 
 /* Bytes of the module's name in that of its weight; 0 where it is no weight. */
@@ -39,21 +85,15 @@ static size_t module_bytes(const char *weight)
     return n > m && !strcmp(weight + n - m, ".weight") ? n - m : 0;
 }
 
-/* What the file has for a tensor. Files with both layouts have the same twice.
- */
+/* What the file has for a tensor. */
 static const weft_lora_module *find_for(applying *a, const char *weight)
 {
     const size_t bytes = module_bytes(weight);
-    const weft_lora_module *now, *original = NULL;
     char key[WEFT_LORA_NAME];
 
     if (!bytes) return NULL;
     weft_lora_key(weight, bytes, key);
-    now = find(a, key);
-    if (a->part == WEFT_LORA_UNET &&
-        weft_lora_original_key(&a->original, weight, bytes, key))
-        original = find(a, key);
-    return now ? now : original;
+    return find(a, key);
 }
 
 /* ---- applying ------------------------------------------------------------ */
@@ -139,21 +179,11 @@ static int distance(const char *a, const char *b)
     return row[nb];
 }
 
-static void try_nearer(const char *key, const char *candidate, int *least,
-                       char nearest[WEFT_LORA_NAME])
-{
-    const int d = distance(key, candidate);
-
-    if (d >= *least) return;
-    *least = d;
-    snprintf(nearest, WEFT_LORA_NAME, "%s", candidate);
-}
-
 /* The key of a module of the net that comes nearest. */
 static void find_nearest(const applying *a, const char *key,
                          char nearest[WEFT_LORA_NAME])
 {
-    int least = WEFT_LORA_NAME;
+    int least = WEFT_LORA_NAME, d;
     char other[WEFT_LORA_NAME];
 
     nearest[0] = 0;
@@ -164,9 +194,10 @@ static void find_nearest(const applying *a, const char *key,
 
             if (!bytes || a->g->weight[i].kind != WEFT_WEIGHT_CONV) continue;
             weft_lora_key(name, bytes, other);
-            try_nearer(key, other, &least, nearest);
-            if (weft_lora_original_key(&a->original, name, bytes, other))
-                try_nearer(key, other, &least, nearest);
+            d = distance(key, other);
+            if (d >= least) continue;
+            least = d;
+            memcpy(nearest, other, sizeof other);
         }
 }
 
@@ -201,9 +232,9 @@ static weft_status complain_missing(const applying *a,
     return weft_fail(WEFT_EINPUT,
                      "%s: of %d layers %d are not in the %s: %s%s; nearest to "
                      "the first is %s. Was it made for another base?",
-                     weft_st_path(a->l->st), weft_lora_count(a->l, a->part),
-                     missing->n, weft_lora_part_name[a->part], missing->text,
-                     more, nearest);
+                     weft_st_path(a->l->st), a->n, missing->n,
+                     weft_lora_part_name[a->part], missing->text, more,
+                     nearest);
 }
 
 static weft_status check_used(const applying *a)
@@ -211,12 +242,12 @@ static weft_status check_used(const applying *a)
     weft_listing missing = {0};
     const char *first = NULL;
 
-    for (int i = 0; i < a->l->n; i++) {
-        const weft_lora_module *m = &a->l->module[i];
+    for (int i = 0; i < a->n; i++) {
+        const known *k = &a->known[i];
 
-        if (m->part != a->part || a->used[i] || left_out(a, m->key)) continue;
-        if (!first) first = m->key;
-        weft_list(&missing, "%.200s", m->name);
+        if (k->used || left_out(a, k->key)) continue;
+        if (!first) first = k->key;
+        weft_list(&missing, "%.200s", k->module->name);
     }
     return first ? complain_missing(a, &missing, first) : WEFT_OK;
 }
@@ -238,15 +269,13 @@ weft_status weft_lora_apply(const weft_lora *l, weft_lora_part part,
                             float scale, const weft_st *st, weft_graph *g)
 {
     applying a = {.l = l, .part = part, .scale = scale, .st = st, .g = g};
-    weft_status status = WEFT_OK;
+    weft_status status;
 
-    a.used = calloc((size_t)l->n + 1, sizeof *a.used);
-    if (!a.used) return weft_fail(WEFT_ENOMEM, "out of memory for a LoRA");
-    weft_lora_learn(g, &a.original);
+    status = list_known(&a);
     for (int i = 0; i < g->nweights && status == WEFT_OK; i++)
         status = apply_to(&a, i);
     if (status == WEFT_OK) status = check_used(&a);
     if (status == WEFT_OK) status = check_shapes(&a);
-    free(a.used);
+    free(a.known);
     return status;
 }

@@ -12,8 +12,8 @@ typedef struct weft_lora_module {
     char *key, *name; /* owned; the name is the file's */
     const weft_st_tensor *tensor[WEFT_LORA_ROLES];
     int rank;
-    double scale;    /* alpha / rank */
-    bool peft, told; /* ... and something said what alpha is */
+    double scale; /* alpha / rank */
+    bool told;    /* something said what alpha is */
 } weft_lora_module;
 
 struct weft_lora {
@@ -22,8 +22,6 @@ struct weft_lora {
     int n;
 };
 
-/* The order of modules: by part, then by key. */
-int weft_lora_by_key(const void *a, const void *b);
 /* 1 behind the last. */
 int64_t weft_lora_dimension(const weft_st_tensor *t, int i);
 

@@ -1,8 +1,9 @@
 #include "core/model/lora_names.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+
+#include "core/model/original.h"
 
 #define COUNT(array) ((int)(sizeof(array) / sizeof *(array)))
 
@@ -176,18 +177,21 @@ static void rename_old(char key[WEFT_LORA_NAME])
     replace_end(key, "_to_out", "_to_out_0");
 }
 
+static const char peft[] = "base_model.model.";
+
+bool weft_lora_is_peft(const char *name) { return starts(name, peft); }
+
 weft_status weft_lora_read_name(const char *file, const char *name,
                                 weft_lora_name *n)
 {
-    const char *const peft = "base_model.model.", *rest = name;
+    const char *rest = name;
     size_t bytes = strlen(name);
     bool told;
 
     if (bytes >= WEFT_LORA_NAME - 8 || !find_role(name, &bytes, &n->role))
         return refuse(file, name);
     snprintf(n->module, sizeof n->module, "%.*s", (int)bytes, name);
-    n->peft = starts(name, peft);
-    if (n->peft) rest += strlen(peft);
+    if (weft_lora_is_peft(name)) rest += strlen(peft);
     told = find_part(&rest, &n->part);
     if (rest >= name + bytes) return refuse(file, name);
     weft_lora_key(rest, bytes - (size_t)(rest - name), n->key);
@@ -198,141 +202,28 @@ weft_status weft_lora_read_name(const char *file, const char *name,
 
 /* ---- the original layout ------------------------------------------------- */
 
-/* "BEFORE.a.MIDDLE.b.": the two numbers. */
-static bool two_numbers(const char *name, const char *before,
-                        const char *middle, int *a, int *b)
+int weft_lora_blocks(const weft_graph *g)
 {
-    const char *at = name;
-    char *end;
+    int most = -1, layer;
 
-    if (!starts(at, before)) return false;
-    *a = (int)strtol(at + strlen(before), &end, 10);
-    if (!starts(end, middle)) return false;
-    *b = (int)strtol(end + strlen(middle), &end, 10);
-    return *end == '.' && *a >= 0 && *a < WEFT_LORA_LEVELS && *b >= 0;
+    for (int i = 0; i < g->nweights; i++)
+        if (g->weight[i].nsrc &&
+            sscanf(g->weight[i].name[0], "down_blocks.0.resnets.%d.", &layer) ==
+                1 &&
+            layer > most)
+            most = layer;
+    return most + 2;
 }
 
-void weft_lora_learn(const weft_graph *g, weft_lora_original *o)
+bool weft_lora_from_original(int blocks, char key[WEFT_LORA_NAME])
 {
-    memset(o, 0, sizeof *o);
-    for (int i = 0; i < g->nweights; i++) {
-        const char *name = g->weight[i].nsrc ? g->weight[i].name[0] : "";
-        int level, layer;
+    const weft_original_rules rules = {.role = WEFT_PIPELINE_UNET,
+                                       .blocks = blocks};
+    char tensor[WEFT_LORA_NAME + 8], name[WEFT_ORIGINAL_NAME];
 
-        if (two_numbers(name, "down_blocks.", ".resnets.", &level, &layer)) {
-            if (level >= o->levels) o->levels = level + 1;
-            if (layer >= o->layers[level]) o->layers[level] = layer + 1;
-        }
-        if (two_numbers(name, "up_blocks.", ".attentions.", &level, &layer))
-            o->sees[level] = true;
-    }
-}
-
-/* Blocks of the way down, and up, before those of level i of it. */
-static int blocks_before(const weft_lora_original *o, int i, bool up)
-{
-    int n = up ? 0 : 1;
-
-    for (int k = 0; k < i && k < o->levels; k++)
-        n += 1 + o->layers[up ? o->levels - 1 - k : k];
-    return n;
-}
-
-/* Layers that have one name. */
-static const char *rename_single(const char *name, size_t n)
-{
-    static const char *const names[][2] = {
-        {"conv_in", "input_blocks_0_0"},
-        {"time_embedding.linear_1", "time_embed_0"},
-        {"time_embedding.linear_2", "time_embed_2"},
-        {"add_embedding.linear_1", "label_emb_0_0"},
-        {"add_embedding.linear_2", "label_emb_0_2"},
-        {"conv_out", "out_2"},
-    };
-
-    for (int i = 0; i < COUNT(names); i++)
-        if (strlen(names[i][0]) == n && !memcmp(names[i][0], name, n))
-            return names[i][1];
-    return NULL;
-}
-
-static const char *rename_inner(const char *part)
-{
-    static const char *const names[][2] = {
-        {"conv1", "in_layers_2"},
-        {"conv2", "out_layers_3"},
-        {"time_emb_proj", "emb_layers_1"},
-        {"conv_shortcut", "skip_connection"},
-    };
-
-    for (int i = 0; i < COUNT(names); i++)
-        if (!strcmp(names[i][0], part)) return names[i][1];
-    return part;
-}
-
-/* "BLOCK.number" with what follows it; false where it is another block. */
-static bool find_block(const weft_lora_original *o, const char *name,
-                       char block[64])
-{
-    int a, b;
-
-    if (two_numbers(name, "down_blocks.", ".resnets.", &a, &b))
-        snprintf(block, 64, "input_blocks_%d_0",
-                 blocks_before(o, a, false) + b);
-    else if (two_numbers(name, "down_blocks.", ".attentions.", &a, &b))
-        snprintf(block, 64, "input_blocks_%d_1",
-                 blocks_before(o, a, false) + b);
-    else if (two_numbers(name, "down_blocks.", ".downsamplers.", &a, &b))
-        snprintf(block, 64, "input_blocks_%d_0_op",
-                 blocks_before(o, a + 1, false) - 1);
-    else if (two_numbers(name, "up_blocks.", ".resnets.", &a, &b))
-        snprintf(block, 64, "output_blocks_%d_0",
-                 blocks_before(o, a, true) + b);
-    else if (two_numbers(name, "up_blocks.", ".attentions.", &a, &b))
-        snprintf(block, 64, "output_blocks_%d_1",
-                 blocks_before(o, a, true) + b);
-    else if (two_numbers(name, "up_blocks.", ".upsamplers.", &a, &b))
-        snprintf(block, 64, "output_blocks_%d_%d_conv",
-                 blocks_before(o, a + 1, true) - 1, o->sees[a] ? 2 : 1);
-    else if (starts(name, "mid_block.attentions.0."))
-        snprintf(block, 64, "middle_block_1");
-    else if (starts(name, "mid_block.resnets."))
-        snprintf(block, 64, "middle_block_%d",
-                 name[strlen("mid_block.resnets.")] == '0' ? 0 : 2);
-    else
+    snprintf(tensor, sizeof tensor, "%s.weight", key);
+    if (weft_original_rename(&rules, tensor, name) == WEFT_AS_NOTHING)
         return false;
-    return true;
-}
-
-/* Behind the second number of a block's name. */
-static const char *behind_number(const char *name)
-{
-    for (int dots = starts(name, "mid_block.") ? 3 : 4; dots && name; dots--) {
-        name = strchr(name, '.');
-        if (name) name++;
-    }
-    return name;
-}
-
-bool weft_lora_original_key(const weft_lora_original *o, const char *module,
-                            size_t bytes, char key[WEFT_LORA_NAME])
-{
-    const char *single = rename_single(module, bytes), *rest;
-    char name[WEFT_LORA_NAME], block[64];
-
-    if (single) {
-        snprintf(key, WEFT_LORA_NAME, "%s", single);
-        return true;
-    }
-    if (bytes >= sizeof name) return false;
-    snprintf(name, sizeof name, "%.*s", (int)bytes, module);
-    if (!find_block(o, name, block)) return false;
-    rest = behind_number(name);
-    if (!rest || strstr(name, "samplers."))
-        snprintf(key, WEFT_LORA_NAME, "%s", block);
-    else
-        snprintf(key, WEFT_LORA_NAME, "%s_%.400s", block, rename_inner(rest));
-    for (char *c = key; *c; c++)
-        if (*c == '.') *c = '_';
+    weft_lora_key(name, strlen(name) - strlen(".weight"), key);
     return true;
 }

@@ -21,7 +21,6 @@ typedef enum weft_lora_role {
 typedef struct weft_lora_name {
     weft_lora_part part;
     weft_lora_role role;
-    bool peft; /* begins with base_model.model. */
     char key[WEFT_LORA_NAME];
     char module[WEFT_LORA_NAME]; /* as the file has it, for messages */
 } weft_lora_name;
@@ -30,21 +29,17 @@ typedef struct weft_lora_name {
 weft_status weft_lora_read_name(const char *file, const char *name,
                                 weft_lora_name *n);
 
+/* Whether PEFT wrote it: base_model.model.... */
+bool weft_lora_is_peft(const char *name);
+
 /* The key of a module of a net; NULL-terminated, cut at WEFT_LORA_NAME. */
 void weft_lora_key(const char *module, size_t bytes, char key[WEFT_LORA_NAME]);
 
-/* How the original code of Stable Diffusion numbers a U-Net's blocks, learnt
- * from a graph. */
-enum { WEFT_LORA_LEVELS = 8 };
-typedef struct weft_lora_original {
-    int levels, layers[WEFT_LORA_LEVELS]; /* residual ones, on the way down */
-    bool sees[WEFT_LORA_LEVELS];          /* up block i has attention */
-} weft_lora_original;
-
-void weft_lora_learn(const weft_graph *g, weft_lora_original *o);
-/* The key of a module, named as diffusers does, in the original layout; false
- * where it has no other name there. */
-bool weft_lora_original_key(const weft_lora_original *o, const char *module,
-                            size_t bytes, char key[WEFT_LORA_NAME]);
+/* Residual layers of a U-Net's level and its sampler, by which the original
+ * code of Stable Diffusion numbers blocks (original.h). */
+int weft_lora_blocks(const weft_graph *g);
+/* A key of the original layout becomes that of diffusers'; false where it is
+ * none. */
+bool weft_lora_from_original(int blocks, char key[WEFT_LORA_NAME]);
 
 #endif

@@ -193,8 +193,8 @@ static weft_status use_config(const weft_lora *l)
 
     length = snprintf(config, sizeof config, "%.*sadapter_config.json",
                       slash ? (int)(slash + 1 - path) : 0, path);
-    if (!l->module[0].peft || length < 0 || length >= (int)sizeof config ||
-        !weft_lora_is_file(config))
+    if (!weft_lora_is_peft(l->module[0].name) || length < 0 ||
+        length >= (int)sizeof config || !weft_lora_is_file(config))
         return WEFT_OK;
     WEFT_TRY(weft_json_read(config, &json));
     a.json = json;

@@ -83,7 +83,7 @@ const weft_st_tensor *weft_original_find(const weft_st *st, const char *prefix,
     WEFT_PRINTF(3, 4);
 
 /* The name in diffusers' layout of a tensor whose name without the component's
- * prefix is `rest`. */
+ * prefix is `rest`; points of it may be underscores. */
 weft_original_as weft_original_rename(const weft_original_rules *rules,
                                       const char *rest,
                                       char name[WEFT_ORIGINAL_NAME]);

@@ -16,13 +16,17 @@ typedef struct pair {
 
 /* ---- pieces of names ----------------------------------------------------- */
 
+/* LoRAs' keys have underscores for points. */
+static bool is_point(char c) { return c == '.' || c == '_'; }
+
 /* Steps over `what` if the name goes on with it. */
 static bool take(const char **rest, const char *what)
 {
-    const size_t n = strlen(what);
+    const char *at = *rest;
 
-    if (strncmp(*rest, what, n) != 0) return false;
-    *rest += n;
+    for (; *what; what++, at++)
+        if (*what == '.' ? !is_point(*at) : *what != *at) return false;
+    *rest = at;
     return true;
 }
 
@@ -34,7 +38,7 @@ static bool take_number(const char **rest, int *number)
     *number = 0;
     while (*at >= '0' && *at <= '9' && at - *rest < 3)
         *number = 10 * *number + (*at++ - '0');
-    if (at == *rest || *at != '.') return false;
+    if (at == *rest || !is_point(*at)) return false;
     *rest = at + 1;
     return true;
 }

@@ -148,7 +148,6 @@ struct weft_node {
             int groups;
             float eps;
             weft_act act;
-            bool rms;
         } norm;
         struct {
             int heads, dim, shares; /* shares of the heads, by turns */
@@ -167,11 +166,9 @@ struct weft_node {
             float mul, add;
             weft_act act;
         } map;
-        struct {
-            int buckets, most;
-        } relative;
-        bool up;  /* resample */
-        int pick; /* a token id */
+        bool up;      /* resample */
+        int pick;     /* a token id */
+        int farthest; /* relative: what lies in the last bucket */
     } u;
 };
 

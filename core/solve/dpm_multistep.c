@@ -97,7 +97,8 @@ static unsigned keeps(const weft_solver *s, int i, int k)
     unsigned bits = 0;
 
     (void)k;
-    for (int j = 1; j < order && j <= i; j++) bits |= 1u << (i - j) % order;
+    for (int j = 1; j < order && j <= i - s->first; j++)
+        bits |= 1u << (i - j) % order;
     return bits;
 }
 

@@ -40,19 +40,22 @@ static double weight(const weft_solver *s, int i, int order, int j)
             basis(s, i, order, j, to));
 }
 
+/* Where a walk begins with a picture, LMSDiscreteScheduler weighs its first
+ * slopes as if those of the nodes before were there, and leaves these out. */
 static weft_status take(weft_solver *s, int i, int k, float *x)
 {
-    const int order = s->history < ORDER ? s->history + 1 : ORDER;
+    const int order = i < ORDER ? i + 1 : ORDER;
+    const int terms = s->history < order ? s->history + 1 : order;
     const float *slope[ORDER];
     double c[ORDER];
 
     (void)k;
     weft_slope(s, i, x, slope_of(s, i));
-    for (int j = 0; j < order; j++) {
+    for (int j = 0; j < terms; j++) {
         slope[j] = slope_of(s, i - j);
         c[j] = weight(s, i, order, j);
     }
-    weft_combine(1, x, c, slope, order, x, weft_solver_floats(s));
+    weft_combine(1, x, c, slope, terms, x, weft_solver_floats(s));
     s->history++;
     return WEFT_OK;
 }
@@ -61,9 +64,8 @@ static unsigned keeps(const weft_solver *s, int i, int k)
 {
     unsigned bits = 0;
 
-    (void)s;
     (void)k;
-    for (int j = 1; j < ORDER && j <= i; j++)
+    for (int j = 1; j < ORDER && j <= i - s->first; j++)
         bits |= 1u << (1 + (i - j) % ORDER);
     return bits;
 }

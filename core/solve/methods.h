@@ -35,10 +35,11 @@ static inline double weft_clip(double v, double range)
  * is made of: nodes, levels, schedule. It owns `inner` from then on. */
 static inline void weft_solver_wrap(weft_solver *outer,
                                     const weft_solver_ops *ops,
-                                    const weft_solver *inner)
+                                    weft_solver *inner)
 {
     *outer = *inner;
     outer->ops = ops;
+    outer->inner = inner;
 }
 
 /* The question about x as it is at node i; the answer goes to `answer`. */

@@ -22,7 +22,23 @@ static bool by_runge_kutta(const weft_solver *s, int i)
 static int stages(const weft_solver *s, int i)
 {
     if (by_runge_kutta(s, i)) return 4;
-    return i == 0 && !s->schedule->runge_kutta && s->steps > 1 ? 2 : 1;
+    return i == s->first && !s->schedule->runge_kutta && s->steps > 1 ? 2 : 1;
+}
+
+/* The node that PLMS's first step goes to. PNDMScheduler lists the second node
+ * twice, and pipelines that begin with a picture begin `first` places further on
+ * in that list: a node late, at `first` - 1 or twice at node 1. What follows is
+ * the second step of a whole walk, so the step after the first goes on from node
+ * `first` + 1. */
+static int second_node(const weft_solver *s)
+{
+    return s->first > 1 ? s->first : 1;
+}
+
+static int begins(const weft_solver *s)
+{
+    return s->schedule->runge_kutta || s->first == 1 ? s->first
+                                                     : second_node(s) - 1;
 }
 
 /* All of them walk down together, none is a question of another kind. */
@@ -44,13 +60,21 @@ static double half_step(const weft_solver *s, int i)
     return half < gap ? half : gap / 2;
 }
 
+/* Where stage k looks, but for the middle of a step. */
+static int node_of(const weft_solver *s, int i, int k)
+{
+    if (by_runge_kutta(s, i)) return k == 3 ? i + 1 : i;
+    if (stages(s, i) == 1) return i;
+    return k ? second_node(s) : begins(s);
+}
+
 /* Stages 1 and 2 of Runge-Kutta are told the time of the middle as counted
  * from the end of the step. */
 static double told(const weft_solver *s, int i, int k)
 {
-    if (k == 0) return s->time[i];
-    if (!by_runge_kutta(s, i) || k == 3) return s->time[i + 1];
-    return s->time[i + 1] + half_step(s, i);
+    if (by_runge_kutta(s, i) && (k == 1 || k == 2))
+        return s->time[i + 1] + half_step(s, i);
+    return s->time[node_of(s, i, k)];
 }
 
 /* Where x is in the stages of Runge-Kutta: stage 1's is counted from the start
@@ -69,7 +93,7 @@ static void ask(weft_solver *s, int i, int k, const float *x, weft_question *q)
 
     q->in = (weft_input){.x = k ? weft_solver_work(s, AHEAD) : x,
                          .time = told(s, i, k),
-                         .node = k && !between ? i + 1 : i,
+                         .node = node_of(s, i, k),
                          .abar = between ? middle(s, i, k) : 0};
     q->answer[0] = kept(s, k ? i + 1 : i);
 }
@@ -132,12 +156,13 @@ static void heun(weft_solver *s, int i, int k, float *x)
 {
     static const double one = 1, mean[] = {.5, .5};
     const float *m[] = {kept(s, i), kept(s, i + 1)};
+    const int from = k ? second_node(s) - 1 : begins(s);
 
     if (k == 0)
-        transfer(s, i, s->abar[i + 1], &one, m, 1, x,
+        transfer(s, from, s->abar[from + 1], &one, m, 1, x,
                  weft_solver_work(s, AHEAD));
     else
-        transfer(s, i, s->abar[i + 1], mean, m, 2, x, x);
+        transfer(s, from, s->abar[from + 1], mean, m, 2, x, x);
 }
 
 static weft_status take(weft_solver *s, int i, int k, float *x)
@@ -156,7 +181,7 @@ static unsigned keeps(const weft_solver *s, int i, int k)
 {
     unsigned bits = 0;
 
-    for (int j = k ? 0 : 1; j < ORDER && j <= i; j++)
+    for (int j = k ? 0 : 1; j < ORDER && j <= i - s->first; j++)
         bits |= 1u << (i - j) % ORDER;
     if (k) bits |= 1u << AHEAD;
     if (k && by_runge_kutta(s, i)) bits |= 1u << SUM;
@@ -168,4 +193,5 @@ const weft_solver_ops weft_pndm_ops = {.name = "pndm",
                                        .lane = lane,
                                        .ask = ask,
                                        .take = take,
-                                       .keeps = keeps};
+                                       .keeps = keeps,
+                                       .begins = begins};

@@ -11,7 +11,6 @@ enum { ROUNDS_MAX = 1000 };
 typedef struct reflect {
     weft_solver base;
     weft_solver_ops ops; /* the table with this method's name */
-    weft_solver *inner;
     weft_reflect_opts o;
 } reflect;
 
@@ -53,7 +52,7 @@ static int draws(const weft_solver *s, int i)
     const reflect *r = of(s);
     const int down = 1 + (i < r->o.lambda ? r->o.rounds : 0);
 
-    return down * weft_solver_draws(r->inner, i) +
+    return down * weft_solver_draws(s->inner, i) +
            (r->o.resample ? down - 1 : 0);
 }
 
@@ -61,10 +60,8 @@ static int draws(const weft_solver *s, int i)
 
 static void ask(weft_solver *s, int i, int k, const float *x, weft_question *q)
 {
-    weft_solver *inner = ((reflect *)s)->inner;
-
     (void)k;
-    inner->ops->ask(inner, i, 0, x, q);
+    s->inner->ops->ask(s->inner, i, 0, x, q);
 }
 
 /* From node i + 1 to node i by the forward process: x_hi given x_lo. */
@@ -84,36 +81,19 @@ static weft_status take(weft_solver *s, int i, int k, float *x)
     const int from = i + 1 + r->o.inverse_offset;
 
     if (at == WEFT_REFLECT_WEAK)
-        return r->inner->ops->invert(r->inner, from, from - 1, x);
-    WEFT_TRY(r->inner->ops->take(r->inner, i, 0, x));
-    if (at == WEFT_REFLECT_STRONG && r->o.resample) noise_again(r->inner, i, x);
+        return s->inner->ops->invert(s->inner, from, from - 1, x);
+    WEFT_TRY(s->inner->ops->take(s->inner, i, 0, x));
+    if (at == WEFT_REFLECT_STRONG && r->o.resample) noise_again(s->inner, i, x);
     return WEFT_OK;
 }
 
 static unsigned keeps(const weft_solver *s, int i, int k)
 {
     (void)k;
-    return weft_solver_keeps(of(s)->inner, i, 0);
-}
-
-static void resume(weft_solver *s, int i)
-{
-    weft_solver_resume(((reflect *)s)->inner, i);
+    return weft_solver_keeps(s->inner, i, 0);
 }
 
 /* ---- making -------------------------------------------------------------- */
-
-static weft_status bind(weft_solver *s)
-{
-    return weft_solver_bind(((reflect *)s)->inner, &s->batch, &s->field,
-                            s->noise, s->buffer);
-}
-
-static void destroy(weft_solver *s)
-{
-    weft_solver_destroy(((reflect *)s)->inner);
-    free(s);
-}
 
 static const weft_solver_ops reflect_ops = {.stages = stages,
                                             .who = who,
@@ -121,10 +101,7 @@ static const weft_solver_ops reflect_ops = {.stages = stages,
                                             .draws = draws,
                                             .ask = ask,
                                             .take = take,
-                                            .bind = bind,
-                                            .keeps = keeps,
-                                            .resume = resume,
-                                            .destroy = destroy};
+                                            .keeps = keeps};
 
 static weft_status check_inverses(const weft_reflect_opts *o,
                                   const weft_solver *inner)
@@ -177,7 +154,6 @@ weft_status weft_reflect_create(const weft_reflect_opts *o, weft_solver *inner,
     r->ops.name = o->name;
     weft_solver_wrap(&r->base, &r->ops, inner);
     r->base.denoisers = o->resample ? 2 : 3;
-    r->inner = inner;
     r->o = *o;
     *s = &r->base;
     return WEFT_OK;

@@ -40,13 +40,13 @@ void weft_repaint_noised(weft_solver *s, int i, const float *picture,
 
     for (size_t k = 0; k < n; k++)
         x[k] = (float)(l.a * picture[k] + l.b * noise[k]);
-    s->history = 0;
+    weft_solver_resume(s, s->first);
 }
 
 void weft_repaint_noise(weft_solver *s, const float *noise, float *x)
 {
     weft_scale(s->init_sigma, noise, x, weft_solver_floats(s));
-    s->history = 0;
+    weft_solver_resume(s, s->first);
 }
 
 /* The end is the picture itself, though its level may be a little above 0. */

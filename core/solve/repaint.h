@@ -8,12 +8,15 @@
  * change, everything else is put back after every step, with the same noise at
  * the level of the node that was reached, and without at the end:
  *
- *     first = ...; weft_repaint_first(steps, strength, &first)
- *     weft_repaint_noised(s, first, picture, noise, x);
+ *     weft_repaint_first(steps, strength, &first); weft_solver_begin(s, first,
+ *     draws); weft_repaint_noised(s, weft_solver_begins(s), picture, noise, x);
  *     for (i = first; i < steps; i++) {
  *         weft_solver_step(s, i, d, x);
  *         weft_repaint_keep(s, i + 1, &keep, x);
  *     }
+ *
+ * A walk of PLMS is diffusers' to its oddity: it begins a node earlier than
+ * others (weft_solver_begins) and all but its first step are a node ahead of x.
  *
  * Nets that were made for it are instead told mask and masked picture in
  * channels of their own, in every question (weft_beside, core/guide/model.h),

@@ -121,11 +121,11 @@ weft_status weft_solver_create(const weft_solver_opts *o,
 void weft_solver_destroy(weft_solver *s)
 {
     if (!s) return;
-    if (s->ops->destroy) {
-        s->ops->destroy(s);
-        return;
-    }
-    free(s->time);
+    if (s->ops->release) s->ops->release(s);
+    if (s->inner)
+        weft_solver_destroy(s->inner); /* whose nodes these are */
+    else
+        free(s->time);
     free(s);
 }
 
@@ -174,6 +174,7 @@ weft_status weft_solver_bind(weft_solver *s, const weft_batch *b,
     s->noise = noise;
     s->buffer = buffer;
     s->history = 0;
+    if (s->inner) WEFT_TRY(weft_solver_bind(s->inner, b, f, noise, buffer));
     return s->ops->bind ? s->ops->bind(s) : WEFT_OK;
 }
 
@@ -246,7 +247,7 @@ weft_status weft_solver_start(weft_solver *s, float *x)
 {
     weft_solver_draw(s, x);
     weft_scale(s->init_sigma, x, x, weft_solver_floats(s));
-    s->history = 0;
+    weft_solver_resume(s, s->first);
     return s->ops->start ? s->ops->start(s, x) : WEFT_OK;
 }
 
@@ -267,8 +268,23 @@ void weft_solver_drawn(const weft_solver *s, int i, int k, uint32_t *least,
 
 void weft_solver_resume(weft_solver *s, int i)
 {
-    s->history = i - (s->handover && i >= s->handover ? s->handover : s->first);
-    if (s->ops->resume) s->ops->resume(s, i);
+    for (; s; s = s->inner)
+        s->history =
+            i - (s->handover && i >= s->handover ? s->handover : s->first);
+}
+
+void weft_solver_begin(weft_solver *s, int first, uint32_t before)
+{
+    for (; s; s = s->inner) {
+        s->first = first;
+        s->before = before;
+    }
+}
+
+int weft_solver_begins(const weft_solver *s)
+{
+    while (s->inner) s = s->inner;
+    return s->ops->begins ? s->ops->begins(s) : s->first;
 }
 
 void weft_solver_add_noise(weft_solver *s, double amount, float *z, float *x)

@@ -81,14 +81,15 @@ typedef struct weft_solver_ops {
     /* The answer to stage 0's question about a cleaner x is in: take x from the
      * level of node `from` to that of `to`. */
     weft_status (*invert)(weft_solver *s, int from, int to, float *x);
-    /* For solvers made of solvers; NULL: nothing more to do. */
+    /* What is not the base's; NULL: nothing more to do. */
     weft_status (*bind)(weft_solver *s);
     weft_status (*start)(weft_solver *s, float *x); /* x: the start */
     /* Which of its buffers stage k of step i and what follows still read: bit b
      * is buffer b. NULL: none. */
     unsigned (*keeps)(const weft_solver *s, int i, int k);
-    void (*resume)(weft_solver *s, int i); /* for solvers made of solvers */
-    void (*destroy)(weft_solver *s);       /* instead of freeing it */
+    /* The node at whose level a walk begins; NULL: that of its first step. */
+    int (*begins)(const weft_solver *s);
+    void (*release)(weft_solver *s); /* memory of its own; NULL: has none */
 } weft_solver_ops;
 
 typedef struct weft_solver_opts {
@@ -104,6 +105,7 @@ typedef struct weft_solver_opts {
 
 struct weft_solver {
     const weft_solver_ops *ops;
+    weft_solver *inner; /* that it is made of, owned; or NULL */
     weft_solver_kind kind;
     weft_batch batch;
     weft_field field; /* where my rows lie, for noise */
@@ -166,6 +168,12 @@ int weft_solver_passes(const weft_solver *s, int i);
 int weft_solver_draws(const weft_solver *s, int i);
 /* WEFT_EINPUT: this solver, or its step to node `from`, cannot be inverted. */
 weft_status weft_solver_can_invert(const weft_solver *s, int from);
+
+/* The walk is to begin with step `first`, with `before` draws behind it,
+ * instead of with noise alone. Plan time; before binding. */
+void weft_solver_begin(weft_solver *s, int first, uint32_t before);
+/* The node at whose level x then is: `first`, but for PLMS (repaint.h). */
+int weft_solver_begins(const weft_solver *s);
 
 /* Fill x with the start: the next draw (draw 0 of fresh streams) times
  * init_sigma; forget history. */

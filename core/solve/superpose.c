@@ -13,7 +13,6 @@ enum { MOST = WEFT_SUPERPOSED };
 typedef struct superpose {
     weft_solver base;
     weft_solver_ops ops; /* the table with this method's name */
-    weft_solver *inner;
     weft_superpose_opts o;
     double bias[MOST]; /* AND: with the lift */
     bool diffuses;     /* the process whose densities are known */
@@ -40,12 +39,12 @@ typedef struct coefficients {
 
 static bool is_karras(const superpose *p)
 {
-    return p->inner->kind == WEFT_EULER_A;
+    return p->base.inner->kind == WEFT_EULER_A;
 }
 
 static coefficients coefficients_of(const superpose *p, int i)
 {
-    const weft_solver *s = p->inner;
+    const weft_solver *s = p->base.inner;
     const weft_noise_schedule *sched = s->schedule;
     const double hi = s->abar[i], lo = s->abar[i + 1];
     coefficients c = {.to_vp = 1, .from_vp = 1, .clip = INFINITY};
@@ -79,12 +78,13 @@ typedef struct element {
 
 static const float *answer_of(const superpose *p, int j)
 {
-    return weft_solver_work(&p->base, p->inner->buffers + j);
+    return weft_solver_work(&p->base, p->base.inner->buffers + j);
 }
 
 static float *noise_of(const superpose *p)
 {
-    return weft_solver_work(&p->base, p->inner->buffers + p->base.denoisers);
+    return weft_solver_work(&p->base,
+                            p->base.inner->buffers + p->base.denoisers);
 }
 
 static element element_at(const superpose *p, const coefficients *c,
@@ -275,7 +275,7 @@ static superpose *of(weft_solver *s) { return (superpose *)s; }
 
 static int stages(const weft_solver *s, int i)
 {
-    return weft_solver_stages(((const superpose *)s)->inner, i);
+    return weft_solver_stages(s->inner, i);
 }
 
 static void who(const weft_solver *s, int i, int k, weft_question *q)
@@ -288,17 +288,17 @@ static void who(const weft_solver *s, int i, int k, weft_question *q)
 
 static int draws(const weft_solver *s, int i)
 {
-    return weft_solver_draws(((const superpose *)s)->inner, i);
+    return weft_solver_draws(s->inner, i);
 }
 
 static void ask(weft_solver *s, int i, int k, const float *x, weft_question *q)
 {
     superpose *p = of(s);
 
-    p->inner->ops->ask(p->inner, i, k, x, q);
+    p->base.inner->ops->ask(p->base.inner, i, k, x, q);
     p->mixed = q->answer[0];
     for (int j = 0; j < q->n; j++)
-        q->answer[j] = weft_solver_work(s, p->inner->buffers + j);
+        q->answer[j] = weft_solver_work(s, p->base.inner->buffers + j);
 }
 
 static weft_status take(weft_solver *s, int i, int k, float *x)
@@ -307,17 +307,12 @@ static weft_status take(weft_solver *s, int i, int k, float *x)
 
     if (p->diffuses) return diffuse(p, i, x);
     mix(p, p->o.unconds ? weft_guidance_at(&p->o.guidance, i + k) : 1);
-    return p->inner->ops->take(p->inner, i, k, x);
+    return p->base.inner->ops->take(p->base.inner, i, k, x);
 }
 
 static unsigned keeps(const weft_solver *s, int i, int k)
 {
-    return weft_solver_keeps(((const superpose *)s)->inner, i, k);
-}
-
-static void resume(weft_solver *s, int i)
-{
-    weft_solver_resume(of(s)->inner, i);
+    return weft_solver_keeps(s->inner, i, k);
 }
 
 /* ---- beginning ----------------------------------------------------------- */
@@ -328,8 +323,6 @@ static weft_status bind(weft_solver *s)
     const size_t n = (size_t)s->batch.n, m = (size_t)p->o.models;
     const size_t sums = n * (size_t)s->sums;
 
-    WEFT_TRY(
-        weft_solver_bind(p->inner, &s->batch, &s->field, s->noise, s->buffer));
     if (!p->diffuses) return WEFT_OK;
     free(p->memory);
     p->memory = malloc((2 * n * m + sums * ((size_t)s->batch.rows + 1)) *
@@ -362,7 +355,6 @@ static weft_status start(weft_solver *s, float *x)
         (double)s->field.h * (double)s->field.w * (double)s->field.c;
     const double two_pi = 2 * acos(-1);
 
-    p->inner->history = 0;
     if (!p->diffuses) return WEFT_OK;
     WEFT_TRY(sum_over(p, &c, add_square, 1, x));
     for (int n = 0; n < s->batch.n; n++)
@@ -372,12 +364,7 @@ static weft_status start(weft_solver *s, float *x)
     return WEFT_OK;
 }
 
-static void destroy(weft_solver *s)
-{
-    weft_solver_destroy(of(s)->inner);
-    free(of(s)->memory);
-    free(s);
-}
+static void release(weft_solver *s) { free(of(s)->memory); }
 
 /* ---- making -------------------------------------------------------------- */
 
@@ -388,9 +375,8 @@ static const weft_solver_ops superpose_ops = {.stages = stages,
                                               .take = take,
                                               .bind = bind,
                                               .keeps = keeps,
-                                              .resume = resume,
                                               .start = start,
-                                              .destroy = destroy};
+                                              .release = release};
 
 static bool diffuses(const weft_solver *inner)
 {
@@ -486,7 +472,6 @@ weft_status weft_superpose_create(const weft_superpose_opts *o,
     p->ops = superpose_ops;
     p->ops.name = o->name;
     weft_solver_wrap(&p->base, &p->ops, inner);
-    p->inner = inner;
     p->o = *o;
     p->diffuses = diffuses(inner);
     set_bias(p);

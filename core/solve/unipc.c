@@ -137,10 +137,10 @@ static weft_status take(weft_solver *s, int i, int k, float *x)
 static unsigned keeps(const weft_solver *s, int i, int k)
 {
     const int order = s->schedule->solver_order;
-    unsigned bits = i > 0 ? 1u << (order + 1) : 0;
+    unsigned bits = i > s->first ? 1u << (order + 1) : 0;
 
     (void)k;
-    for (int j = 1; j <= order && j <= i; j++)
+    for (int j = 1; j <= order && j <= i - s->first; j++)
         bits |= 1u << (i - j) % (order + 1);
     return bits;
 }

@@ -3,6 +3,7 @@
  * a number and a type, of which those are read here that encoding a text needs.
  */
 #include <math.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -100,8 +101,17 @@ typedef weft_status take_field(const message *in, const field *f, void *to);
 typedef struct known {
     uint64_t number;
     wire type;
-    take_field *take;
+    take_field *take; /* NULL: it is the bool of *to at `flag` */
+    size_t flag;
 } known;
+
+static weft_status take_known(const known *k, const message *in, const field *f,
+                              void *to)
+{
+    if (k->take) return k->take(in, f, to);
+    *(bool *)((char *)to + k->flag) = f->value != 0;
+    return WEFT_OK;
+}
 
 static weft_status read_message(message m, const known *fields, int n, void *to)
 {
@@ -113,7 +123,7 @@ static weft_status read_message(message m, const known *fields, int n, void *to)
             if (fields[i].number != f.number) continue;
             if (fields[i].type != f.type)
                 return fail_at(&m, "a field is of another type than it has");
-            WEFT_TRY(fields[i].take(&m, &f, to));
+            WEFT_TRY(take_known(&fields[i], &m, &f, to));
         }
     }
     return WEFT_OK;
@@ -186,9 +196,9 @@ static weft_status grow(weft_spiece *m)
 
 static weft_status take_piece(const message *in, const field *f, void *to)
 {
-    static const known fields[] = {{1, BYTES, take_text},
-                                   {2, FIXED32, take_score},
-                                   {3, VARINT, take_kind}};
+    static const known fields[] = {{1, BYTES, take_text, 0},
+                                   {2, FIXED32, take_score, 0},
+                                   {3, VARINT, take_kind, 0}};
     weft_piece p = {.kind = WEFT_PIECE_NORMAL};
     weft_spiece *m = to;
 
@@ -213,25 +223,12 @@ static weft_status take_model(const message *in, const field *f, void *to)
     return WEFT_OK;
 }
 
-static weft_status take_suffix(const message *in, const field *f, void *to)
-{
-    (void)in;
-    ((weft_spiece *)to)->spaces_last = f->value != 0;
-    return WEFT_OK;
-}
-
-static weft_status take_fallback(const message *in, const field *f, void *to)
-{
-    (void)in;
-    ((weft_spiece *)to)->byte_fallback = f->value != 0;
-    return WEFT_OK;
-}
-
 static weft_status take_trainer(const message *in, const field *f, void *to)
 {
-    static const known fields[] = {{3, VARINT, take_model},
-                                   {24, VARINT, take_suffix},
-                                   {35, VARINT, take_fallback}};
+    static const known fields[] = {
+        {3, VARINT, take_model, 0},
+        {24, VARINT, NULL, offsetof(weft_spiece, spaces_last)},
+        {35, VARINT, NULL, offsetof(weft_spiece, byte_fallback)}};
 
     return read_message(within(in, f), fields, COUNT(fields), to);
 }
@@ -244,33 +241,13 @@ static weft_status take_map(const message *in, const field *f, void *to)
                               &((weft_spiece *)to)->map);
 }
 
-static weft_status take_put(const message *in, const field *f, void *to)
-{
-    (void)in;
-    ((weft_spiece *)to)->put_space = f->value != 0;
-    return WEFT_OK;
-}
-
-static weft_status take_squeeze(const message *in, const field *f, void *to)
-{
-    (void)in;
-    ((weft_spiece *)to)->squeeze_spaces = f->value != 0;
-    return WEFT_OK;
-}
-
-static weft_status take_mark(const message *in, const field *f, void *to)
-{
-    (void)in;
-    ((weft_spiece *)to)->mark_spaces = f->value != 0;
-    return WEFT_OK;
-}
-
 static weft_status take_normalizer(const message *in, const field *f, void *to)
 {
-    static const known fields[] = {{2, BYTES, take_map},
-                                   {3, VARINT, take_put},
-                                   {4, VARINT, take_squeeze},
-                                   {5, VARINT, take_mark}};
+    static const known fields[] = {
+        {2, BYTES, take_map, 0},
+        {3, VARINT, NULL, offsetof(weft_spiece, put_space)},
+        {4, VARINT, NULL, offsetof(weft_spiece, squeeze_spaces)},
+        {5, VARINT, NULL, offsetof(weft_spiece, mark_spaces)}};
 
     return read_message(within(in, f), fields, COUNT(fields), to);
 }
@@ -299,9 +276,9 @@ static weft_status check_model(const char *name, const weft_spiece *m)
 
 weft_status weft_spiece_read(const char *name, size_t bytes, weft_spiece *m)
 {
-    static const known fields[] = {{1, BYTES, take_piece},
-                                   {2, BYTES, take_trainer},
-                                   {3, BYTES, take_normalizer}};
+    static const known fields[] = {{1, BYTES, take_piece, 0},
+                                   {2, BYTES, take_trainer, 0},
+                                   {3, BYTES, take_normalizer, 0}};
     const uint8_t *file = (const uint8_t *)m->file;
 
     m->unknown = -1;

@@ -173,7 +173,7 @@ static void test_goldens(void **state)
         print_message("%-20s %.2g\n", weft_solver_name[k], worst[k]);
     for (int k = 0; k < WEFT_SOLVERS; k++) assert_true(worst[k] <= 1e-5);
     for (int k = 0; k < WEFT_SOLVERS; k++) assert_true(worst[k] > 0);
-    assert_int_equal(cases, 782);
+    assert_int_equal(cases, 772);
 }
 
 int main(void)

@@ -18,10 +18,16 @@ import json
 from pathlib import Path
 
 import torch
-from diffusers import (StableDiffusionImg2ImgPipeline,
-                       StableDiffusionInpaintPipeline)
+from diffusers import (DPMSolverSinglestepScheduler, LMSDiscreteScheduler,
+                       PNDMScheduler, StableDiffusionImg2ImgPipeline,
+                       StableDiffusionInpaintPipeline, UniPCMultistepScheduler)
 
 from solvers import BETAS, CLASSES, SEED, numbers, toy
+
+# Solvers to which it matters that a walk begins in the middle.
+HISTORY = {"pndm": PNDMScheduler, "unipc": UniPCMultistepScheduler,
+           "lms": LMSDiscreteScheduler,
+           "dpmpp_2s": DPMSolverSinglestepScheduler}
 
 HERE = Path(__file__).resolve().parent
 SHAPE = (1, 4, 4, 3)
@@ -65,7 +71,7 @@ def pipeline(cls, channels, scheduler):
 def run(kind, solver, steps, strength, config):
     cls = (StableDiffusionImg2ImgPipeline if kind == "img2img"
            else StableDiffusionInpaintPipeline)
-    pipe = pipeline(cls, 9 if kind == "nine" else 4, CLASSES[solver](**config))
+    pipe = pipeline(cls, 9 if kind == "nine" else 4, (CLASSES | HISTORY)[solver](**config))
     pipe.set_progress_bar_config(disable=True)
     more = {}
     if kind != "img2img":
@@ -79,6 +85,14 @@ def run(kind, solver, steps, strength, config):
                 generator=torch.Generator().manual_seed(SEED), **more).images
 
 
+def write(out, kind, solver, steps, strength, config):
+    x = run(kind, solver, steps, strength, config)
+    assert x.shape == SHAPE and torch.isfinite(x).all()
+    out.write("case %s %s %d %g %s\n" % (kind, solver, steps, strength,
+                                         json.dumps(config)))
+    out.write(numbers("x", x.flatten().tolist()))
+
+
 def main():
     solvers = [s for s in CLASSES if s != "heun"]
     with (HERE / "repaint.txt").open("w") as out:
@@ -89,11 +103,17 @@ def main():
                           timestep_spacing="leading")
             if solver == "ddim":
                 config["clip_sample"] = False
-            x = run(kind, solver, steps, strength, config)
-            assert x.shape == SHAPE and torch.isfinite(x).all()
-            out.write("case %s %s %d %g %s\n" % (kind, solver, steps, strength,
-                                                 json.dumps(config)))
-            out.write(numbers("x", x.flatten().tolist()))
+            write(out, kind, solver, steps, strength, config)
+        for solver, (steps, strength), prediction in itertools.product(
+                HISTORY, ((10, 1), (10, .95), (10, .8), (10, .5), (10, .1)),
+                ("epsilon", "v_prediction")):
+            config = dict(BETAS, steps_offset=1, prediction_type=prediction)
+            if solver == "pndm":
+                config["skip_prk_steps"] = True
+            if solver == "dpmpp_2s":
+                del config["steps_offset"]
+                config["solver_order"] = 3
+            write(out, "img2img", solver, steps, strength, config)
 
 
 if __name__ == "__main__":

@@ -251,7 +251,8 @@ def dpm_cases(out):
                 if not sde:
                     for steps in (4, 18):
                         case(out, "dpmpp_2m", c, steps)
-                    case(out, "dpmpp_2m", dict(c, **low), 18)
+                    if not ends:
+                        case(out, "dpmpp_2m", dict(c, **low), 18)
                 if algorithm == "sde-dpmsolver" or sde and kind == "heun":
                     continue
                 for steps in (7, 12):

@@ -176,6 +176,8 @@ static void tells_files(void **state)
                                          NULL};
     static const char *const lora[] = {
         "a LoRA: changes 2 layers by matrices of rank 4 to 8\n", NULL};
+    static const char *const refused[] = {"  a LoRA\n",
+                                          "weft cannot use it: ", "DoRA", NULL};
 
     (void)state;
     golden_write(in_folder("file.safetensors"),
@@ -194,6 +196,11 @@ static void tells_files(void **state)
                  "lora_unet_b.lora_down.weight F16 4x16;"
                  "lora_unet_b.lora_up.weight F16 16x4;");
     check(WEFT_OK, in_folder("file.safetensors"), lora);
+    golden_write(in_folder("file.safetensors"),
+                 "lora_unet_a.lora_down.weight F16 8x16;"
+                 "lora_unet_a.lora_up.weight F16 16x8;"
+                 "lora_unet_a.dora_scale F16 16x1;");
+    check(WEFT_OK, in_folder("file.safetensors"), refused);
     unlink(in_folder("file.safetensors"));
 }
 
