@@ -46,13 +46,6 @@ weft_status weft_method_models(const weft_config *c, weft_method *m)
     return WEFT_OK;
 }
 
-int weft_method_model(const weft_method *m, const char *name)
-{
-    for (int i = 0; i < m->nmodels; i++)
-        if (!strcmp(name, m->config->model[m->model[i]].name)) return i;
-    return -1;
-}
-
 /* ---- what is asked ------------------------------------------------------- */
 
 static int add_leaf(weft_method *m, int model, weft_condition condition)

@@ -60,8 +60,6 @@ typedef struct weft_method {
 /* The models that the config's method takes. The config has been
  * checked for them. */
 weft_status weft_method_models(const weft_config *c, weft_method *m);
-/* Which model has that name, or -1. */
-int weft_method_model(const weft_method *m, const char *name);
 
 /* Whether anything is asked without its condition. */
 bool weft_method_guides(const weft_method *m);

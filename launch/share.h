@@ -34,10 +34,4 @@ weft_status weft_share_left(int images, int batch, const weft_checkpoint *from,
                             const unsigned char *done, weft_share *w);
 void weft_share_release(weft_share *w);
 
-/* The stage at which batch b enters. */
-static inline int weft_share_begin(const weft_share *w, int b)
-{
-    return b < w->nbegun ? w->begin[b] : 0;
-}
-
 #endif

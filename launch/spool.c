@@ -263,12 +263,6 @@ weft_status weft_spool_add(weft_spool *s, int item, weft_outcome outcome,
     return WEFT_OK;
 }
 
-void weft_spool_drop(weft_spool *s, int item)
-{
-    s->found -= s->item[item].there;
-    s->item[item].there = false;
-}
-
 weft_status weft_spool_read(const weft_spool *s, const weft_member *m, void *to)
 {
     if (read_at(s, to, (size_t)m->bytes, m->at)) return WEFT_OK;

@@ -62,8 +62,6 @@ weft_status weft_spool_open(const char *path, const char about[WEFT_HASH_TEXT],
 /* An item that is not there yet. Failures leave it so. */
 weft_status weft_spool_add(weft_spool *s, int item, weft_outcome outcome,
                            const weft_member *member, int members);
-/* Forget an item, so that it is made again. */
-void weft_spool_drop(weft_spool *s, int item);
 /* The bytes of a member; to: [bytes] */
 weft_status weft_spool_read(const weft_spool *s, const weft_member *m,
                             void *to);

@@ -103,7 +103,6 @@ void weft_comm_close(weft_comm *job)
 
 int weft_comm_rank(const weft_comm *c) { return c->rank; }
 int weft_comm_size(const weft_comm *c) { return c->size; }
-const char *weft_comm_host(const weft_comm *c) { return c->host; }
 
 static weft_status derive(const weft_comm *c, MPI_Comm mpi, weft_comm **out)
 {

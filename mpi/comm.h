@@ -25,7 +25,6 @@ void weft_comm_close(weft_comm *job);
 /* Local. */
 int weft_comm_rank(const weft_comm *c);
 int weft_comm_size(const weft_comm *c);
-const char *weft_comm_host(const weft_comm *c);
 
 /* Local, before weft_comm_open() too: the MPI that weft is built with and its
  * version, in `room` bytes with the zero; 80 are enough. */

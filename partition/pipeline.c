@@ -211,25 +211,3 @@ bool weft_pipeline_is_valid(weft_pipeline *p, long turns)
     weft_pipeline_restart(p);
     return valid;
 }
-
-weft_status weft_pipeline_choose(const weft_pipeline_spec *s, int most,
-                                 int *flights)
-{
-    const double nearly = 1.01;
-    double seconds[WEFT_FLIGHTS + 1], best = 0;
-
-    if (most > WEFT_FLIGHTS) most = WEFT_FLIGHTS;
-    for (int f = 1; f <= most; f++) {
-        weft_pipeline_spec with = *s;
-        weft_pipeline p;
-
-        with.flights = f;
-        WEFT_TRY(weft_pipeline_make(&with, &p));
-        seconds[f] = weft_pipeline_forecast(&p).seconds;
-        weft_pipeline_release(&p);
-        if (f == 1 || seconds[f] < best) best = seconds[f];
-    }
-    for (*flights = 1; seconds[*flights] > best * nearly; ++*flights) {
-    }
-    return WEFT_OK;
-}

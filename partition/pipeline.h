@@ -95,9 +95,4 @@ weft_forecast weft_pipeline_forecast(weft_pipeline *p);
  * begins again. */
 bool weft_pipeline_is_valid(weft_pipeline *p, long turns);
 
-/* The fewest flights whose forecast is within a hundredth of the best, at most
- * `most`. `spec->flights` is not looked at. */
-weft_status weft_pipeline_choose(const weft_pipeline_spec *s, int most,
-                                 int *flights);
-
 #endif

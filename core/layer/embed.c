@@ -173,11 +173,9 @@ weft_val weft_add_lookup(weft_graph *g, const char *name, int rows, int dim)
     int weight;
 
     if (!weft_channels_ok(g, name, rows, dim)) return WEFT_NONE;
-    weight = weft_weight_vector(g, &name, 1, "weight", rows);
+    weight = weft_weight_table(g, name, rows, dim);
     d = add(g, &lookup_ops, name, dim);
     if (!d || weight == WEFT_NONE) return WEFT_NONE;
-    g->weight[weight].shape[0][1] = dim;
-    g->weight[weight].count = (size_t)rows * (size_t)dim;
     d->weight[0] = weight;
     return d->out;
 }

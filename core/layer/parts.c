@@ -70,6 +70,16 @@ int weft_weight_vector(weft_graph *g, const char *const *name, int n,
     return weft_graph_weight(g, &w);
 }
 
+int weft_weight_table(weft_graph *g, const char *name, int rows, int dim)
+{
+    const int i = weft_weight_vector(g, &name, 1, "weight", rows);
+
+    if (i == WEFT_NONE) return WEFT_NONE;
+    g->weight[i].shape[0][1] = dim;
+    g->weight[i].count = (size_t)rows * (size_t)dim;
+    return i;
+}
+
 void weft_weight_part(weft_graph *g, int i, int part, int parts)
 {
     weft_weight *w;

@@ -26,6 +26,9 @@ int weft_weight_matrix(weft_graph *g, const weft_conv *v,
 int weft_weight_vector(weft_graph *g, const char *const *name, int n,
                        const char *suffix, int count);
 
+/* Floats NAME.weight [rows][dim]. */
+int weft_weight_table(weft_graph *g, const char *name, int rows, int dim);
+
 /* Make weight `i` out of part `part` of `parts` equal ones of its tensors'
  * first dimension: the tensors are that many times as tall as was said. */
 void weft_weight_part(weft_graph *g, int i, int part, int parts);

@@ -63,11 +63,9 @@ weft_val weft_add_relative(weft_graph *g, const char *name, int tokens,
         weft_graph_fail(g, "%s%s: %d heads of %d tokens", g->prefix, name,
                         heads, tokens);
     out = weft_graph_value(g, 0, 1, places * heads);
-    weight = weft_weight_vector(g, &name, 1, "weight", buckets);
+    weight = weft_weight_table(g, name, buckets, heads);
     d = weft_graph_node(g, &relative_ops, name);
     if (!d || weight == WEFT_NONE) return WEFT_NONE;
-    g->weight[weight].shape[0][1] = heads;
-    g->weight[weight].count = (size_t)buckets * (size_t)heads;
     d->weight[0] = weight;
     d->out = out;
     d->u.farthest = most;

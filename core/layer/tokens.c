@@ -51,16 +51,14 @@ static weft_status tokens(const weft_graph *g, int node, weft_run *run)
 
 static const weft_layer_ops tokens_ops = {"embed", tokens, NULL, NULL};
 
-static int add_table(weft_graph *g, const char *name, weft_weight_kind kind,
-                     int rows, int dim)
+/* So large that it stays as it is in the file. */
+static int add_table(weft_graph *g, const char *name, int rows, int dim)
 {
-    const int i = weft_weight_vector(g, &name, 1, "weight", rows);
+    const int i = weft_weight_table(g, name, rows, dim);
 
     if (i == WEFT_NONE) return WEFT_NONE;
-    g->weight[i].kind = kind;
+    g->weight[i].kind = WEFT_WEIGHT_TABLE;
     g->weight[i].type = g->wtype;
-    g->weight[i].shape[0][1] = dim;
-    g->weight[i].count = (size_t)rows * (size_t)dim;
     return i;
 }
 
@@ -79,9 +77,8 @@ weft_val weft_add_tokens(weft_graph *g, const char *name, const char *place,
     if (!d || out == WEFT_NONE) return WEFT_NONE;
     d->in[IN] = ids;
     d->out = out;
-    d->weight[TABLE] = add_table(g, name, WEFT_WEIGHT_TABLE, rows, dim);
-    if (place)
-        d->weight[PLACES] = add_table(g, place, WEFT_WEIGHT_FLOAT, w, dim);
+    d->weight[TABLE] = add_table(g, name, rows, dim);
+    if (place) d->weight[PLACES] = weft_weight_table(g, place, w, dim);
     return g->status == WEFT_OK ? out : WEFT_NONE;
 }
 

@@ -221,21 +221,6 @@ int weft_graph_weight(weft_graph *g, const weft_weight *w)
     return g->nweights++;
 }
 
-int weft_graph_floats(weft_graph *g, const char *name, int count)
-{
-    weft_weight w = {.kind = WEFT_WEIGHT_FLOAT, .nsrc = 1};
-
-    if (g->status != WEFT_OK) return WEFT_NONE;
-    w.name[0] = weft_graph_name(g, name, NULL);
-    w.shape[0][0] = count;
-    w.count = (size_t)count;
-    if (!w.name[0]) {
-        out_of_memory(g);
-        return WEFT_NONE;
-    }
-    return weft_graph_weight(g, &w);
-}
-
 weft_status weft_graph_add_to(weft_graph *g, int i, const weft_low_rank *t)
 {
     weft_weight *w = &g->weight[i];

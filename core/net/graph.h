@@ -13,14 +13,13 @@
  * in memory of the lane's own, beside the block, and the nodes that make them
  * run once for all evaluations, in weft_graph_prepare.
  *
- *     weft_graph_init(&g);
- *     x = weft_graph_input(&g, ...);
- *     h = weft_add_conv(&g, "conv_in", x, ...);    core/layer/...
+ *     weft_graph_init(&g, cell, channels);
+ *     h = weft_add_conv(&g, "conv_in", g.input, ...);    core/layer/...
  *     ...
- *     weft_graph_output(&g, h);
+ *     WEFT_TRY(weft_graph_finish(&g, h));
  *
  * Builders report failure once: an error sticks to the graph, later calls do
- * nothing, and weft_graph_check() returns it.
+ * nothing, and weft_graph_finish returns it.
  */
 #ifndef WEFT_CORE_NET_GRAPH_H
 #define WEFT_CORE_NET_GRAPH_H
@@ -234,7 +233,6 @@ weft_node *weft_graph_node(weft_graph *g, const weft_layer_ops *ops,
 /* Node d, which reads nothing but held values, runs once. */
 void weft_graph_once(weft_graph *g, weft_node *d);
 int weft_graph_weight(weft_graph *g, const weft_weight *w);
-int weft_graph_floats(weft_graph *g, const char *name, int count);
 /* Add to weight i, which is then packed as float; `t` is copied. */
 weft_status weft_graph_add_to(weft_graph *g, int i, const weft_low_rank *t);
 /* Once all is added: what can be is not merged with the weights it is added to,

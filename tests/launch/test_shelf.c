@@ -93,12 +93,6 @@ static void items_outlive_their_writer(void **state)
     assert_string_equal(t.item[2].member[0].suffix, "png");
     assert_int_equal(weft_spool_read(&t, &t.item[2].member[0], text), WEFT_OK);
     assert_string_equal(text, "picture of a");
-    weft_spool_drop(&t, 0);
-    assert_int_equal(t.found, 1);
-    add(&t, 0, WEFT_MADE);
-    weft_spool_close(&t, false);
-    t = open_spool();
-    assert_int_equal(t.item[0].outcome, WEFT_MADE);
     weft_spool_close(&t, true);
     assert_int_not_equal(access(in_folder(".000000.part"), F_OK), 0);
 }

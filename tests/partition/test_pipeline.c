@@ -154,22 +154,6 @@ static void long_runs_are_foreseen_from_their_beginning(void **state)
     weft_roles_release(&s.roles);
 }
 
-static void as_few_flights_as_will_do(void **state)
-{
-    setting s;
-    int flights;
-
-    (void)state;
-    make(&s, 2, 1, 1, 1, 1, 8, 1);
-    assert_int_equal(weft_pipeline_choose(&s.spec, 8, &flights), WEFT_OK);
-    assert_int_equal(flights, 2);
-    weft_roles_release(&s.roles);
-    make(&s, 1, 1, 1, 1, 1, 8, 1);
-    assert_int_equal(weft_pipeline_choose(&s.spec, 8, &flights), WEFT_OK);
-    assert_int_equal(flights, 1);
-    weft_roles_release(&s.roles);
-}
-
 /* ---- nobody waits for ever ----------------------------------------------- */
 
 /* Ranks that walk the turns with sends that end only when they are received:
@@ -323,7 +307,6 @@ int main(void)
         cmocka_unit_test(two_in_flight_keep_strong_busy),
         cmocka_unit_test(sharing_ranks_gains_nothing_from_flights),
         cmocka_unit_test(long_runs_are_foreseen_from_their_beginning),
-        cmocka_unit_test(as_few_flights_as_will_do),
         cmocka_unit_test(no_order_makes_ranks_wait_for_ever),
         cmocka_unit_test(another_order_on_one_rank_is_found_to_be_deadly),
         cmocka_unit_test(flights_have_limits),
