@@ -130,7 +130,7 @@ static const range ranges[] = {
     {"sample.sigmas", 0, 1e6},
     {"parallel.weights", 0, 1e6},
     {"parallel.grain", 1, 65536},
-    {"parallel.warmup", 0, 10000},
+    {"parallel.warmup", 1, 10000},
     {"parallel.lag", 1, 1000},
     {"parallel.refresh", 1, 10000},
     {"parallel.drift", 1e-9, 1e6},

@@ -1,6 +1,7 @@
 /*
  * `weft plan`: what a run would do, without one.
  */
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +9,7 @@
 #include "launch/commands.h"
 #include "launch/config_dataset.h"
 #include "launch/kernels.h"
+#include "launch/manifest.h"
 #include "launch/plan_cluster.h"
 #include "launch/setup.h"
 #include "launch/standard.h"
@@ -123,21 +125,37 @@ static weft_status take_cluster(const weft_cli *cli, weft_config *c)
                                : weft_fail(WEFT_ENOMEM, "out of memory");
 }
 
+static weft_status count_items(const weft_config_dataset *d, int classes,
+                               int *items)
+{
+    weft_manifest *m;
+    int64_t n = 0;
+
+    WEFT_TRY(weft_manifest_read(d, classes, NULL, NULL, &m));
+    for (int k = d->slice; k < m->shards; k += d->slices)
+        n += weft_manifest_count(m, k);
+    weft_manifest_free(m);
+    *items = n < INT_MAX ? (int)n : INT_MAX;
+    return WEFT_OK;
+}
+
 /* Any label stands for those of a data set's items. */
-static weft_status take_dataset(const weft_cli *cli, weft_config *c)
+static weft_status take_dataset(const weft_cli *cli, weft_config *c, int *items)
 {
     int classes;
 
     if (!weft_config_is_dataset(c)) return WEFT_OK;
     weft_config_for_dataset(c, cli->ranks);
     WEFT_TRY(weft_models_classes(c, &classes));
+    WEFT_TRY(count_items(&c->dataset, classes, items));
     if (!classes || c->sample.has_label) return WEFT_OK;
     c->sample.label = 0;
     c->sample.has_label = true;
     return WEFT_OK;
 }
 
-static weft_status show(const weft_cli *cli, const weft_config *c)
+/* `items`: of a data set, which is planned for images without end; or 0. */
+static weft_status show(const weft_cli *cli, const weft_config *c, int items)
 {
     weft_machine machine;
     weft_topology t;
@@ -153,6 +171,7 @@ static weft_status show(const weft_cli *cli, const weft_config *c)
     WEFT_TRY(weft_machine_find(c, threads, &machine));
     if (!c->parallel.cluster) machine.memory_bytes = memory;
     WEFT_TRY(weft_setup_make(c, cli->ranks, threads, NULL, &machine, &s));
+    if (items) s.plan.images = items;
     st = print(cli, &s);
     weft_setup_release(&s);
     return st == WEFT_OK ? weft_standard_flush() : st;
@@ -161,13 +180,14 @@ static weft_status show(const weft_cli *cli, const weft_config *c)
 int weft_command_plan(const weft_cli *cli)
 {
     weft_config c;
+    int items = 0;
     weft_status st =
         weft_config_load(cli->path, cli->override, cli->noverrides, &c);
 
     if (st == WEFT_OK) {
         st = take_cluster(cli, &c);
-        if (st == WEFT_OK) st = take_dataset(cli, &c);
-        if (st == WEFT_OK) st = show(cli, &c);
+        if (st == WEFT_OK) st = take_dataset(cli, &c, &items);
+        if (st == WEFT_OK) st = show(cli, &c, items);
         weft_config_release(&c);
     }
     if (st != WEFT_OK) fprintf(stderr, "weft: %s\n", weft_fail_text());

@@ -108,7 +108,7 @@ bad() { # TEXT [KEY=VALUE...]
             output.image=bad.png "$@"
     done
 }
-bad "parallel.warmup 0 is below the lag of 1" \
+bad "0 is out of range" \
     parallel.exchange=async parallel.warmup=0
 bad "parallel.warmup 4 is below the lag of 5" \
     parallel.exchange=async parallel.lag=5

@@ -60,6 +60,12 @@ done
 # by a rank that makes one and leaves the rest to others, in slices
 for slice in 1/2 0/2; do dataset 1 slices dataset.slice=$slice; done
 same_shards slices one
+# and a plan counts the items of its slice
+for want in 23: 10:dataset.slice=1/2; do
+    "$WEFT" plan toy.yaml dataset.manifest=items.jsonl dataset.shard_size=5 \
+        output.dir=x ${want#*:} >plan.txt
+    grep -q "^images *${want%%:*}, " plan.txt || fail "items of $want"
+done
 # with one image split over two ranks each
 dataset 4 split parallel.patches=2
 same_shards split one

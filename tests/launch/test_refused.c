@@ -338,8 +338,7 @@ static const bad bad_later[] = {
     {GOOD "parallel: {exchange: asink}\n",
      "6: unknown exchange \"asink\"; known are sync, async"},
     {GOOD "parallel: {exchange: async, warmup: 0}\n",
-     "6: parallel.warmup 0 is below the lag of 1: an evaluation that looks 1 "
-     "back needs as many before it"},
+     "6: parallel.warmup: 0 is out of range, expected 1 to 10000"},
     {GOOD "parallel: {exchange: async, warmup: 3, lag: 5}\n",
      "6: parallel.warmup 3 is below the lag of 5: an evaluation that looks 5 "
      "back needs as many before it"},
