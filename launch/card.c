@@ -5,10 +5,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/io/file.h"
+#include "core/io/path.h"
 #include "core/model/component.h"
 
 enum { MOST_BYTES = 1 << 20, PATH = 4352, SHOWN = 100 };
@@ -68,11 +68,9 @@ static weft_status hash_component(const char *path, char text[WEFT_HASH_TEXT])
 {
     char place[PATH];
     const char *variant;
-    struct stat s;
 
     WEFT_TRY(weft_component_split(path, place, sizeof place, &variant));
-    if (stat(place, &s) == 0 && S_ISREG(s.st_mode))
-        return weft_hash_file(place, text, NULL);
+    if (weft_path_is_file(place)) return weft_hash_file(place, text, NULL);
     return hash_folder(place, text);
 }
 

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/io/path.h"
 #include "core/model/component.h"
 
 static weft_status no_memory(void)
@@ -54,11 +55,11 @@ static char *portable_form(const char *path)
 /* Of a model, the folder or the file that it is a part of. */
 static bool is_there(const char *path)
 {
-    char file[4096];
+    char file[WEFT_PATH];
     const char *rest;
 
     return weft_component_split(path, file, sizeof file, &rest) == WEFT_OK &&
-           access(file, F_OK) == 0;
+           weft_path_exists(file);
 }
 
 /* Look for `name` in `folder` (absolute) and every folder above it. */

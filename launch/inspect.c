@@ -3,8 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
+#include "core/io/path.h"
 #include "core/io/png.h"
 #include "core/model/component.h"
 #include "launch/commands.h"
@@ -89,20 +89,18 @@ static weft_status inspect_file(const char *path, FILE *out)
 
 weft_status weft_inspect(const char *path, FILE *out)
 {
-    char file[4096];
+    char file[WEFT_PATH];
     const char *inside;
-    struct stat s;
     bool runs;
 
     WEFT_TRY(weft_component_split(path, file, sizeof file, &inside));
-    if (stat(file, &s) != 0)
+    if (!weft_path_exists(file))
         return weft_fail(WEFT_EINPUT, "%s: there is no such file or folder",
                          path);
     if (inside) return weft_inspect_part(path, path, false, &runs, out);
-    if (S_ISDIR(s.st_mode) && weft_is_dataset(path))
-        return weft_inspect_dataset(path, false, out);
-    if (S_ISDIR(s.st_mode)) return weft_inspect_folder(path, out);
-    if (S_ISREG(s.st_mode)) return inspect_file(path, out);
+    if (weft_is_dataset(path)) return weft_inspect_dataset(path, false, out);
+    if (weft_path_is_folder(path)) return weft_inspect_folder(path, out);
+    if (weft_path_is_file(path)) return inspect_file(path, out);
     return weft_fail(WEFT_EINPUT, "%s: neither a file nor a folder", path);
 }
 

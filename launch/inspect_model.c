@@ -5,8 +5,8 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "core/io/path.h"
 #include "core/model/component.h"
 #include "core/model/load.h"
 #include "core/model/lora.h"
@@ -16,7 +16,7 @@
 #include "core/text/tokenizer.h"
 #include "launch/checkpoint.h"
 
-enum { PATH_ROOM = 4096, NAMES_SHOWN = 8, TYPES = 16 };
+enum { NAMES_SHOWN = 8, TYPES = 16 };
 
 static void print_bytes(FILE *out, double bytes)
 {
@@ -181,19 +181,12 @@ weft_status weft_inspect_tensors(const char *path, FILE *out)
 /* ---- one component ---------------------------------------------------------
  */
 
-static bool join(const char *folder, const char *name, char *path)
-{
-    const size_t n = strlen(folder);
-    const char *slash = n > 0 && folder[n - 1] == '/' ? "" : "/";
-
-    return snprintf(path, PATH_ROOM, "%s%s%s", folder, slash, name) < PATH_ROOM;
-}
-
 static bool holds(const char *folder, const char *name)
 {
-    char path[PATH_ROOM];
+    char path[WEFT_PATH];
 
-    return join(folder, name, path) && access(path, F_OK) == 0;
+    return weft_path_join(folder, name, path, sizeof path) == WEFT_OK &&
+           weft_path_exists(path);
 }
 
 static void print_unet(FILE *out, const weft_net_info *info)
@@ -430,13 +423,14 @@ static weft_status print_parts(const char *folder, FILE *out, int *n)
     struct dirent **entry;
     const int entries = scandir(folder, &entry, is_component, alphasort);
     weft_status worst = WEFT_OK;
-    char part[PATH_ROOM], first[512] = "";
+    char part[WEFT_PATH], first[512] = "";
     bool runs;
 
     *n = 0;
     for (int i = 0; i < entries; i++) {
         const char *name = entry[i]->d_name;
-        if (!join(folder, name, part)) continue;
+        if (weft_path_join(folder, name, part, sizeof part) != WEFT_OK)
+            continue;
         if (!holds(part, "config.json") &&
             !holds(part, "scheduler_config.json"))
             continue;
@@ -475,11 +469,11 @@ static weft_status print_classes(const char *path, FILE *out)
 
 static weft_status print_collection(const char *folder, FILE *out)
 {
-    char path[PATH_ROOM];
+    char path[WEFT_PATH];
     int n;
 
-    if (holds(folder, "demo.json") && join(folder, "demo.json", path))
-        WEFT_TRY(print_classes(path, out));
+    WEFT_TRY(weft_path_join(folder, "demo.json", path, sizeof path));
+    if (weft_path_exists(path)) WEFT_TRY(print_classes(path, out));
     WEFT_TRY(print_parts(folder, out, &n));
     if (n > 0) return WEFT_OK;
     return weft_fail(WEFT_EINPUT,

@@ -4,9 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "core/io/file.h"
+#include "core/io/path.h"
 #include "core/model/component.h"
 
 /* A file under its one real name, and what it is to this run. */
@@ -91,14 +91,12 @@ static weft_status add_folder(places *p, const char *folder)
 /* A component: a folder, or what of a file is meant. */
 static weft_status add_model(places *p, const char *path)
 {
-    char file[4096];
+    char file[WEFT_PATH];
     const char *rest;
-    struct stat s;
 
     if (!path) return WEFT_OK;
     WEFT_TRY(weft_component_split(path, file, sizeof file, &rest));
-    if (stat(file, &s) == 0 && S_ISREG(s.st_mode))
-        return add_input(p, file, "a file of a model");
+    if (weft_path_is_file(file)) return add_input(p, file, "a file of a model");
     return add_folder(p, file);
 }
 

@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/io/path.h"
+
 /* How often a temporary name that is taken is given another number; how many
  * files of a process are remembered in case it ends. */
 enum { NAME_TRIES = 100, UNFINISHED = 64 };
@@ -325,19 +327,12 @@ out:
 
 /* ---- folders ------------------------------------------------------------- */
 
-static bool is_folder(const char *path)
-{
-    struct stat s;
-
-    return stat(path, &s) == 0 && S_ISDIR(s.st_mode);
-}
-
 /* An existing folder is looked at first: on a read-only disk mkdir may speak
  * of the disk before it sees that there is nothing to do. */
 static weft_status make_one(const char *folder)
 {
-    if (is_folder(folder) || mkdir(folder, 0777) == 0) return WEFT_OK;
-    if (errno == EEXIST && is_folder(folder)) return WEFT_OK;
+    if (weft_path_is_folder(folder) || mkdir(folder, 0777) == 0) return WEFT_OK;
+    if (errno == EEXIST && weft_path_is_folder(folder)) return WEFT_OK;
     if (errno == EEXIST)
         return weft_fail(WEFT_EINPUT, "%s: is not a folder", folder);
     return weft_file_fail(errno, folder, "make the folder");

@@ -6,42 +6,23 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "core/io/file.h"
+#include "core/io/path.h"
 #include "core/model/original.h"
 
-enum { PATH_ROOM = 4096, NAME_ROOM = 256, STEMS = 2 };
+enum { NAME_ROOM = 256, STEMS = 2 };
 
 static const char *const stems[STEMS] = {"diffusion_pytorch_model", "model"};
 
 /* ---- names --------------------------------------------------------------- */
 
-static weft_status join(const char *folder, const char *name, char *path,
-                        size_t room)
-{
-    const size_t n = strlen(folder);
-    const char *slash = n > 0 && folder[n - 1] == '/' ? "" : "/";
-    const int length = snprintf(path, room, "%s%s%s", folder, slash, name);
-
-    if (length < 0 || (size_t)length >= room)
-        return weft_fail(WEFT_EINPUT, "%s: the name is too long", folder);
-    return WEFT_OK;
-}
-
-static bool exists(const char *path)
-{
-    struct stat s;
-
-    return stat(path, &s) == 0;
-}
-
 /* Whether FOLDER/NAME is there; `path` tells it in full. */
 static weft_status look(const char *folder, const char *name, char *path,
                         size_t room, bool *there)
 {
-    WEFT_TRY(join(folder, name, path, room));
-    *there = exists(path);
+    WEFT_TRY(weft_path_join(folder, name, path, room));
+    *there = weft_path_exists(path);
     return WEFT_OK;
 }
 
@@ -62,7 +43,7 @@ weft_status weft_component_split(const char *path, char *file, size_t room,
     if (n >= room)
         return weft_fail(WEFT_EINPUT, "%s: the name is too long", path);
     memcpy(file, path, n + 1);
-    if (!colon || !colon[1] || strchr(colon, '/') || exists(path))
+    if (!colon || !colon[1] || strchr(colon, '/') || weft_path_exists(path))
         return WEFT_OK;
     file[colon - path] = '\0';
     *rest = colon + 1;
@@ -235,19 +216,16 @@ static weft_status find_variant(const char *folder, const char *variant,
 
 static weft_status check_folder(const char *folder)
 {
-    struct stat s;
-
-    if (stat(folder, &s) != 0)
+    if (weft_path_is_folder(folder)) return WEFT_OK;
+    if (!weft_path_exists(folder))
         return weft_file_fail(errno, folder, "open the folder");
-    if (!S_ISDIR(s.st_mode))
-        return weft_fail(WEFT_EINPUT, "%s: is not a folder", folder);
-    return WEFT_OK;
+    return weft_fail(WEFT_EINPUT, "%s: is not a folder", folder);
 }
 
 weft_status weft_component_paths(const char *path, char *config, char *weights,
                                  size_t room)
 {
-    char folder[PATH_ROOM];
+    char folder[WEFT_PATH];
     const char *variant;
     bool there, pipeline;
     weft_status status;
@@ -379,32 +357,26 @@ weft_status weft_component_check_file(const char *path)
 
 /* ---- opening ------------------------------------------------------------- */
 
-static bool is_file(const char *path)
-{
-    struct stat s;
-
-    return stat(path, &s) == 0 && S_ISREG(s.st_mode);
-}
-
 weft_status weft_component_scheduler(const char *path, weft_json **config)
 {
-    char file[PATH_ROOM], json[PATH_ROOM];
+    char file[WEFT_PATH], json[WEFT_PATH];
     const char *rest;
 
     WEFT_TRY(weft_component_split(path, file, sizeof file, &rest));
-    if (is_file(file)) return open_inside(path, file, rest, config, NULL);
-    WEFT_TRY(join(path, "scheduler_config.json", json, sizeof json));
+    if (weft_path_is_file(file))
+        return open_inside(path, file, rest, config, NULL);
+    WEFT_TRY(weft_path_join(path, "scheduler_config.json", json, sizeof json));
     return weft_json_read(json, config);
 }
 
 static weft_status open_folder(const char *path, weft_json **config,
                                weft_st **st)
 {
-    char file[PATH_ROOM], weights[PATH_ROOM];
+    char file[WEFT_PATH], weights[WEFT_PATH];
     weft_json *json = NULL;
     weft_status status;
 
-    WEFT_TRY(weft_component_paths(path, file, weights, PATH_ROOM));
+    WEFT_TRY(weft_component_paths(path, file, weights, WEFT_PATH));
     WEFT_TRY(weft_json_read(file, &json));
     status = weft_st_open(weights, st);
     if (status == WEFT_OK)
@@ -417,10 +389,10 @@ static weft_status open_folder(const char *path, weft_json **config,
 weft_status weft_component_open(const char *path, weft_json **config,
                                 weft_st **st)
 {
-    char file[PATH_ROOM];
+    char file[WEFT_PATH];
     const char *rest;
 
     WEFT_TRY(weft_component_split(path, file, sizeof file, &rest));
-    return is_file(file) ? open_inside(path, file, rest, config, st)
-                         : open_folder(path, config, st);
+    return weft_path_is_file(file) ? open_inside(path, file, rest, config, st)
+                                   : open_folder(path, config, st);
 }

@@ -1,9 +1,9 @@
 #include "core/model/lora.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/io/path.h"
 #include "core/model/component.h"
 #include "core/model/load.h"
 #include "core/model/lora_module.h"
@@ -140,17 +140,15 @@ static weft_status open_file(const char *path, weft_st **st)
 {
     static const char *const name[] = {"adapter_model.safetensors",
                                        "pytorch_lora_weights.safetensors"};
-    char file[4096];
+    char file[WEFT_PATH];
 
-    if (!weft_lora_is_folder(path)) {
+    if (!weft_path_is_folder(path)) {
         WEFT_TRY(weft_component_check_file(path));
         return weft_st_open(path, st);
     }
     for (int i = 0; i < 2; i++) {
-        const int n = snprintf(file, sizeof file, "%s/%s", path, name[i]);
-
-        if (n > 0 && n < (int)sizeof file && weft_lora_is_file(file))
-            return weft_st_open(file, st);
+        WEFT_TRY(weft_path_join(path, name[i], file, sizeof file));
+        if (weft_path_is_file(file)) return weft_st_open(file, st);
     }
     return weft_fail(WEFT_EINPUT, "%s: has neither %s nor %s", path, name[0],
                      name[1]);

@@ -29,7 +29,4 @@ int64_t weft_lora_dimension(const weft_st_tensor *t, int i);
  * alpha, else by what is written of the adapter, else 1. */
 weft_status weft_lora_read_scales(weft_lora *l);
 
-bool weft_lora_is_folder(const char *path);
-bool weft_lora_is_file(const char *path);
-
 #endif

@@ -1,26 +1,12 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "core/device/dtype.h"
+#include "core/io/path.h"
 #include "core/model/json.h"
 #include "core/model/load.h"
 #include "core/model/lora_module.h"
-
-bool weft_lora_is_folder(const char *path)
-{
-    struct stat s;
-
-    return stat(path, &s) == 0 && S_ISDIR(s.st_mode);
-}
-
-bool weft_lora_is_file(const char *path)
-{
-    struct stat s;
-
-    return stat(path, &s) == 0 && S_ISREG(s.st_mode);
-}
 
 /* ---- tensors ------------------------------------------------------------- */
 
@@ -188,13 +174,13 @@ static weft_status use_config(const weft_lora *l)
     adapter a = {NULL, "", l->module, l->n, false, NULL};
     weft_json *json;
     weft_status status;
-    char config[4096];
+    char config[WEFT_PATH];
     int length;
 
     length = snprintf(config, sizeof config, "%.*sadapter_config.json",
                       slash ? (int)(slash + 1 - path) : 0, path);
     if (!weft_lora_is_peft(l->module[0].name) || length < 0 ||
-        length >= (int)sizeof config || !weft_lora_is_file(config))
+        length >= (int)sizeof config || !weft_path_is_file(config))
         return WEFT_OK;
     WEFT_TRY(weft_json_read(config, &json));
     a.json = json;

@@ -4,14 +4,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "core/io/file.h"
+#include "core/io/path.h"
 #include "core/model/component.h"
 #include "core/model/json_tree.h"
 #include "core/model/original.h"
 
-enum { MOST_BYTES = 1 << 20, MOST_OTHERS = 64, PATH_ROOM = 4096 };
+enum { MOST_BYTES = 1 << 20, MOST_OTHERS = 64 };
 
 /* A component by name, and the classes of it that weft knows. A scheduler's
  * class is judged by who reads its config. */
@@ -230,15 +230,14 @@ static char *folder_of(const char *path)
 static weft_status read_folder(const char *folder, char *file, size_t room,
                                weft_pipeline **p)
 {
-    struct stat s;
     char *text;
     size_t bytes;
     weft_status status;
 
     snprintf(file, room, "%s/%s", folder, index_name);
-    if (stat(folder, &s) != 0)
+    if (!weft_path_exists(folder))
         return weft_file_fail(errno, folder, "open the pipeline");
-    if (stat(file, &s) != 0)
+    if (!weft_path_exists(file))
         return weft_fail(WEFT_EINPUT, "%s: is not a pipeline: it has no %s",
                          folder, index_name);
     WEFT_TRY(weft_file_read(file, MOST_BYTES, &text, &bytes));
@@ -310,12 +309,11 @@ weft_status weft_pipeline_read(const char *path, weft_pipeline **p)
     char *folder = folder_of(path);
     const size_t room = strlen(path) + sizeof index_name + 2;
     char *file = malloc(room);
-    struct stat s;
     weft_status status = WEFT_ENOMEM;
 
     if (!folder || !file)
         weft_fail(status, "%s: out of memory", path);
-    else if (stat(folder, &s) == 0 && S_ISREG(s.st_mode))
+    else if (weft_path_is_file(folder))
         status = read_file(folder, p);
     else
         status = read_folder(folder, file, room, p);
@@ -349,15 +347,13 @@ static weft_status check_class(const weft_pipeline *p, const struct role *role,
 static weft_status check_folder(const weft_pipeline *p,
                                 const weft_pipeline_part *part)
 {
-    struct stat s;
-
-    if (p->one_file) return WEFT_OK;
-    if (stat(part->path, &s) == 0 && S_ISDIR(s.st_mode)) return WEFT_OK;
+    if (p->one_file || weft_path_is_folder(part->path)) return WEFT_OK;
     return weft_fail(WEFT_EINPUT,
                      "%s: component %s (%.80s) is in model_index.json, but %s "
                      "is %s",
                      p->path, part->name, part->class_name, part->path,
-                     stat(part->path, &s) == 0 ? "not a folder" : "not there");
+                     weft_path_exists(part->path) ? "not a folder"
+                                                  : "not there");
 }
 
 /* Nothing can be sampled without it. */
@@ -395,13 +391,13 @@ weft_status weft_pipeline_check(const weft_pipeline *p)
 static weft_status set_variant(weft_pipeline_part *part, const char *variant)
 {
     const size_t n = strlen(part->path), room = n + strlen(variant) + 2;
-    char *path = malloc(room), config[PATH_ROOM], weights[PATH_ROOM];
+    char *path = malloc(room), config[WEFT_PATH], weights[WEFT_PATH];
     weft_status status;
 
     if (path == NULL)
         return weft_fail(WEFT_ENOMEM, "%s: out of memory", part->path);
     snprintf(path, room, "%s:%s", part->path, variant);
-    status = weft_component_paths(path, config, weights, PATH_ROOM);
+    status = weft_component_paths(path, config, weights, WEFT_PATH);
     free(status == WEFT_OK ? part->path : path);
     if (status == WEFT_OK) part->path = path;
     return status;
@@ -429,7 +425,7 @@ static weft_status choose(weft_pipeline *p, const char *variant)
 
 weft_status weft_pipeline_open(const char *path, weft_pipeline **p)
 {
-    char folder[PATH_ROOM];
+    char folder[WEFT_PATH];
     const char *variant;
     weft_pipeline *read = NULL;
     weft_status status;
