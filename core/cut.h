@@ -3,7 +3,8 @@
  *
  * Along the rows the latent is cut at multiples of the *unit* (parallel.grain
  * latent rows), along the columns at multiples of the *strip* (four times the
- * net's total stride). A *cell* is one unit of one strip: what no cut divides,
+ * net's total stride at least, a quarter of the shorter side at least). A
+ * *cell* is one unit of one strip: what no cut divides,
  * at any level of a net. The last strip is narrower where the width is no
  * multiple.
  *

@@ -13,7 +13,7 @@
  * that is where a rank's messages make progress while it computes.
  *
  * Every worker flushes denormals to zero, so that no result depends on who
- * computed it. Nothing is allocated after creation.
+ * computed it. A run allocates nothing.
  */
 #ifndef WEFT_CORE_POOL_H
 #define WEFT_CORE_POOL_H

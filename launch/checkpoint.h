@@ -62,8 +62,8 @@ bool weft_checkpoint_is(const weft_st *st);
 weft_status weft_checkpoint_done(const weft_checkpoint *c, int n,
                                  unsigned char *done);
 
-/* Is it of samples that this solver makes, of this size? Fills in `at` by
- * stages of `nstages`, the last of which leaves. */
+/* Is it of samples that this solver makes, of this size? Fills in `at` of every
+ * item. WEFT_EINPUT says what does not fit. */
 typedef struct weft_checkpoint_fit {
     const weft_solver *solver;
     int rows, columns, channels, images;

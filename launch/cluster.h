@@ -30,8 +30,8 @@
 
 #include "partition/cost.h"
 
-/* WEFT_EINPUT with file and line: unknown, missing and wrong keys. */
-/* `threads`: of each rank, 0: one for each processor of its share. */
+/* `threads`: of each rank, 0: one for each processor of its share. WEFT_EINPUT
+ * with file and line: unknown, missing and wrong keys. */
 weft_status weft_cluster_read(const char *path, int threads, weft_cluster *c);
 
 /* The file for `c`, of nodes as `topology` says, measured with `processors` a

@@ -3,7 +3,7 @@
  *
  * Each prints its own errors, once per job, as "weft: TEXT" on standard error
  * and returns the exit code: 0 done, 1 failed, 2 usage, config or a file that
- * is not right.
+ * is not right, 75 (WEFT_EXIT_AGAIN) stopped cleanly with work left.
  */
 #ifndef WEFT_LAUNCH_COMMANDS_H
 #define WEFT_LAUNCH_COMMANDS_H

@@ -77,11 +77,11 @@ static weft_status add_kind(weft_census *c, const weft_item *item,
 
 static weft_status check_prompt(const char *key, const char *text, size_t bytes)
 {
-    weft_spans spans;
-    const weft_status st = weft_spans_parse(text, bytes, &spans);
+    weft_prompt_spans spans;
+    const weft_status st = weft_prompt_parse(text, bytes, &spans);
 
     if (st != WEFT_OK) return weft_fail_within(st, "%s", key);
-    weft_spans_release(&spans);
+    weft_prompt_spans_release(&spans);
     return WEFT_OK;
 }
 

@@ -32,6 +32,7 @@ typedef struct weft_sampler {
 
 /* Collective over the job: loads the models. */
 weft_status weft_sampler_create(weft_job *j, weft_sampler *s);
+/* Local. */
 void weft_sampler_release(weft_sampler *s);
 
 /* What is to be done with a batch whose latents are complete; `began`: when it

@@ -18,8 +18,8 @@ typedef struct weft_share {
     int nsaved;
     int *first; /* [nbatches + 1], of image */
     int nbatches;
-    int *
-        begin; /* [nbegun]: the stage at which these batches enter; others: 0 */
+    int *begin; /* [nbegun]: the stage at which the first batches enter; the
+                   others enter at 0 */
     int nbegun;
 } weft_share;
 

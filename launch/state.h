@@ -4,9 +4,9 @@
  * `run.state`, or .weft beside the first output. There, under the name of the
  * first output:
  *
- *   NAME.lock           while a run is at work on these outputs: a second one
- * is refused NAME.checkpoint     what was found when this run began; never
- * changed by it NAME.checkpoint.G   what group G of the ranks wrote since
+ *   NAME.lock           held while a run is at work on these outputs
+ *   NAME.checkpoint     what was found when this run began; it never changes it
+ *   NAME.checkpoint.G   what group G of the ranks wrote since
  *
  * Of each image the state that is furthest ahead counts, so it does not matter
  * which ranks wrote what, or that groups write at moments of their own, or that

@@ -57,6 +57,7 @@ weft_status weft_comm_max(const weft_comm *c, double *v, int n);
 /* Collective over c: n numbers of every rank to rank 0's all[size][n]. */
 weft_status weft_comm_collect(const weft_comm *c, const double *mine, int n,
                               double *all);
+/* Collective over c: nobody leaves before all have come. */
 weft_status weft_comm_barrier(const weft_comm *c);
 
 /* Local. End the whole job now: a rank that cannot go on in a step. Prints the

@@ -51,6 +51,7 @@ weft_status weft_redistribute_create(weft_crossroads *c,
 /* Local. Nothing may be under way. NULL is nothing. */
 void weft_redistribute_destroy(weft_redistribute *r);
 
+/* Local, as described above; the first and the last wait. WEFT_ECOMM. */
 weft_status weft_redistribute_ready(weft_redistribute *r);
 weft_status weft_redistribute_post(weft_redistribute *r);
 weft_status weft_redistribute_wait(weft_redistribute *r);

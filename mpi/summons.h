@@ -45,9 +45,9 @@ void weft_summons_close(weft_summons *s);
 /* Local. Never waits. */
 weft_status weft_summons_ask(weft_summons *s, weft_reason why);
 
-/* Before turn `turn` begins; INT_MAX behind the last one. *why: what the ranks
- * of the group do now, all of them before this turn. Waits only where somebody
- * asked. */
+/* By every rank of the group before turn `turn` begins; INT_MAX behind the last
+ * one. *why: what all of them do now, before this turn. *Local*, but where
+ * somebody asked it waits for the others. */
 weft_status weft_summons_heed(weft_summons *s, int turn, weft_reason *why);
 
 #endif

@@ -2,7 +2,7 @@
  * place.h - how many ranks each role gets, and how many batches are in flight.
  *
  * Candidates are laid out, costed (weft_plan_seconds: the busiest patch's work
- * at a nominal rate, and its messages) and walked through the order of turns;
+ * and its messages, on plan->machine) and walked through the order of turns;
  * the one that ends first is taken. A candidate that is not at least a
  * fiftieth faster than one before it is not worth its messages or its memory;
  * those that hold less come first:

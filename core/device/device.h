@@ -55,8 +55,9 @@ typedef enum weft_act {
  *
  *   out = post(act(sum + bias + bias_n[sample]) + res) * scale
  *         post(act(sum + bias + bias_n[sample]) * res) * scale    if gated
- *   sum = over ky, kx, c:  in[y*stride + ky - pad_top][x*stride + kx -
- * pad_left]
+ *   sum = over ky, kx, c:
+ *         in[y*stride + ky - pad_top][x*stride + kx - pad_left][c]
+ *         * weight[ky][kx][c]
  *
  * over the input after nearest upsampling by `up` (1 or 2; only with stride
  * 1). Columns outside the patch are those of `side`, or zero; rows outside are

@@ -11,9 +11,9 @@
  *                                an autoencoder of that family
  *
  * What stands behind the last colon counts only where nothing has the whole
- * path for its name. Of a folder, weights are STEM.safetensors, or
- * STEM.safetensors. index.json with its shards; STEM is diffusion_pytorch_model
- * or, as transformers writes it, model. Where no variant is asked for, the
+ * path for its name. Of a folder, weights are STEM.safetensors, or an index of
+ * shards, STEM.safetensors.index.json; STEM is diffusion_pytorch_model or, as
+ * transformers writes it, model. Where no variant is asked for, the
  * weights without one are meant, or else those of the only variant there is.
  *
  * Pickles (.bin, .ckpt, .pt) are refused: to read one is to run it.

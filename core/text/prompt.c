@@ -178,10 +178,10 @@ weft_status weft_prompt_plain(const weft_tokenizer *t, const char *text,
 
 /* ---- weighted ------------------------------------------------------------ */
 
-static weft_status add_span(const weft_tokenizer *t, const weft_spans *s, int i,
-                            chunk *c)
+static weft_status add_span(const weft_tokenizer *t, const weft_prompt_spans *s,
+                            int i, chunk *c)
 {
-    const weft_span *x = &s->span[i];
+    const weft_prompt_span *x = &s->span[i];
     weft_ids ids = {0};
     weft_status st;
 
@@ -193,8 +193,8 @@ static weft_status add_span(const weft_tokenizer *t, const weft_spans *s, int i,
     return st;
 }
 
-static weft_status put_spans(const weft_tokenizer *t, const weft_spans *s,
-                             weft_prompt *p)
+static weft_status put_spans(const weft_tokenizer *t,
+                             const weft_prompt_spans *s, weft_prompt *p)
 {
     chunk c = {weft_tokenizer_tell(t), p, 0, -1};
 
@@ -209,12 +209,12 @@ weft_status weft_prompt_weighted(const weft_tokenizer *t, const char *text,
                                  weft_prompt *p)
 {
     weft_prompt made = {0};
-    weft_spans s = {0};
+    weft_prompt_spans s = {0};
     weft_status st;
 
-    WEFT_TRY(weft_spans_parse(text, strlen(text), &s));
+    WEFT_TRY(weft_prompt_parse(text, strlen(text), &s));
     st = put_spans(t, &s, &made);
-    weft_spans_release(&s);
+    weft_prompt_spans_release(&s);
     if (st == WEFT_OK)
         *p = made;
     else

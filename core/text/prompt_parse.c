@@ -16,7 +16,7 @@ typedef struct parser {
     const char *in;
     size_t bytes, at;
     size_t out; /* bytes of text so far */
-    weft_spans s;
+    weft_prompt_spans s;
     stack round, square;
 } parser;
 
@@ -24,7 +24,7 @@ typedef struct parser {
 
 static void add_span(parser *p, bool is_break)
 {
-    p->s.span[p->s.n++] = (weft_span){p->out, p->out, 1, is_break};
+    p->s.span[p->s.n++] = (weft_prompt_span){p->out, p->out, 1, is_break};
 }
 
 /* Bytes join the text, in a span of their own: each may get other weights. */
@@ -194,13 +194,13 @@ static weft_status take(parser *p)
 
 /* ---- all of it ----------------------------------------------------------- */
 
-static void join_alike(weft_spans *s)
+static void join_alike(weft_prompt_spans *s)
 {
     int n = 0;
 
     for (int i = 0; i < s->n; i++) {
-        const weft_span x = s->span[i];
-        weft_span *last = n ? &s->span[n - 1] : NULL;
+        const weft_prompt_span x = s->span[i];
+        weft_prompt_span *last = n ? &s->span[n - 1] : NULL;
 
         if (last && !last->is_break && !x.is_break && last->weight == x.weight)
             last->to = x.to;
@@ -223,15 +223,16 @@ static weft_status parse(parser *p)
     return WEFT_OK;
 }
 
-void weft_spans_release(weft_spans *s)
+void weft_prompt_spans_release(weft_prompt_spans *s)
 {
     free(s->text);
     free(s->span);
-    *s = (weft_spans){0};
+    *s = (weft_prompt_spans){0};
 }
 
 /* No byte makes more than one span or bracket. */
-weft_status weft_spans_parse(const char *text, size_t bytes, weft_spans *s)
+weft_status weft_prompt_parse(const char *text, size_t bytes,
+                              weft_prompt_spans *s)
 {
     parser p = {.in = text, .bytes = bytes};
     weft_status st = WEFT_OK;
@@ -252,6 +253,6 @@ weft_status weft_spans_parse(const char *text, size_t bytes, weft_spans *s)
     if (st == WEFT_OK)
         *s = p.s;
     else
-        weft_spans_release(&p.s);
+        weft_prompt_spans_release(&p.s);
     return st;
 }

@@ -12,20 +12,21 @@
 enum { WEFT_MOST_PROMPT = 1 << 16 }; /* bytes */
 
 /* A stretch of text of one weight, or a break between chunks. */
-typedef struct weft_span {
-    size_t from, to; /* in weft_spans.text */
+typedef struct weft_prompt_span {
+    size_t from, to; /* in weft_prompt_spans.text */
     double weight;
     bool is_break;
-} weft_span;
+} weft_prompt_span;
 
-typedef struct weft_spans {
+typedef struct weft_prompt_spans {
     char *text; /* without signs of the grammar */
-    weft_span *span;
+    weft_prompt_span *span;
     int n;
-} weft_spans;
+} weft_prompt_spans;
 
 /* Owned; neighbours differ in weight. At most WEFT_MOST_PROMPT bytes. */
-weft_status weft_spans_parse(const char *text, size_t bytes, weft_spans *s);
-void weft_spans_release(weft_spans *s);
+weft_status weft_prompt_parse(const char *text, size_t bytes,
+                              weft_prompt_spans *s);
+void weft_prompt_spans_release(weft_prompt_spans *s);
 
 #endif

@@ -51,15 +51,15 @@ static void check_spans(const weft_json *line, const char *text)
 {
     static const char *want[MOST];
     static double weight[MOST];
-    weft_spans s;
+    weft_prompt_spans s;
     int n, m;
 
     must(weft_json_strings(line, "spans", want, MOST, &n));
     must(weft_json_doubles(line, "weights", weight, MOST, &m));
-    must(weft_spans_parse(text, strlen(text), &s));
+    must(weft_prompt_parse(text, strlen(text), &s));
     if (s.n != n) fail_msg("\"%s\": %d stretches for %d", text, s.n, n);
     for (int i = 0; i < n; i++) {
-        const weft_span *x = &s.span[i];
+        const weft_prompt_span *x = &s.span[i];
         const size_t bytes = x->to - x->from;
 
         assert_int_equal(x->is_break, weight[i] == -1);
@@ -71,7 +71,7 @@ static void check_spans(const weft_json *line, const char *text)
                      (int)bytes, s.text + x->from, x->weight, want[i],
                      weight[i]);
     }
-    weft_spans_release(&s);
+    weft_prompt_spans_release(&s);
 }
 
 static void check_chunks(const weft_json *line, const weft_tokenizer *t,
@@ -169,14 +169,14 @@ static void equals_the_references(void **state)
 static void breaks_within_brackets_are_breaks(void **state)
 {
     static const char text[] = "(one BREAK two:1.5)";
-    weft_spans s;
+    weft_prompt_spans s;
 
     (void)state;
-    must(weft_spans_parse(text, sizeof text - 1, &s));
+    must(weft_prompt_parse(text, sizeof text - 1, &s));
     assert_int_equal(s.n, 3);
     assert_true(s.span[0].weight == 1.5 && s.span[2].weight == 1.5);
     assert_true(s.span[1].is_break);
-    weft_spans_release(&s);
+    weft_prompt_spans_release(&s);
 }
 
 static void refuses_what_is_no_prompt(void **state)
