@@ -87,20 +87,12 @@ static weft_status write(const char *path, const weft_cluster *c,
     char *text = NULL;
     size_t bytes = 0;
     FILE *to = open_memstream(&text, &bytes);
-    weft_file f;
     weft_status st;
 
     if (!to) return weft_fail(WEFT_ENOMEM, "out of memory for a cluster");
     weft_cluster_write(c, facts, to);
     fclose(to);
-    st = weft_file_create(path, &f);
-    if (st == WEFT_OK) {
-        st = weft_file_write(&f, text, bytes);
-        if (st == WEFT_OK)
-            st = weft_file_commit(&f);
-        else
-            weft_file_abandon(&f);
-    }
+    st = weft_file_save(path, text, bytes);
     free(text);
     return st;
 }

@@ -220,18 +220,12 @@ static weft_status write_card(const char *path, const json_t *card)
 {
     char *text = json_dumps(card, JSON_INDENT(1) | JSON_PRESERVE_ORDER);
     weft_status st;
-    weft_file f;
+    size_t bytes;
 
     if (!text) return no_memory();
-    st = weft_file_create(path, &f);
-    if (st == WEFT_OK) {
-        st = weft_file_write(&f, text, strlen(text));
-        if (st == WEFT_OK) st = weft_file_write(&f, "\n", 1);
-        if (st == WEFT_OK)
-            st = weft_file_commit(&f);
-        else
-            weft_file_abandon(&f);
-    }
+    bytes = strlen(text);
+    text[bytes] = '\n'; /* in place of its end */
+    st = weft_file_save(path, text, bytes + 1);
     free(text);
     return st;
 }

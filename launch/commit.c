@@ -309,19 +309,13 @@ static weft_status write_mark(const weft_shelf *shelf, int k,
              : NULL;
     char path[WEFT_SHELF_PATH];
     weft_status st;
-    weft_file f;
+    size_t bytes;
 
     if (!text) return no_memory();
     weft_shelf_path(shelf, k, WEFT_SHELF_MARK, path);
-    st = weft_file_create(path, &f);
-    if (st == WEFT_OK) {
-        st = weft_file_write(&f, text, strlen(text));
-        if (st == WEFT_OK) st = weft_file_write(&f, "\n", 1);
-        if (st == WEFT_OK)
-            st = weft_file_commit(&f);
-        else
-            weft_file_abandon(&f);
-    }
+    bytes = strlen(text);
+    text[bytes] = '\n'; /* in place of its end */
+    st = weft_file_save(path, text, bytes + 1);
     free(text);
     return st;
 }

@@ -61,66 +61,24 @@ static weft_status shape_models(weft_tree *root)
     return WEFT_OK;
 }
 
-/* What scheduler_config.json may hold for the solvers there are, so that a
- * slip is found with its line. Which of them mean something is for the
- * schedule to say. */
-static const char *const schedule_keys[] = {
-    "path",
-    "num_train_timesteps",
-    "beta_start",
-    "beta_end",
-    "beta_schedule",
-    "trained_betas",
-    "prediction_type",
-    "timestep_spacing",
-    "steps_offset",
-    "set_alpha_to_one",
-    "rescale_betas_zero_snr",
-    "clip_sample",
-    "clip_sample_range",
-    "thresholding",
-    "dynamic_thresholding_ratio",
-    "sample_max_value",
-    "interpolation_type",
-    "use_karras_sigmas",
-    "use_exponential_sigmas",
-    "use_beta_sigmas",
-    "use_flow_sigmas",
-    "flow_shift",
-    "use_lu_lambdas",
-    "sigma_min",
-    "sigma_max",
-    "timestep_type",
-    "final_sigmas_type",
-    "solver_order",
-    "solver_type",
-    "algorithm_type",
-    "lower_order_final",
-    "euler_at_final",
-    "lambda_min_clipped",
-    "variance_type",
-    "use_dynamic_shifting",
-    "time_shift_type",
-    "predict_x0",
-    "disable_corrector",
-    "solver_p",
-    "skip_prk_steps",
-    "original_inference_steps",
-    "timestep_scaling",
-    "noise_sampler_seed",
-    "exact3",
-};
-
+/* What scheduler_config.json may hold, so that a slip is found with its line.
+ * Which of them mean something is for the schedule to say. */
 static weft_status check_schedule_key(const weft_tree *t)
 {
+    enum { MOST = 64 };
+    const char *known[MOST] = {"path", "exact3"};
     char hint[256];
+    int n = 2;
 
-    for (int i = 0; i < COUNT(schedule_keys); i++)
-        if (strcmp(t->key, schedule_keys[i]) == 0) return WEFT_OK;
+    for (int i = 0; weft_noise_schedule_keys[i]; i++) {
+        WEFT_MUST(n < MOST);
+        known[n++] = weft_noise_schedule_keys[i];
+    }
+    for (int i = 0; i < n; i++)
+        if (strcmp(t->key, known[i]) == 0) return WEFT_OK;
     return weft_place_fail(
         &t->key_place, "unknown key \"%.80s\" in schedule%s", t->key,
-        weft_suggest_text(t->key, schedule_keys, COUNT(schedule_keys), hint,
-                          sizeof hint));
+        weft_suggest_text(t->key, known, n, hint, sizeof hint));
 }
 
 /* Numbers as short as they can be and still be the same: 0.012, not

@@ -71,6 +71,14 @@ float golden_given(const char *name, uint64_t i)
 
 float golden_input(uint64_t i) { return golden_given("input", i); }
 
+const weft_device *golden_device(const char *name)
+{
+    const weft_device *dev;
+
+    must(weft_device_find(name, NULL, &dev));
+    return dev;
+}
+
 double golden_distance(const float *a, const float *b, size_t n)
 {
     double off = 0, all = 0;

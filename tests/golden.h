@@ -53,6 +53,9 @@ void golden_write_with(const char *path, const char *tensors,
 /* Names of all goldens of nets, sorted; returns how many. */
 int golden_names(char (*name)[64], int room);
 
+/* Ends the program where this machine has no such device. */
+const weft_device *golden_device(const char *name);
+
 /* Relative root mean square of a - b, against b. */
 double golden_distance(const float *a, const float *b, size_t n);
 

@@ -9,10 +9,7 @@
 
 #include <cmocka.h>
 
-static void must(weft_status st)
-{
-    if (st != WEFT_OK) fail_msg("%s", weft_fail_text());
-}
+#include "tests/must.h"
 
 /* "WHATi" in the golden's metadata, or NULL. */
 static const char *meta(const golden_loras *l, const char *what, int i)

@@ -11,13 +11,9 @@
 
 #include "core/io/file.h"
 #include "core/model/json.h"
+#include "tests/must.h"
 
 enum { MOST_IDS = 2048 };
-
-static void must(weft_status st)
-{
-    if (st != WEFT_OK) fail_msg("%s", weft_fail_text());
-}
 
 static int find(const char *const *name, int n, const char *which)
 {

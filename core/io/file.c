@@ -250,6 +250,18 @@ void weft_file_abandon(weft_file *f)
     release(f);
 }
 
+weft_status weft_file_save(const char *path, const void *data, size_t bytes)
+{
+    weft_status status;
+    weft_file f;
+
+    WEFT_TRY(weft_file_create(path, &f));
+    status = weft_file_write(&f, data, bytes);
+    if (status == WEFT_OK) return weft_file_commit(&f);
+    weft_file_abandon(&f);
+    return status;
+}
+
 /* ---- reading ------------------------------------------------------------- */
 
 weft_status weft_file_open(const char *path, int *fd, size_t *bytes)

@@ -32,6 +32,8 @@ weft_status weft_file_write_at(weft_file *f, size_t offset, const void *data,
                                size_t bytes);
 weft_status weft_file_commit(weft_file *f); /* releases f, even on failure */
 void weft_file_abandon(weft_file *f);       /* removes the temporary file */
+/* All of it in one call. */
+weft_status weft_file_save(const char *path, const void *data, size_t bytes);
 
 /* For a process that ends in the middle: removes the temporary files of all
  * that was created and neither committed nor abandoned, of the first 64 at

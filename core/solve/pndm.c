@@ -26,10 +26,10 @@ static int stages(const weft_solver *s, int i)
 }
 
 /* The node that PLMS's first step goes to. PNDMScheduler lists the second node
- * twice, and pipelines that begin with a picture begin `first` places further on
- * in that list: a node late, at `first` - 1 or twice at node 1. What follows is
- * the second step of a whole walk, so the step after the first goes on from node
- * `first` + 1. */
+ * twice, and pipelines that begin with a picture begin `first` places further
+ * on in that list: a node late, at `first` - 1 or twice at node 1. What follows
+ * is the second step of a whole walk, so the step after the first goes on from
+ * node `first` + 1. */
 static int second_node(const weft_solver *s)
 {
     return s->first > 1 ? s->first : 1;

@@ -328,53 +328,51 @@ static const class_traits traits[WEFT_SOLVERS] = {
                   .read = read_tcd},
 };
 
-/* Every option of the classes that diffusers counts as exchangeable, and of the
- * distilled ones, but for those that only a file for EDM's preconditioning or
- * for flows sets. Those of the solver's own class have been judged before this
- * list is asked. */
-static const char *const family[] = {"num_train_timesteps",
-                                     "beta_start",
-                                     "beta_end",
-                                     "beta_schedule",
-                                     "trained_betas",
-                                     "prediction_type",
-                                     "timestep_spacing",
-                                     "steps_offset",
-                                     "clip_sample",
-                                     "clip_sample_range",
-                                     "set_alpha_to_one",
-                                     "thresholding",
-                                     "dynamic_thresholding_ratio",
-                                     "sample_max_value",
-                                     "rescale_betas_zero_snr",
-                                     "final_sigmas_type",
-                                     "interpolation_type",
-                                     "timestep_type",
-                                     "sigma_min",
-                                     "sigma_max",
-                                     "use_karras_sigmas",
-                                     "use_exponential_sigmas",
-                                     "use_beta_sigmas",
-                                     "use_lu_lambdas",
-                                     "use_flow_sigmas",
-                                     "flow_shift",
-                                     "use_dynamic_shifting",
-                                     "time_shift_type",
-                                     "algorithm_type",
-                                     "solver_order",
-                                     "solver_type",
-                                     "solver_p",
-                                     "lower_order_final",
-                                     "euler_at_final",
-                                     "lambda_min_clipped",
-                                     "variance_type",
-                                     "predict_x0",
-                                     "disable_corrector",
-                                     "skip_prk_steps",
-                                     "original_inference_steps",
-                                     "timestep_scaling",
-                                     "noise_sampler_seed",
-                                     NULL};
+/* Those of the solver's own class have been judged before this list is asked.
+ */
+const char *const weft_noise_schedule_keys[] = {"num_train_timesteps",
+                                                "beta_start",
+                                                "beta_end",
+                                                "beta_schedule",
+                                                "trained_betas",
+                                                "prediction_type",
+                                                "timestep_spacing",
+                                                "steps_offset",
+                                                "clip_sample",
+                                                "clip_sample_range",
+                                                "set_alpha_to_one",
+                                                "thresholding",
+                                                "dynamic_thresholding_ratio",
+                                                "sample_max_value",
+                                                "rescale_betas_zero_snr",
+                                                "final_sigmas_type",
+                                                "interpolation_type",
+                                                "timestep_type",
+                                                "sigma_min",
+                                                "sigma_max",
+                                                "use_karras_sigmas",
+                                                "use_exponential_sigmas",
+                                                "use_beta_sigmas",
+                                                "use_lu_lambdas",
+                                                "use_flow_sigmas",
+                                                "flow_shift",
+                                                "use_dynamic_shifting",
+                                                "time_shift_type",
+                                                "algorithm_type",
+                                                "solver_order",
+                                                "solver_type",
+                                                "solver_p",
+                                                "lower_order_final",
+                                                "euler_at_final",
+                                                "lambda_min_clipped",
+                                                "variance_type",
+                                                "predict_x0",
+                                                "disable_corrector",
+                                                "skip_prk_steps",
+                                                "original_inference_steps",
+                                                "timestep_scaling",
+                                                "noise_sampler_seed",
+                                                NULL};
 
 static weft_status read_final(const weft_options *f, weft_noise_schedule *s)
 {
@@ -521,8 +519,10 @@ weft_status weft_noise_schedule_read(const weft_json *config,
     weft_status st = weft_betas_read(&f, &traits[solver].betas, &made);
 
     if (st == WEFT_OK) st = read_options(&f, &made);
-    if (st == WEFT_OK && config) st = weft_json_refuse_rest(config, family);
-    if (st == WEFT_OK && override) st = weft_json_refuse_rest(override, family);
+    if (st == WEFT_OK && config)
+        st = weft_json_refuse_rest(config, weft_noise_schedule_keys);
+    if (st == WEFT_OK && override)
+        st = weft_json_refuse_rest(override, weft_noise_schedule_keys);
     if (st == WEFT_OK)
         *s = made;
     else

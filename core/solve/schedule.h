@@ -154,6 +154,11 @@ weft_status weft_noise_schedule_read(const weft_json *config,
                                      weft_noise_schedule *s);
 void weft_noise_schedule_release(weft_noise_schedule *s);
 
+/* Every option of the classes that diffusers counts as exchangeable, and of the
+ * distilled ones, but for those that only a file for EDM's preconditioning or
+ * for flows sets. Ends with NULL. */
+extern const char *const weft_noise_schedule_keys[];
+
 /* The solver that a scheduler_config.json is written for, by its _class_name;
  * `fallback` where it names none. WEFT_EINPUT: a class that weft does not have.
  */

@@ -10,19 +10,7 @@
 #include <cmocka.h>
 
 #include "tests/golden.h"
-
-static void must(weft_status st)
-{
-    if (st != WEFT_OK) fail_msg("%s", weft_fail_text());
-}
-
-static const weft_device *device(const char *name)
-{
-    const weft_device *dev;
-
-    must(weft_device_find(name, NULL, &dev));
-    return dev;
-}
+#include "tests/must.h"
 
 static void build(const golden *g, weft_graph *graph)
 {
@@ -76,7 +64,7 @@ static void open_edited(golden *g, const char *name, const char *from,
 
 static void still_right(golden *g)
 {
-    float *out = golden_run(g, device("reference"), 1, 1);
+    float *out = golden_run(g, golden_device("reference"), 1, 1);
     const size_t n = g->output->bytes / sizeof *out;
 
     assert_true(golden_distance(out, g->output->data, n) <= 1e-5);
@@ -257,7 +245,7 @@ static const int one_unit[] = {0, 1};
 static void one_device(const golden *g, const char *name)
 {
     static const int shares[][2] = {{1, 2}, {2, 0}, {3, 1}, {7, 2}, {64, 0}};
-    const weft_device *dev = device(name);
+    const weft_device *dev = golden_device(name);
     const weft_cut cut = {.n = 1, .first = one_unit};
     weft_graph graph;
     weft_layout l;
@@ -319,9 +307,9 @@ static void gives_the_pages_back(void **state)
     (void)state;
     golden_open(&g, "unet_defaults");
     build(&g, &graph);
-    must(weft_layout_make(&graph, device("reference"), 1, &cut, &l));
+    must(weft_layout_make(&graph, golden_device("reference"), 1, &cut, &l));
     assert_true(weft_st_bytes(g.weights) > 2 << 20);
-    to = packed(&g, &graph, device("reference"), &l, 1, 0);
+    to = packed(&g, &graph, golden_device("reference"), &l, 1, 0);
     assert_true(resident(g.folder) < weft_st_bytes(g.weights) / 4);
     free(to);
     weft_layout_release(&l);

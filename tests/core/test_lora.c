@@ -9,21 +9,9 @@
 #include <cmocka.h>
 
 #include "tests/golden_loras.h"
+#include "tests/must.h"
 
 static const double limit = 2e-5;
-
-static void must(weft_status st)
-{
-    if (st != WEFT_OK) fail_msg("%s", weft_fail_text());
-}
-
-static const weft_device *device(const char *name)
-{
-    const weft_device *dev;
-
-    must(weft_device_find(name, NULL, &dev));
-    return dev;
-}
 
 static void build(const golden *g, weft_graph *graph)
 {
@@ -46,7 +34,7 @@ static void open_both(golden_loras *l, golden *g, const char *name)
 
 static double distance_of(const golden *g, const char *dev, int patches)
 {
-    float *out = golden_run(g, device(dev), patches, 2);
+    float *out = golden_run(g, golden_device(dev), patches, 2);
     const double off =
         golden_distance(out, g->output->data, g->output->bytes / sizeof *out);
 
@@ -110,15 +98,15 @@ static char *packed(const golden *g, const char *dev, int ranks, int threads,
     build(g, &graph);
     if (g->loras) must(golden_loras_apply(g->loras, g->weights, &graph));
     if (threads) must(weft_pool_create(threads, NULL, &pool));
-    must(weft_layout_make(&graph, device(dev), 1,
+    must(weft_layout_make(&graph, golden_device(dev), 1,
                           &(weft_cut){.n = 1, .first = first}, &l));
     *bytes = l.weight_bytes;
     to = aligned_alloc(64, l.weight_bytes);
     assert_non_null(to);
     memset(to, 0, l.weight_bytes);
     for (int r = 0; r < ranks; r++)
-        must(weft_load_pack(&graph, device(dev), &l, g->weights, to, r, ranks,
-                            pool));
+        must(weft_load_pack(&graph, golden_device(dev), &l, g->weights, to, r,
+                            ranks, pool));
     weft_layout_release(&l);
     weft_pool_destroy(pool);
     weft_graph_release(&graph);
@@ -174,9 +162,9 @@ static void same_for_any_cut(void **state)
     (void)state;
     open_both(&l, &g, "sd15_two");
     l.beside = true;
-    whole = golden_run(&g, device("fast"), 1, 1);
+    whole = golden_run(&g, golden_device("fast"), 1, 1);
     for (int patches = 2; patches <= 5; patches += 3) {
-        cut = golden_run(&g, device("fast"), patches, 1);
+        cut = golden_run(&g, golden_device("fast"), patches, 1);
         assert_memory_equal(whole, cut, g.output->bytes);
         free(cut);
     }

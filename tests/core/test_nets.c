@@ -14,15 +14,6 @@ enum { MOST = 64, LEAST = 14 };
 
 static const double limit = 1e-5; /* but 2e-5 for the deeper nets of texts */
 
-static const weft_device *device(const char *name)
-{
-    const weft_device *dev;
-
-    if (weft_device_find(name, NULL, &dev) != WEFT_OK)
-        fail_msg("%s", weft_fail_text());
-    return dev;
-}
-
 /* ---- goldens ------------------------------------------------------------- */
 
 static double distance_of(const golden *g, const weft_device *dev)
@@ -47,7 +38,7 @@ static void compare_all(const char *device_name)
         double off;
 
         golden_open(&g, name[i]);
-        off = distance_of(&g, device(device_name));
+        off = distance_of(&g, golden_device(device_name));
         if (!(off <= (g.info.text_channels ? 2 * limit : limit))) {
             print_error("%s on %s: relative rms %.2e\n", name[i], device_name,
                         off);
@@ -103,9 +94,9 @@ static void does_not_depend_on_the_cut(void **state)
         golden g;
 
         golden_open(&g, cut_nets[i].name);
-        whole = golden_run(&g, device("fast"), 1, 1);
+        whole = golden_run(&g, golden_device("fast"), 1, 1);
         for (int patches = 2; patches <= cut_nets[i].most; patches++) {
-            cut = golden_run(&g, device("fast"), patches, 1);
+            cut = golden_run(&g, golden_device("fast"), patches, 1);
             if (memcmp(whole, cut, g.output->bytes))
                 fail_msg("%s in %d patches differs", cut_nets[i].name, patches);
             free(cut);

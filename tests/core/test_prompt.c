@@ -11,15 +11,11 @@
 #include "core/io/file.h"
 #include "core/text/prompt.h"
 #include "core/text/prompt_parse.h"
+#include "tests/must.h"
 
 #define GOLDEN WEFT_SOURCE_DIR "/tests/golden/"
 
 enum { MOST = 8192, LENGTH = 77 };
-
-static void must(weft_status st)
-{
-    if (st != WEFT_OK) fail_msg("%s", weft_fail_text());
-}
 
 static weft_tokenizer *tokenizer(void)
 {

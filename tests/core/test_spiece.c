@@ -13,14 +13,10 @@
 #include "core/text/charsmap.h"
 #include "core/text/prompt.h"
 #include "core/text/spiece.h"
+#include "tests/must.h"
 #include "tests/token_lines.h"
 
 #define GOLDEN WEFT_SOURCE_DIR "/tests/golden/spiece/"
-
-static void must(weft_status st)
-{
-    if (st != WEFT_OK) fail_msg("%s", weft_fail_text());
-}
 
 /* ---- goldens ------------------------------------------------------------- */
 

@@ -10,6 +10,7 @@
 
 #include "core/net/text.h"
 #include "tests/golden_loras.h"
+#include "tests/must.h"
 
 static const double limit = 1e-5;
 
@@ -26,19 +27,6 @@ typedef struct text_case {
     char path[PATH];
     const golden_loras *loras; /* NULL: none */
 } text_case;
-
-static void must(weft_status st)
-{
-    if (st != WEFT_OK) fail_msg("%s", weft_fail_text());
-}
-
-static const weft_device *device(const char *name)
-{
-    const weft_device *dev;
-
-    must(weft_device_find(name, NULL, &dev));
-    return dev;
-}
 
 static void read_ids(text_case *t, const char *text)
 {
@@ -163,7 +151,7 @@ static void check(const text_case *t, const weft_text_opts *o,
 {
     stage s;
 
-    set_stage(t, o, device(device_name), &s);
+    set_stage(t, o, golden_device(device_name), &s);
     must(encode(t, &s));
     compare(t, hidden, weft_run_value(&s.run, s.text.graph.output),
             device_name);
@@ -231,7 +219,8 @@ static void equals_transformers_with_loras(void **state)
         t.loras = &l;
         check(&t, &(weft_text_opts){0, true, true}, "last", "reference");
         check(&t, &(weft_text_opts){0, true, true}, "last", "fast");
-        set_stage(&t, &(weft_text_opts){2, true, false}, device("lean"), &s);
+        set_stage(&t, &(weft_text_opts){2, true, false}, golden_device("lean"),
+                  &s);
         clear_stage(&s);
         t.answer = plain;
         close_case(&t);
@@ -246,7 +235,7 @@ static void refuses_tokens_of_another_vocabulary(void **state)
 
     (void)state;
     open_case(&t, "clip_g");
-    set_stage(&t, &(weft_text_opts){0, true, false}, device("fast"), &s);
+    set_stage(&t, &(weft_text_opts){0, true, false}, golden_device("fast"), &s);
     t.ids[3] = 100;
     assert_int_equal(encode(&t, &s), WEFT_EINPUT);
     assert_non_null(strstr(weft_fail_text(), "token 100 is not in 0 to 99"));

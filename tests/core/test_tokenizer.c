@@ -11,14 +11,10 @@
 #include "core/text/tokenizer.h"
 #include "core/text/words.h"
 #include "tests/folder.h"
+#include "tests/must.h"
 #include "tests/token_lines.h"
 
 #define GOLDEN WEFT_SOURCE_DIR "/tests/golden/tokens/"
-
-static void must(weft_status st)
-{
-    if (st != WEFT_OK) fail_msg("%s", weft_fail_text());
-}
 
 /* ---- goldens ------------------------------------------------------------- */
 

@@ -11,17 +11,13 @@
 
 #include "launch/models.h"
 #include "tests/golden.h"
+#include "tests/must.h"
 
 #define DEMO WEFT_SOURCE_DIR "/models/demo/strong"
 #define CONV "down_blocks.0.resnets.0.conv1"
 
 static const char good[] = "unet." CONV ".lora_A.weight F32 4x48x3x3;"
                            "unet." CONV ".lora_B.weight F32 48x4x1x1;";
-
-static void must(weft_status st)
-{
-    if (st != WEFT_OK) fail_msg("%s", weft_fail_text());
-}
 
 /* Models a and b of the demo, with these LoRAs of the files %s. */
 static void parse(const char *a, const char *b, weft_config *c)
