@@ -16,31 +16,9 @@
 #include <unistd.h>
 
 #include "core/model/safetensors.h"
+#include "tests/folder.h"
 
 #define GOLDEN WEFT_SOURCE_DIR "/tests/golden/safetensors/"
-
-static char folder[] = "/tmp/weft_st_XXXXXX";
-
-static const char *in_folder(const char *name)
-{
-    static char path[4096];
-
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    return path;
-}
-
-static const char *put_file(const char *name, const void *bytes, size_t n)
-{
-    const char *path = in_folder(name);
-    /* A new file each time: truncating in place makes ext4 write through. */
-    remove(path);
-    FILE *f = fopen(path, "wb");
-
-    assert_non_null(f);
-    assert_int_equal(fwrite(bytes, 1, n, f), n);
-    assert_int_equal(fclose(f), 0);
-    return path;
-}
 
 /* A file of this header text and `data` bytes 0, 1, 2, ... behind it. */
 static const char *put_model(const char *name, const char *header, size_t data)
@@ -52,7 +30,7 @@ static const char *put_model(const char *name, const char *header, size_t data)
     for (int i = 0; i < 8; i++) bytes[i] = (unsigned char)(n >> 8 * i);
     memcpy(bytes + 8, header, n);
     for (size_t i = 0; i < data; i++) bytes[8 + n + i] = (unsigned char)i;
-    path = put_file(name, bytes, 8 + n + data);
+    path = put_in_folder(name, bytes, 8 + n + data);
     free(bytes);
     return path;
 }
@@ -349,13 +327,13 @@ static void refuses_wrong_lengths(void **state)
     static const unsigned char at[16] = {0x00, 0xe1, 0xf5, 0x05};
 
     (void)state;
-    refuse_file(put_file("x", "", 0), "(0 bytes long)");
-    refuse_file(put_file("x", "\2\0\0\0\0\0\0", 7), "(7 bytes long)");
-    refuse_file(put_file("x", "\0\0\0\0\0\0\0", 8), "does not begin");
-    refuse_file(put_file("x", "\2\0\0\0\0\0\0\0{", 9), "ends within");
-    refuse_file(put_file("x", huge, 16), "header of 18446744073709551615");
-    refuse_file(put_file("x", above, 16), "header of 100000001 bytes");
-    refuse_file(put_file("x", at, 16), "ends within its header");
+    refuse_file(put_in_folder("x", "", 0), "(0 bytes long)");
+    refuse_file(put_in_folder("x", "\2\0\0\0\0\0\0", 7), "(7 bytes long)");
+    refuse_file(put_in_folder("x", "\0\0\0\0\0\0\0", 8), "does not begin");
+    refuse_file(put_in_folder("x", "\2\0\0\0\0\0\0\0{", 9), "ends within");
+    refuse_file(put_in_folder("x", huge, 16), "header of 18446744073709551615");
+    refuse_file(put_in_folder("x", above, 16), "header of 100000001 bytes");
+    refuse_file(put_in_folder("x", at, 16), "ends within its header");
 }
 
 /* ---- all at once --------------------------------------------------------- */
@@ -391,9 +369,10 @@ static void refuses_every_truncation(void **state)
     unsigned char *bytes = load(GOLDEN "kinds.safetensors", &n);
 
     (void)state;
-    for (size_t i = 0; i < n; i++) refuse_file(put_file("t", bytes, i), "");
+    for (size_t i = 0; i < n; i++)
+        refuse_file(put_in_folder("t", bytes, i), "");
     bytes[n] = 0;
-    refuse_file(put_file("t", bytes, n + 1), "the last 1 bytes");
+    refuse_file(put_in_folder("t", bytes, n + 1), "the last 1 bytes");
     free(bytes);
 }
 
@@ -409,7 +388,7 @@ static void survives_every_bit(void **state)
         weft_st *st = NULL;
 
         bytes[i / 8] ^= (unsigned char)(1 << i % 8);
-        if (weft_st_open(put_file("t", bytes, n), &st) == WEFT_OK) {
+        if (weft_st_open(put_in_folder("t", bytes, n), &st) == WEFT_OK) {
             sum_of(st);
             opened++;
         } else {
@@ -446,7 +425,7 @@ static void refuses_other_things(void **state)
 
 static const char *put_index(const char *text)
 {
-    return put_file("m.index.json", text, strlen(text));
+    return put_in_folder("m.index.json", text, strlen(text));
 }
 
 static void refuse_index(const char *text, const char *words)
@@ -556,22 +535,15 @@ static void drops_pages_and_keeps_bytes(void **state)
 
 /* ---- run ----------------------------------------------------------------- */
 
-static int make_folder(void **state)
-{
-    (void)state;
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int remove_folder(void **state)
+static int end_tests(void **state)
 {
     static const char *const names[] = {
         "bad.safetensors", "good.safetensors", "x",  "t", "pipe",
         "secret",          "m.index.json",     "s1", "s2"};
 
-    (void)state;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         unlink(in_folder(names[i]));
-    return rmdir(folder);
+    return remove_folder(state);
 }
 
 int main(void)
@@ -595,5 +567,5 @@ int main(void)
     };
 
     weft_st_close(NULL);
-    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+    return cmocka_run_group_tests(tests, make_folder, end_tests);
 }

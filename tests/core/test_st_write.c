@@ -11,18 +11,17 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include <dirent.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include "core/model/safetensors.h"
+#include "tests/folder.h"
 
 #define GOLDEN WEFT_SOURCE_DIR "/tests/golden/safetensors/"
 
 enum { ROOM = 1 << 16 };
 
-static char folder[] = "/tmp/weft_write_XXXXXX";
 static char path[64];
 
 static size_t load(const char *name, char *bytes)
@@ -33,17 +32,6 @@ static size_t load(const char *name, char *bytes)
     assert_non_null(f);
     n = fread(bytes, 1, ROOM, f);
     fclose(f);
-    return n;
-}
-
-static int files_in_folder(void)
-{
-    DIR *dir = opendir(folder);
-    int n = 0;
-
-    assert_non_null(dir);
-    for (const struct dirent *e; (e = readdir(dir));) n += e->d_name[0] != '.';
-    closedir(dir);
     return n;
 }
 
@@ -269,19 +257,17 @@ static void reports_a_full_disk(void **state)
     assert_int_equal(files_in_folder(), 0);
 }
 
-static int make_folder(void **state)
+static int begin_tests(void **state)
 {
-    (void)state;
-    if (mkdtemp(folder) == NULL) return -1;
+    if (make_folder(state) != 0) return -1;
     snprintf(path, sizeof path, "%s/a.safetensors", folder);
     return 0;
 }
 
-static int remove_folder(void **state)
+static int end_tests(void **state)
 {
-    (void)state;
     unlink(path);
-    return rmdir(folder);
+    return remove_folder(state);
 }
 
 int main(void)
@@ -298,5 +284,5 @@ int main(void)
         cmocka_unit_test(reports_a_full_disk),
     };
 
-    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+    return cmocka_run_group_tests(tests, begin_tests, end_tests);
 }

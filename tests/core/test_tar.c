@@ -17,31 +17,11 @@
 #include "core/io/hash.h"
 #include "core/io/png.h"
 #include "core/io/tar.h"
+#include "tests/folder.h"
 
 #define GOLDEN WEFT_SOURCE_DIR "/tests/golden/members.tar"
 
 enum { ROOM = 1 << 14 };
-
-static char folder[] = "/tmp/weft_tar_XXXXXX";
-
-static const char *in_folder(const char *name)
-{
-    static char path[4096];
-
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    return path;
-}
-
-static const char *put_file(const char *data, size_t bytes)
-{
-    const char *path = in_folder("x.tar");
-    FILE *f = fopen(path, "wb");
-
-    assert_non_null(f);
-    assert_int_equal(fwrite(data, 1, bytes, f), bytes);
-    fclose(f);
-    return path;
-}
 
 /* ---- tar ----------------------------------------------------------------- */
 
@@ -125,16 +105,18 @@ static void damage_is_found(void **state)
     const size_t n = make(made);
 
     (void)state;
-    assert_int_equal(read_all(put_file(made, n)), WEFT_OK);
+    assert_int_equal(read_all(put_in_folder("x.tar", made, n)), WEFT_OK);
     for (size_t at = 0; at < WEFT_TAR_BLOCK; at += 7) {
         made[at] ^= 4;
-        assert_int_equal(read_all(put_file(made, n)), WEFT_EINPUT);
+        assert_int_equal(read_all(put_in_folder("x.tar", made, n)),
+                         WEFT_EINPUT);
         made[at] ^= 4;
     }
     for (size_t short_of = 1; short_of < n; short_of += 97)
-        assert_int_equal(read_all(put_file(made, n - short_of)), WEFT_EINPUT);
+        assert_int_equal(read_all(put_in_folder("x.tar", made, n - short_of)),
+                         WEFT_EINPUT);
     made[n - 1] = 1;
-    assert_int_equal(read_all(put_file(made, n)), WEFT_EINPUT);
+    assert_int_equal(read_all(put_in_folder("x.tar", made, n)), WEFT_EINPUT);
 }
 
 static void names_are_held_to_their_room(void **state)
@@ -184,7 +166,9 @@ static void files_are_hashed(void **state)
     size_t bytes;
 
     (void)state;
-    assert_int_equal(weft_hash_file(put_file("abc", 3), text, &bytes), WEFT_OK);
+    assert_int_equal(
+        weft_hash_file(put_in_folder("x.tar", "abc", 3), text, &bytes),
+        WEFT_OK);
     assert_int_equal(bytes, 3);
     assert_memory_equal(text, "ba7816bf", 8);
     assert_int_equal(weft_hash_file(folder, text, NULL), WEFT_EINPUT);
@@ -220,18 +204,11 @@ static void memory_has_the_bytes_of_a_file(void **state)
                      WEFT_EINPUT);
 }
 
-static int make_folder(void **state)
+static int end_tests(void **state)
 {
-    (void)state;
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
     remove(in_folder("x.tar"));
     remove(in_folder("x.png"));
-    return rmdir(folder);
+    return remove_folder(state);
 }
 
 int main(void)
@@ -246,5 +223,5 @@ int main(void)
         cmocka_unit_test(memory_has_the_bytes_of_a_file),
     };
 
-    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+    return cmocka_run_group_tests(tests, make_folder, end_tests);
 }

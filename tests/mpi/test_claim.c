@@ -13,8 +13,7 @@
 
 #include "core/clock.h"
 #include "mpi/claim.h"
-
-static weft_comm *world;
+#include "tests/mpi/world.h"
 
 /* Takes all that is left and counts the takes of each entry. */
 static int take_all(weft_claim *q, int entries, double *taken)
@@ -111,11 +110,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(an_empty_queue_has_nothing),
         cmocka_unit_test(rank_0_reads_the_board),
     };
-    int failed;
 
     if (weft_comm_open(&world) != WEFT_OK) return 1;
-    failed =
-        argc > 1 ? time_it(argv[1]) : cmocka_run_group_tests(tests, NULL, NULL);
-    weft_comm_close(world);
-    return failed;
+    return leave_world(argc > 1 ? time_it(argv[1])
+                                : cmocka_run_group_tests(tests, NULL, NULL));
 }

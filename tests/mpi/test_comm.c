@@ -13,8 +13,7 @@
 #include "mpi/stream.h"
 #include "mpi/window.h"
 #include "partition/split.h"
-
-static weft_comm *world;
+#include "tests/mpi/world.h"
 
 static void everybody_learns_of_a_failure(void **state)
 {
@@ -209,11 +208,7 @@ int main(void)
         cmocka_unit_test(rows_arrive_in_order),
         cmocka_unit_test(a_failing_writer_leaves_nobody_waiting),
     };
-    int failed;
 
     if (weft_comm_open(&world) != WEFT_OK) return 1;
-    failed = cmocka_run_group_tests(tests, NULL, NULL);
-    if (failed) weft_comm_abort(world);
-    weft_comm_close(world);
-    return 0;
+    return leave_world(cmocka_run_group_tests(tests, NULL, NULL));
 }

@@ -16,12 +16,11 @@
 #include "mpi/exchange_mpi.h"
 #include "partition/plan.h"
 #include "partition/split.h"
+#include "tests/mpi/world.h"
 #include "tests/woven.h"
 #include "tests/wrong.h"
 
 enum { REPEATS = 20 };
-
-static weft_comm *world;
 
 static void expect_planned(const weft_graph *g, const weft_cut *cut,
                            weft_schedule sched, const weft_traffic *t)
@@ -229,11 +228,7 @@ int main(void)
         cmocka_unit_test(displaced_gives_the_same_bytes_every_time),
         cmocka_unit_test(coded_gives_nearly_the_same),
     };
-    int failed;
 
     if (weft_comm_open(&world) != WEFT_OK) return 1;
-    failed = cmocka_run_group_tests(tests, NULL, NULL);
-    if (failed) weft_comm_abort(world);
-    weft_comm_close(world);
-    return 0;
+    return leave_world(cmocka_run_group_tests(tests, NULL, NULL));
 }

@@ -13,10 +13,9 @@
 
 #include "mpi/redistribute.h"
 #include "mpi/total.h"
+#include "tests/mpi/world.h"
 
 enum { UNITS = 7, PER_UNIT = 40000, ROUNDS = 3, FLIGHTS = 2 };
-
-static weft_comm *world;
 
 /* One role's rows in flight f. */
 typedef struct lane {
@@ -214,10 +213,7 @@ int main(void)
         cmocka_unit_test(rows_reach_all_who_keep_them),
         cmocka_unit_test(everybody_has_the_total_of_one_rank),
     };
-    int failed;
 
     if (weft_comm_open(&world) != WEFT_OK) return 1;
-    failed = cmocka_run_group_tests(tests, NULL, NULL);
-    weft_comm_close(world);
-    return failed;
+    return leave_world(cmocka_run_group_tests(tests, NULL, NULL));
 }

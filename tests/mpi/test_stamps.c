@@ -11,10 +11,9 @@
 
 #include "mpi/exchange_bench.h"
 #include "mpi/exchange_mpi.h"
+#include "tests/mpi/world.h"
 #include "tests/stamps.h"
 #include "tests/wrong.h"
-
-static weft_comm *world;
 
 /* The questions of those ranks whose patches `cut` is of. */
 static int ask_cut(const weft_comm *ranks, const weft_cut *cut,
@@ -153,11 +152,7 @@ int main(void)
         cmocka_unit_test(columns_are_seen_as_old_as_they_should_be),
         cmocka_unit_test(links_for_measuring_do_as_they_say),
     };
-    int failed;
 
     if (weft_comm_open(&world) != WEFT_OK) return 1;
-    failed = cmocka_run_group_tests(tests, NULL, NULL);
-    if (failed) weft_comm_abort(world);
-    weft_comm_close(world);
-    return 0;
+    return leave_world(cmocka_run_group_tests(tests, NULL, NULL));
 }

@@ -14,10 +14,9 @@
 
 #include "mpi/redistribute.h"
 #include "mpi/summons.h"
+#include "tests/mpi/world.h"
 
 enum { MOST = 16 };
-
-static weft_comm *world;
 
 /* Who asks, before which turn, for what. */
 typedef struct asking {
@@ -226,11 +225,7 @@ int main(void)
         cmocka_unit_test(the_end_may_come_first),
         cmocka_unit_test(groups_stop_by_themselves),
     };
-    int failed;
 
     if (weft_comm_open(&world) != WEFT_OK) return 1;
-    failed = cmocka_run_group_tests(tests, NULL, NULL);
-    if (failed) weft_comm_abort(world);
-    weft_comm_close(world);
-    return 0;
+    return leave_world(cmocka_run_group_tests(tests, NULL, NULL));
 }
