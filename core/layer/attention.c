@@ -16,7 +16,6 @@
 #include "core/layer/parts.h"
 
 #include <math.h>
-#include <stdio.h>
 
 enum { IN, RES }; /* node->in */
 /* node->temp; keys and values of each share that may be on its way */
@@ -29,18 +28,6 @@ static const char *const new_name[] = {"to_k", "to_v", "to_q", "to_out.0"};
 static const char *const old_name[] = {"key", "value", "query", "proj_attn"};
 
 /* ---- forward ------------------------------------------------------------- */
-
-/* A projection of all my rows of one or two values. */
-static void project(const weft_graph *g, const weft_run *run,
-                    const weft_val in[2], int matrix, int bias,
-                    const float *res, float *out)
-{
-    weft_conv_args a = weft_conv_setup(g, run, in, matrix, bias, out);
-
-    a.res = res;
-    a.row1 = weft_run_rows(g, run, in[0]);
-    run->dev->conv(&a, run->pool);
-}
 
 /* Where each strip of each row and sample of the image has its keys and values:
  * table[rows][n][strips]. It lies in a value of two floats each, a pointer. */
@@ -147,32 +134,31 @@ static weft_status look(const weft_graph *g, const weft_node *d,
 static weft_status publish(const weft_graph *g, const weft_node *d,
                            const weft_run *run, int share)
 {
-    const weft_val in[2] = {d->in[IN], WEFT_NONE};
     const int *weight = d->weight + W_SHARE + share * SHARE;
     void *mine;
 
     if (share >= d->u.attend.shares) return WEFT_OK;
     WEFT_TRY(weft_exchange_open(run->x, run->slot + share, &mine));
-    project(g, run, in, weight[W_KV], weight[B_KV], NULL, mine);
+    weft_project(g, run, d->in[IN], weight[W_KV], weight[B_KV], NULL, mine);
     return weft_exchange_put(run->x, run->slot + share);
 }
 
 static weft_status forward(const weft_graph *g, int node, weft_run *run)
 {
     const weft_node *d = &g->node[node];
-    const weft_val in[2] = {d->in[IN], WEFT_NONE};
-    const weft_val query[2] = {d->temp[QUERY], WEFT_NONE};
+    const weft_val query = d->temp[QUERY];
     const int ahead = d->u.attend.ahead;
 
     for (int i = 0; i < ahead; i++) WEFT_TRY(publish(g, d, run, i));
-    project(g, run, in, d->weight[W_Q], d->weight[B_Q], NULL,
-            weft_run_value(run, query[0]));
+    weft_project(g, run, d->in[IN], d->weight[W_Q], d->weight[B_Q], NULL,
+                 weft_run_value(run, query));
     for (int i = 0; i < d->u.attend.shares; i++) {
         WEFT_TRY(look(g, d, run, i));
         WEFT_TRY(publish(g, d, run, i + ahead));
     }
-    project(g, run, query, d->weight[W_OUT], d->weight[B_OUT],
-            weft_run_optional(run, d->in[RES]), weft_run_value(run, d->out));
+    weft_project(g, run, query, d->weight[W_OUT], d->weight[B_OUT],
+                 weft_run_optional(run, d->in[RES]),
+                 weft_run_value(run, d->out));
     return WEFT_OK;
 }
 
@@ -218,28 +204,6 @@ static const weft_layer_ops attention_ops = {"attention", forward, scratch,
                                              flops};
 
 /* ---- building ------------------------------------------------------------ */
-
-/* NAME.part for the parts of an attention: keys, values, queries, out. */
-enum { NAME_K, NAME_V, NAME_Q, NAME_OUT, NAMES };
-typedef struct names {
-    char text[NAMES][256];
-    const char *at[NAMES];
-} names;
-
-static bool make_names(weft_graph *g, const char *name, bool old, names *n)
-{
-    for (int i = 0; i < NAMES; i++) {
-        const int len = snprintf(n->text[i], sizeof n->text[i], "%s.%s", name,
-                                 (old ? old_name : new_name)[i]);
-
-        if (len < 0 || (size_t)len >= sizeof n->text[i]) {
-            weft_graph_fail(g, "%s%s: the name is too long", g->prefix, name);
-            return false;
-        }
-        n->at[i] = n->text[i];
-    }
-    return true;
-}
 
 static bool fits(weft_graph *g, const char *name, weft_val in, weft_val res,
                  int heads, int dim)
@@ -295,22 +259,23 @@ static bool make_values(weft_graph *g, const weft_node *like, weft_val temp[],
 }
 
 /* Keys and values of one share of the heads: `inner` channels each. */
-static void add_share(weft_graph *g, weft_node *d, const names *n, int share,
-                      int inner, bool bias)
+static void add_share(weft_graph *g, weft_node *d, const weft_names *n,
+                      int share, int inner, bool bias)
 {
     int *weight = d->weight + W_SHARE + share * SHARE;
 
     weight[W_KV] =
-        weft_weight_matrix(g, &d->u.attend.kv, &n->at[NAME_K], 2, true);
+        weft_weight_matrix(g, &d->u.attend.kv, &n->at[WEFT_NAME_K], 2, true);
     if (bias)
-        weight[B_KV] = weft_weight_vector(g, &n->at[NAME_K], 2, "bias", inner);
+        weight[B_KV] =
+            weft_weight_vector(g, &n->at[WEFT_NAME_K], 2, "bias", inner);
     for (int i = 0; i < SHARE; i++)
         weft_weight_part(g, weight[i], share, d->u.attend.shares);
     weft_node_wants_all(d, WEFT_KV, d->temp[KV + share % d->u.attend.ahead]);
 }
 
 /* The projections: their shapes and weights, into the node. */
-static void add_weights(weft_graph *g, weft_node *d, const names *n, int c,
+static void add_weights(weft_graph *g, weft_node *d, const weft_names *n, int c,
                         bool bias, float scale)
 {
     const int inner = d->u.attend.heads * d->u.attend.dim;
@@ -323,12 +288,14 @@ static void add_weights(weft_graph *g, weft_node *d, const names *n, int c,
     out->scale = scale;
     for (int i = 0; i < shares; i++)
         add_share(g, d, n, i, inner / shares, bias);
-    d->weight[W_Q] = weft_weight_matrix(g, q, &n->at[NAME_Q], 1, true);
+    d->weight[W_Q] = weft_weight_matrix(g, q, &n->at[WEFT_NAME_Q], 1, true);
     if (bias)
         d->weight[B_Q] =
-            weft_weight_vector(g, &n->at[NAME_Q], 1, "bias", inner);
-    d->weight[W_OUT] = weft_weight_matrix(g, out, &n->at[NAME_OUT], 1, true);
-    d->weight[B_OUT] = weft_weight_vector(g, &n->at[NAME_OUT], 1, "bias", c);
+            weft_weight_vector(g, &n->at[WEFT_NAME_Q], 1, "bias", inner);
+    d->weight[W_OUT] =
+        weft_weight_matrix(g, out, &n->at[WEFT_NAME_OUT], 1, true);
+    d->weight[B_OUT] =
+        weft_weight_vector(g, &n->at[WEFT_NAME_OUT], 1, "bias", c);
 }
 
 weft_val weft_add_self_attention(weft_graph *g, const char *name, weft_val in,
@@ -337,10 +304,10 @@ weft_val weft_add_self_attention(weft_graph *g, const char *name, weft_val in,
 {
     weft_node like = {.in = {[IN] = in, [RES] = res}}, *d;
     weft_val out;
-    names n;
+    weft_names n;
 
     if (g->status != WEFT_OK || !fits(g, name, in, res, heads, dim) ||
-        !make_names(g, name, old_names, &n))
+        !weft_names_make(g, name, old_names ? old_name : new_name, &n))
         return WEFT_NONE;
     like.u.attend.heads = heads;
     like.u.attend.dim = dim;

@@ -1,5 +1,6 @@
 #include "core/layer/parts.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 bool weft_channels_ok(weft_graph *g, const char *name, int cin, int cout)
@@ -91,6 +92,22 @@ void weft_weight_part(weft_graph *g, int i, int part, int parts)
     for (int k = 0; k < w->nsrc; k++) w->shape[k][0] *= parts;
 }
 
+bool weft_names_make(weft_graph *g, const char *name,
+                     const char *const part[WEFT_NAMES], weft_names *n)
+{
+    for (int i = 0; i < WEFT_NAMES; i++) {
+        const int len =
+            snprintf(n->text[i], sizeof n->text[i], "%s.%s", name, part[i]);
+
+        if (len < 0 || (size_t)len >= sizeof n->text[i]) {
+            weft_graph_fail(g, "%s%s: the name is too long", g->prefix, name);
+            return false;
+        }
+        n->at[i] = n->text[i];
+    }
+    return true;
+}
+
 const float *weft_run_optional(const weft_run *run, weft_val v)
 {
     return v == WEFT_NONE ? NULL : weft_run_value(run, v);
@@ -124,6 +141,17 @@ size_t weft_conv_room(const weft_graph *g, const weft_device *dev,
     const int w = weft_layout_columns(l, weft_graph_at(g, in));
 
     return dev->conv_scratch(&g->weight[matrix].conv, l->n, w);
+}
+
+void weft_project(const weft_graph *g, const weft_run *run, weft_val from,
+                  int matrix, int bias, const float *res, float *out)
+{
+    const weft_val in[2] = {from, WEFT_NONE};
+    weft_conv_args a = weft_conv_setup(g, run, in, matrix, bias, out);
+
+    a.res = res;
+    a.row1 = weft_run_rows(g, run, from);
+    run->dev->conv(&a, run->pool);
 }
 
 void weft_node_wants_all(weft_node *d, weft_class class, weft_val whole)

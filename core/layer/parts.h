@@ -39,6 +39,17 @@ weft_val weft_add_stacked(weft_graph *g, const char *name,
                           const char *const *module, int n, weft_val in,
                           int cout, bool bias);
 
+/* The modules of an attention, NAME.PART, as layers ask for weights by them. */
+enum { WEFT_NAME_K, WEFT_NAME_V, WEFT_NAME_Q, WEFT_NAME_OUT, WEFT_NAMES };
+typedef struct weft_names {
+    char text[WEFT_NAMES][256];
+    const char *at[WEFT_NAMES]; /* of text */
+} weft_names;
+
+/* False, and the graph has failed, where one is too long. */
+bool weft_names_make(weft_graph *g, const char *name,
+                     const char *const part[WEFT_NAMES], weft_names *n);
+
 /* The args of the convolution that weight `matrix` is packed for, over values
  * in[0], in[1] (NONE: absent) with `bias` (NONE: absent) into `out`. */
 weft_conv_args weft_conv_setup(const weft_graph *g, const weft_run *run,
@@ -48,6 +59,11 @@ weft_conv_args weft_conv_setup(const weft_graph *g, const weft_run *run,
 /* The scratch that it needs of each worker in a layout. */
 size_t weft_conv_room(const weft_graph *g, const weft_device *dev,
                       const weft_layout *l, weft_val in, int matrix);
+
+/* The linear layer that weight `matrix` is packed for, on all my rows of one
+ * value: out, of as many rows, is its result + res (NULL: nothing). */
+void weft_project(const weft_graph *g, const weft_run *run, weft_val from,
+                  int matrix, int bias, const float *res, float *out);
 
 /* Optional value: NULL for NONE. */
 const float *weft_run_optional(const weft_run *run, weft_val v);

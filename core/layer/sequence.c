@@ -6,32 +6,12 @@
 #include "core/layer/parts.h"
 
 #include <math.h>
-#include <stdio.h>
 
 enum { IN, RES, KV, TILT };      /* node->in */
 enum { QUERY, TABLE };           /* node->temp */
 enum { W_Q, B_Q, W_OUT, B_OUT }; /* node->weight */
 
-/* The modules of an attention, NAME.part. */
-enum { NAME_K, NAME_V, NAME_Q, NAME_OUT, NAMES };
-typedef struct names {
-    char text[NAMES][256];
-    const char *at[NAMES];
-} names;
-
 /* ---- forward ------------------------------------------------------------- */
-
-/* A projection of all my rows of one value. */
-static void project(const weft_graph *g, const weft_run *run, weft_val from,
-                    int matrix, int bias, const float *res, float *out)
-{
-    const weft_val in[2] = {from, WEFT_NONE};
-    weft_conv_args a = weft_conv_setup(g, run, in, matrix, bias, out);
-
-    a.res = res;
-    a.row1 = weft_run_rows(g, run, from);
-    run->dev->conv(&a, run->pool);
-}
 
 /* Where each sample's keys and values lie: they are one strip of one row. */
 static const float *const *find_samples(const weft_graph *g, const weft_node *d,
@@ -75,11 +55,12 @@ static weft_status forward(const weft_graph *g, int node, weft_run *run)
 {
     const weft_node *d = &g->node[node];
 
-    project(g, run, d->in[IN], d->weight[W_Q], d->weight[B_Q], NULL,
-            weft_run_value(run, d->temp[QUERY]));
+    weft_project(g, run, d->in[IN], d->weight[W_Q], d->weight[B_Q], NULL,
+                 weft_run_value(run, d->temp[QUERY]));
     look(g, d, run);
-    project(g, run, d->temp[QUERY], d->weight[W_OUT], d->weight[B_OUT],
-            weft_run_optional(run, d->in[RES]), weft_run_value(run, d->out));
+    weft_project(g, run, d->temp[QUERY], d->weight[W_OUT], d->weight[B_OUT],
+                 weft_run_optional(run, d->in[RES]),
+                 weft_run_value(run, d->out));
     return WEFT_OK;
 }
 
@@ -118,22 +99,6 @@ static const weft_layer_ops sequence_ops = {"text_attention", forward, scratch,
 
 /* ---- building ------------------------------------------------------------ */
 
-static bool make_names(weft_graph *g, const char *name,
-                       const char *const part[NAMES], names *n)
-{
-    for (int i = 0; i < NAMES; i++) {
-        const int len =
-            snprintf(n->text[i], sizeof n->text[i], "%s.%s", name, part[i]);
-
-        if (len < 0 || (size_t)len >= sizeof n->text[i]) {
-            weft_graph_fail(g, "%s%s: the name is too long", g->prefix, name);
-            return false;
-        }
-        n->at[i] = n->text[i];
-    }
-    return true;
-}
-
 static bool fits(weft_graph *g, const char *name, weft_val in, weft_val res,
                  weft_val text, int heads, int dim)
 {
@@ -154,7 +119,7 @@ static bool fits(weft_graph *g, const char *name, weft_val in, weft_val res,
 }
 
 /* Keys and values, side by side; made once where the sequence is held. */
-static weft_val add_keys(weft_graph *g, const char *name, const names *n,
+static weft_val add_keys(weft_graph *g, const char *name, const weft_names *n,
                          weft_val text, int inner, bool bias)
 {
     const weft_val kv =
@@ -173,26 +138,26 @@ typedef struct sequence {
     double scale;
 } sequence;
 
-static void add_projections(weft_graph *g, weft_node *d, const names *n, int c,
-                            const sequence *s)
+static void add_projections(weft_graph *g, weft_node *d, const weft_names *n,
+                            int c, const sequence *s)
 {
     const int inner = s->heads * s->dim;
 
     d->u.attend.q = weft_conv_1x1(g, c, inner);
     d->u.attend.out = weft_conv_1x1(g, inner, c);
     d->weight[W_Q] =
-        weft_weight_matrix(g, &d->u.attend.q, &n->at[NAME_Q], 1, true);
+        weft_weight_matrix(g, &d->u.attend.q, &n->at[WEFT_NAME_Q], 1, true);
     if (s->bias)
         d->weight[B_Q] =
-            weft_weight_vector(g, &n->at[NAME_Q], 1, "bias", inner);
+            weft_weight_vector(g, &n->at[WEFT_NAME_Q], 1, "bias", inner);
     d->weight[W_OUT] =
-        weft_weight_matrix(g, &d->u.attend.out, &n->at[NAME_OUT], 1, true);
+        weft_weight_matrix(g, &d->u.attend.out, &n->at[WEFT_NAME_OUT], 1, true);
     if (s->out_bias)
         d->weight[B_OUT] =
-            weft_weight_vector(g, &n->at[NAME_OUT], 1, "bias", c);
+            weft_weight_vector(g, &n->at[WEFT_NAME_OUT], 1, "bias", c);
 }
 
-static weft_val add(weft_graph *g, const char *name, const names *n,
+static weft_val add(weft_graph *g, const char *name, const weft_names *n,
                     const sequence *s)
 {
     const weft_value x = *weft_graph_at(g, s->in);
@@ -223,13 +188,14 @@ static weft_val add(weft_graph *g, const char *name, const names *n,
 
 /* `s` of which the sizes are not checked yet. */
 static weft_val add_checked(weft_graph *g, const char *name,
-                            const char *const part[NAMES], const sequence *s)
+                            const char *const part[WEFT_NAMES],
+                            const sequence *s)
 {
-    names n;
+    weft_names n;
 
     if (g->status != WEFT_OK ||
         !fits(g, name, s->in, s->res, s->text, s->heads, s->dim) ||
-        !make_names(g, name, part, &n))
+        !weft_names_make(g, name, part, &n))
         return WEFT_NONE;
     return add(g, name, &n, s);
 }

@@ -214,13 +214,14 @@ static void open_family(family *f, const char *dev)
     for (int k = 0; k < KIN; k++) {
         f->graph[k].kin = f->kin;
         f->graph[k].nkin = KIN;
-        must(weft_layout_weights(&f->graph[k], device(dev), &f->layout[k]));
+        must(weft_layout_weights(&f->graph[k], golden_device(dev),
+                                 &f->layout[k]));
     }
     f->packed = aligned_alloc(64, f->layout[0].weight_bytes);
     assert_non_null(f->packed);
     memset(f->packed, 0xa5, f->layout[0].weight_bytes);
     for (int k = 0; k < KIN; k++)
-        must(weft_load_pack(&f->graph[k], device(dev), &f->layout[k],
+        must(weft_load_pack(&f->graph[k], golden_device(dev), &f->layout[k],
                             f->g.weights, f->packed, 0, 1, NULL));
 }
 
@@ -269,7 +270,7 @@ static void kin_share_the_base(void **state)
 
         open_family(&f, dev[d]);
         f.graph[0].nkin = 0;
-        base = bytes_of(&f.graph[0], device(dev[d]));
+        base = bytes_of(&f.graph[0], golden_device(dev[d]));
         f.graph[0].nkin = KIN;
         for (int k = 1; k < KIN; k++)
             for (int i = 0; i < f.graph[k].nweights; i++)
@@ -277,13 +278,13 @@ static void kin_share_the_base(void **state)
                     (f.graph[k].weight[i].nadded &&
                      !f.graph[k].weight[i].conv.rank))
                     own += (weft_weight_bytes(&f.graph[k].weight[i],
-                                              device(dev[d])) +
+                                              golden_device(dev[d])) +
                             63) /
                            64 * 64;
         assert_true(own > 0);
         for (int k = 0; k < KIN; k++) {
             assert_int_equal(f.layout[k].weight_bytes, base + own);
-            check_member(&f, k, device(dev[d]));
+            check_member(&f, k, golden_device(dev[d]));
         }
         close_family(&f);
     }
