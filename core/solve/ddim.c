@@ -84,6 +84,7 @@ static weft_status invert(weft_solver *s, int from, int to, float *x)
 }
 
 const weft_solver_ops weft_ddim_ops = {.name = "ddim",
+                                       .buffers = 2,
                                        .draws = draws,
                                        .ask = ask,
                                        .take = take,

@@ -81,7 +81,13 @@ static weft_status tcd_take(weft_solver *s, int i, int k, float *x)
     return WEFT_OK;
 }
 
-const weft_solver_ops weft_lcm_ops = {
-    .name = "lcm", .draws = lcm_draws, .ask = ask, .take = lcm_take};
-const weft_solver_ops weft_tcd_ops = {
-    .name = "tcd", .draws = tcd_draws, .ask = ask, .take = tcd_take};
+const weft_solver_ops weft_lcm_ops = {.name = "lcm",
+                                      .buffers = 1,
+                                      .draws = lcm_draws,
+                                      .ask = ask,
+                                      .take = lcm_take};
+const weft_solver_ops weft_tcd_ops = {.name = "tcd",
+                                      .buffers = 2,
+                                      .draws = tcd_draws,
+                                      .ask = ask,
+                                      .take = tcd_take};

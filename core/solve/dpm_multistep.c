@@ -103,15 +103,20 @@ static unsigned keeps(const weft_solver *s, int i, int k)
 }
 
 const weft_solver_ops weft_dpmpp_2m_ops = {.name = "dpmpp_2m",
+                                           .orders = true,
                                            .draws = weft_dpm_draws,
                                            .ask = weft_dpm_ask,
                                            .take = take,
                                            .keeps = keeps};
 const weft_solver_ops weft_dpmpp_2m_sde_ops = {.name = "dpmpp_2m_sde",
+                                               .buffers = 2,
+                                               .orders = true,
                                                .ask = weft_dpm_ask,
                                                .take = take_tree,
                                                .keeps = keeps};
 const weft_solver_ops weft_dpmpp_3m_sde_ops = {.name = "dpmpp_3m_sde",
+                                               .buffers = 2,
+                                               .orders = true,
                                                .ask = weft_dpm_ask,
                                                .take = take_tree,
                                                .keeps = keeps};

@@ -113,11 +113,13 @@ static unsigned keeps(const weft_solver *s, int i, int k)
 }
 
 const weft_solver_ops weft_dpmpp_sde_ops = {.name = "dpmpp_sde",
+                                            .buffers = NOISE + 1,
                                             .stages = stages,
                                             .ask = ask,
                                             .take = sde_take,
                                             .keeps = keeps};
 const weft_solver_ops weft_dpmpp_2s_a_ops = {.name = "dpmpp_2s_ancestral",
+                                             .buffers = AHEAD + 1,
                                              .stages = stages,
                                              .draws = weft_one_draw,
                                              .ask = ask,

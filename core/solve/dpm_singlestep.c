@@ -88,6 +88,8 @@ static unsigned keeps(const weft_solver *s, int i, int k)
 }
 
 const weft_solver_ops weft_dpmpp_2s_ops = {.name = "dpmpp_2s",
+                                           .buffers = 1,
+                                           .orders = true,
                                            .draws = weft_dpm_draws,
                                            .ask = weft_dpm_ask,
                                            .take = take,

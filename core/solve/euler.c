@@ -129,12 +129,14 @@ static unsigned heun_keeps(const weft_solver *s, int i, int k)
 }
 
 const weft_solver_ops weft_euler_ops = {
-    .name = "euler", .ask = euler_ask, .take = euler_take};
+    .name = "euler", .buffers = 2, .ask = euler_ask, .take = euler_take};
 const weft_solver_ops weft_euler_a_ops = {.name = "euler_ancestral",
+                                          .buffers = 2,
                                           .draws = weft_one_draw,
                                           .ask = euler_ask,
                                           .take = euler_a_take};
 const weft_solver_ops weft_heun_ops = {.name = "heun",
+                                       .buffers = 4,
                                        .stages = heun_stages,
                                        .ask = heun_ask,
                                        .take = heun_take,

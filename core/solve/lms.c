@@ -70,5 +70,8 @@ static unsigned keeps(const weft_solver *s, int i, int k)
     return bits;
 }
 
-const weft_solver_ops weft_lms_ops = {
-    .name = "lms", .ask = ask, .take = take, .keeps = keeps};
+const weft_solver_ops weft_lms_ops = {.name = "lms",
+                                      .buffers = 1 + ORDER,
+                                      .ask = ask,
+                                      .take = take,
+                                      .keeps = keeps};

@@ -189,6 +189,7 @@ static unsigned keeps(const weft_solver *s, int i, int k)
 }
 
 const weft_solver_ops weft_pndm_ops = {.name = "pndm",
+                                       .buffers = SUM + 1,
                                        .stages = stages,
                                        .lane = lane,
                                        .ask = ask,

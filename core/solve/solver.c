@@ -28,32 +28,9 @@ static const weft_solver_ops *const ops_of[WEFT_SOLVERS] = {
     [WEFT_TCD] = &weft_tcd_ops,
 };
 
-/* Beside one for each order of a multistep solver, where `orders`. */
-static const struct {
-    int fixed;
-    bool orders;
-} buffers_of[WEFT_SOLVERS] = {
-    [WEFT_DDIM] = {.fixed = 2},
-    [WEFT_EULER] = {.fixed = 2},
-    [WEFT_EULER_A] = {.fixed = 2},
-    [WEFT_HEUN] = {.fixed = 4},
-    [WEFT_DPMPP_2M] = {.fixed = 0, .orders = true},
-    [WEFT_DPMPP_2M_SDE] = {.fixed = 2, .orders = true},
-    [WEFT_DPMPP_3M_SDE] = {.fixed = 2, .orders = true},
-    [WEFT_DPMPP_2S] = {.fixed = 1, .orders = true},
-    [WEFT_DPMPP_2S_A] = {.fixed = 3},
-    [WEFT_DPMPP_SDE] = {.fixed = 4},
-    [WEFT_UNIPC] = {.fixed = 2, .orders = true},
-    [WEFT_LMS] = {.fixed = 5},
-    [WEFT_PNDM] = {.fixed = 6},
-    [WEFT_LCM] = {.fixed = 1},
-    [WEFT_TCD] = {.fixed = 2},
-};
-
 static int count_buffers(const weft_solver *s)
 {
-    return buffers_of[s->kind].fixed +
-           (buffers_of[s->kind].orders ? s->schedule->solver_order : 0);
+    return s->ops->buffers + (s->ops->orders ? s->schedule->solver_order : 0);
 }
 
 static weft_status check_opts(const weft_solver_opts *o,

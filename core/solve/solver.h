@@ -66,6 +66,8 @@ typedef struct weft_solver weft_solver;
  * Plan time: stages, who, draws, can_invert. */
 typedef struct weft_solver_ops {
     const char *name;
+    int buffers; /* of a batch's floats that it keeps and works with ... */
+    bool orders; /* ... and one more for each order of its schedule */
     int (*stages)(const weft_solver *s, int i); /* NULL: 1 */
     /* Fills n and who. NULL: denoiser 0 alone. */
     void (*who)(const weft_solver *s, int i, int k, weft_question *q);

@@ -145,5 +145,9 @@ static unsigned keeps(const weft_solver *s, int i, int k)
     return bits;
 }
 
-const weft_solver_ops weft_unipc_ops = {
-    .name = "unipc", .ask = ask, .take = take, .keeps = keeps};
+const weft_solver_ops weft_unipc_ops = {.name = "unipc",
+                                        .buffers = 2,
+                                        .orders = true,
+                                        .ask = ask,
+                                        .take = take,
+                                        .keeps = keeps};
