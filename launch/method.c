@@ -200,6 +200,15 @@ weft_status weft_method_list(weft_method *m)
     return WEFT_OK;
 }
 
+bool weft_method_asks(const weft_method *m, int model, weft_condition condition)
+{
+    for (int i = 0; i < m->nleaves; i++)
+        if (m->leaf[i].model == model && (m->leaf[i].condition == condition ||
+                                          m->leaf[i].condition == WEFT_BOTH))
+            return true;
+    return false;
+}
+
 bool weft_method_guides(const weft_method *m)
 {
     for (int i = 0; i < m->nleaves; i++)

@@ -61,6 +61,10 @@ typedef struct weft_method {
  * checked for them. */
 weft_status weft_method_models(const weft_config *c, weft_method *m);
 
+/* Once it is listed: whether a model is asked about that condition. */
+bool weft_method_asks(const weft_method *m, int model,
+                      weft_condition condition);
+
 /* Whether anything is asked without its condition. */
 bool weft_method_guides(const weft_method *m);
 

@@ -322,16 +322,6 @@ static weft_status null_label(const weft_method *m, int model,
     return check_label(m, model, info, "sample.null_label", label);
 }
 
-/* Does the method ask this model about that condition? */
-static bool asks(const weft_method *m, int model, weft_condition condition)
-{
-    for (int i = 0; i < m->nleaves; i++)
-        if (m->leaf[i].model == model && (m->leaf[i].condition == condition ||
-                                          m->leaf[i].condition == WEFT_BOTH))
-            return true;
-    return false;
-}
-
 static weft_status label_model(const weft_method *m, int model,
                                const weft_net_info *info, weft_labels *l)
 {
@@ -342,7 +332,7 @@ static weft_status label_model(const weft_method *m, int model,
     const bool told = info && info->text_channels; /* a text is a condition */
 
     l->any = info && (info->labels > 0 || info->label_is_time);
-    if (l->any && !has && asks(m, model, WEFT_COND))
+    if (l->any && !has && weft_method_asks(m, model, WEFT_COND))
         return weft_fail(WEFT_EINPUT,
                          "%s: the model %s is conditional: give sample.label",
                          c->file, own->name);
@@ -350,7 +340,7 @@ static weft_status label_model(const weft_method *m, int model,
         return weft_fail(WEFT_EINPUT,
                          "%s: sample.label: the model %s takes no labels",
                          c->file, own->name);
-    if (!l->any && !told && asks(m, model, WEFT_UNCOND))
+    if (!l->any && !told && weft_method_asks(m, model, WEFT_UNCOND))
         return weft_fail(WEFT_EINPUT,
                          "%s: sample.guidance %g needs a condition, and the "
                          "model %s has none",
@@ -361,8 +351,9 @@ static weft_status label_model(const weft_method *m, int model,
         WEFT_TRY(check_label(m, model, info,
                              own->label >= 0 ? "sample.labels" : "sample.label",
                              label));
-    return asks(m, model, WEFT_UNCOND) ? null_label(m, model, info, l)
-                                       : WEFT_OK;
+    return weft_method_asks(m, model, WEFT_UNCOND)
+               ? null_label(m, model, info, l)
+               : WEFT_OK;
 }
 
 weft_status weft_models_label(const weft_method *m, weft_models *s)

@@ -169,15 +169,6 @@ static weft_status check_added(const weft_prompts *p,
 
 /* ---- prompts ------------------------------------------------------------- */
 
-static bool asks(const weft_method *m, int model, weft_condition condition)
-{
-    for (int i = 0; i < m->nleaves; i++)
-        if (m->leaf[i].model == model && (m->leaf[i].condition == condition ||
-                                          m->leaf[i].condition == WEFT_BOTH))
-            return true;
-    return false;
-}
-
 static weft_status cut_up(const weft_prompts *p, const weft_config *c,
                           const char *key, const weft_listener *l,
                           weft_reading *r)
@@ -223,7 +214,7 @@ static weft_status take_prompt(const weft_prompts *p, const weft_method *m,
     static const char *const key[] = {"prompt", "negative_prompt"};
     const weft_config *c = m->config;
 
-    if (!asks(m, model, condition)) return WEFT_OK;
+    if (!weft_method_asks(m, model, condition)) return WEFT_OK;
     weft_prompts_choose(m, model, condition, NULL, r);
     if (r->text) return cut_up(p, c, key[condition], &p->model[model], r);
     if (r->zeros) return WEFT_OK;
@@ -263,7 +254,7 @@ static weft_status open_listener(weft_prompts *p, const weft_device *dev,
     l->shift = info->freq_shift;
     WEFT_TRY(find_readers(p, dev, c->sample.clip_skip, own, info,
                           l->reader[WEFT_COND], &l->readers));
-    if (c->sample.clip_skip && !asks(m, model, WEFT_UNCOND))
+    if (c->sample.clip_skip && !weft_method_asks(m, model, WEFT_UNCOND))
         memcpy(l->reader[WEFT_UNCOND], l->reader[WEFT_COND],
                sizeof l->reader[WEFT_COND]);
     else
@@ -439,7 +430,8 @@ weft_status weft_prompts_chunks(const weft_prompts *p, const weft_method *m,
     if (!m->config->sample.weighted) return WEFT_OK;
     for (int i = 0; i < m->nmodels; i++)
         for (int c = 0; c < WEFT_BOTH && st == WEFT_OK; c++) {
-            if (!p->model[i].any || !asks(m, i, (weft_condition)c)) continue;
+            if (!p->model[i].any || !weft_method_asks(m, i, (weft_condition)c))
+                continue;
             weft_prompts_choose(m, i, (weft_condition)c, said, &r);
             st = count_chunks(p, m, i, &r, chunks);
             weft_reading_release(&r);

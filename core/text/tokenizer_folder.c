@@ -1,37 +1,20 @@
 /* tokenizer_folder.c - which files of a folder are a tokenizer. */
-#include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 
 #include "core/io/file.h"
+#include "core/io/path.h"
 #include "core/text/tokenizer.h"
 
-enum { PATH_ROOM = 4096, MOST_FILE_BYTES = 64 << 20 };
-
-static weft_status join(const char *folder, const char *name, char *path)
-{
-    const int n = snprintf(path, PATH_ROOM, "%s/%s", folder, name);
-
-    if (n < 0 || n >= PATH_ROOM)
-        return weft_fail(WEFT_EINPUT, "%s: the name is too long", folder);
-    return WEFT_OK;
-}
-
-static bool is_there(const char *path)
-{
-    struct stat s;
-
-    return stat(path, &s) == 0;
-}
+enum { MOST_FILE_BYTES = 64 << 20 };
 
 /* *json stays NULL where the file is not there, and may be. */
 static weft_status read_json(const char *folder, const char *name, bool needed,
                              weft_json **json)
 {
-    char path[PATH_ROOM];
+    char path[WEFT_PATH];
 
-    WEFT_TRY(join(folder, name, path));
-    if (!needed && !is_there(path)) return WEFT_OK;
+    WEFT_TRY(weft_path_join(folder, name, path, WEFT_PATH));
+    if (!needed && !weft_path_exists(path)) return WEFT_OK;
     return weft_json_read(path, json);
 }
 
@@ -44,10 +27,10 @@ static weft_status read_configs(const char *folder, weft_json **config,
 
 static weft_status refuse_added(const char *folder)
 {
-    char path[PATH_ROOM];
+    char path[WEFT_PATH];
 
-    WEFT_TRY(join(folder, "added_tokens.json", path));
-    if (!is_there(path)) return WEFT_OK;
+    WEFT_TRY(weft_path_join(folder, "added_tokens.json", path, WEFT_PATH));
+    if (!weft_path_exists(path)) return WEFT_OK;
     return weft_fail(WEFT_EINPUT,
                      "%s: tokens that were added to the vocabulary are not "
                      "supported",
@@ -55,11 +38,11 @@ static weft_status refuse_added(const char *folder)
 }
 
 /* vocab.json with merges.txt; *merges is owned. */
-static weft_status read_two(const char *folder, char path[PATH_ROOM],
+static weft_status read_two(const char *folder, char path[WEFT_PATH],
                             weft_json **vocab, char **merges, size_t *bytes)
 {
     WEFT_TRY(read_json(folder, "vocab.json", true, vocab));
-    WEFT_TRY(join(folder, "merges.txt", path));
+    WEFT_TRY(weft_path_join(folder, "merges.txt", path, WEFT_PATH));
     return weft_file_read(path, MOST_FILE_BYTES, merges, bytes);
 }
 
@@ -67,12 +50,13 @@ static weft_status read_two(const char *folder, char path[PATH_ROOM],
 static weft_status open_clip(const char *folder, weft_tokenizer **t)
 {
     weft_json *vocab = NULL, *config = NULL, *map = NULL, *whole = NULL;
-    char path[PATH_ROOM], *merges = NULL;
+    char path[WEFT_PATH], *merges = NULL;
     weft_tokenizer_files f = {.merges_name = path};
     weft_status st = refuse_added(folder);
 
-    if (st == WEFT_OK) st = join(folder, "vocab.json", path);
-    if (st == WEFT_OK && !is_there(path))
+    if (st == WEFT_OK)
+        st = weft_path_join(folder, "vocab.json", path, WEFT_PATH);
+    if (st == WEFT_OK && !weft_path_exists(path))
         st = read_json(folder, "tokenizer.json", false, &whole);
     if (st == WEFT_OK && !whole)
         st = read_two(folder, path, &vocab, &merges, &f.merges_bytes);
@@ -110,8 +94,9 @@ static weft_status open_t5(const char *folder, const char *path,
 
 weft_status weft_tokenizer_open(const char *folder, weft_tokenizer **t)
 {
-    char path[PATH_ROOM];
+    char path[WEFT_PATH];
 
-    WEFT_TRY(join(folder, "spiece.model", path));
-    return is_there(path) ? open_t5(folder, path, t) : open_clip(folder, t);
+    WEFT_TRY(weft_path_join(folder, "spiece.model", path, WEFT_PATH));
+    return weft_path_exists(path) ? open_t5(folder, path, t)
+                                  : open_clip(folder, t);
 }
