@@ -69,27 +69,46 @@ weft_status weft_config_shape_prompts(weft_tree *root)
     return st;
 }
 
-/* pipeline: P alone is models: { model: { pipeline: P } }. */
-weft_status weft_config_shape_pipeline(weft_tree *root)
+/* Is there one model, which refines what another draws? */
+static bool has_refiner_alone(const weft_tree *root, const weft_tree *models)
 {
-    const weft_tree *pipeline = weft_tree_get(root, "pipeline");
-    weft_tree *models, *model, *text;
+    const weft_tree *refiner = weft_tree_find(root, "sample.refiner");
+    const weft_tree *only =
+        models->kind == WEFT_TREE_MAP ? models->first : NULL;
 
-    if (!pipeline || pipeline->kind != WEFT_TREE_TEXT ||
-        weft_tree_get(root, "models"))
-        return WEFT_OK;
-    models = weft_tree_new(WEFT_TREE_MAP, &pipeline->place);
-    model = weft_tree_new(WEFT_TREE_MAP, &pipeline->place);
-    text = weft_tree_text(pipeline->text, true, &pipeline->place);
-    if (!models || !model || !text) {
-        weft_tree_free(models);
+    return refiner && refiner->kind == WEFT_TREE_TEXT && only && !only->next &&
+           !strcmp(only->key, refiner->text);
+}
+
+static weft_status add_model(weft_tree *models, const weft_tree *pipeline)
+{
+    weft_tree *model = weft_tree_new(WEFT_TREE_MAP, &pipeline->place);
+    weft_tree *text = weft_tree_text(pipeline->text, true, &pipeline->place);
+
+    if (!model || !text) {
         weft_tree_free(model);
         weft_tree_free(text);
         return no_memory();
     }
-    WEFT_TRY(weft_tree_put(root, "models", models));
     WEFT_TRY(weft_tree_put(models, "model", model));
     return weft_tree_put(model, "pipeline", text);
+}
+
+/* pipeline: P alone, or beside its refiner, is models: { model: { pipeline: P }
+ * }. */
+weft_status weft_config_shape_pipeline(weft_tree *root)
+{
+    const weft_tree *pipeline = weft_tree_get(root, "pipeline");
+    weft_tree *models = weft_tree_get(root, "models");
+
+    if (!pipeline || pipeline->kind != WEFT_TREE_TEXT) return WEFT_OK;
+    if (models)
+        return has_refiner_alone(root, models) ? add_model(models, pipeline)
+                                               : WEFT_OK;
+    models = weft_tree_new(WEFT_TREE_MAP, &pipeline->place);
+    if (!models) return no_memory();
+    WEFT_TRY(weft_tree_put(root, "models", models));
+    return add_model(weft_tree_get(root, "models"), pipeline);
 }
 
 /* ---- folders ------------------------------------------------------------- */

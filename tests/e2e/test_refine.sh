@@ -28,6 +28,11 @@ same_file again.png one.png
 "$WEFT" inspect one.png >out.txt
 grep -q "Refiner switch at: 0.8" out.txt || fail "no refiner in the picture"
 
+# the base's pipeline beside the refiner's
+sed 's|"base": {"pipeline": "base"}, ||; s|^{|{"pipeline": "base", |' "$name.yaml" >short.yaml
+"$WEFT" plan short.yaml >out.txt || fail "short: $(cat out.txt)"
+grep -q "^model  *16 evaluations" out.txt || fail "no model beside the refiner"
+
 # Killed once the first of two images has been kept before step N of 20, of
 # which the refiner has the last 4, and gone on with on other ranks.
 two() { # RANKS STEM KEY=VALUE...

@@ -84,6 +84,25 @@ static void test_alone(void **state)
     weft_config_release(&c);
 }
 
+/* Beside a refiner it is the model that draws. */
+static void test_refined(void **state)
+{
+    static const char yaml[] =
+        "pipeline: /p\n"
+        "models: {second: {pipeline: /r}}\n"
+        "sample: {width: 8, height: 8, refiner: second}\n";
+    weft_config c;
+
+    (void)state;
+    parse(yaml, NULL, 0, &c);
+    assert_int_equal(c.nmodels, 2);
+    assert_string_equal(c.sample.model, "model");
+    assert_string_equal(c.sample.refiner, "second");
+    assert_string_equal(c.model[0].pipeline.path, "/r");
+    assert_string_equal(c.model[1].pipeline.path, "/p");
+    weft_config_release(&c);
+}
+
 static void test_identity(void **state)
 {
     char *json, *again, *text;
@@ -218,9 +237,10 @@ static void test_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_meaning),  cmocka_unit_test(test_alone),
-        cmocka_unit_test(test_identity), cmocka_unit_test(test_parameters),
-        cmocka_unit_test(test_breaks),   cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_meaning),    cmocka_unit_test(test_refined),
+        cmocka_unit_test(test_alone),      cmocka_unit_test(test_identity),
+        cmocka_unit_test(test_parameters), cmocka_unit_test(test_breaks),
+        cmocka_unit_test(test_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
