@@ -97,6 +97,9 @@ refused 2 "leaves none of 20 steps" "$WEFT" plan pipe_sd15.yaml "$image" \
 refused 2 "superposed samples begin with noise" "$WEFT" plan pipe_and.yaml \
     "$image" sample.width=64 sample.height=320
 refused 2 "none.png" "$WEFT" plan pipe_sd15.yaml sample.image=none.png
+"$WEFT" plan pipe_sd15.yaml "$image" sample.width=64 sample.height=320 >out.txt
+grep -q "^vae .*given back before the first step" out.txt ||
+    fail "the picture's encoder stays"
 
 # components one by one
 parts='"models": {"it": {"path": "model/unet"}}'
