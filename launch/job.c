@@ -117,27 +117,24 @@ static weft_status open_lanes(weft_job *j, int i)
     return WEFT_OK;
 }
 
-/* Collective over the group: rows go between ranks that have the same columns.
- */
+/* Collective over the group: rows go between ranks that have the same columns,
+ * sums between all. */
 static weft_status open_roads(weft_job *j)
 {
     const weft_plan *p = &j->setup.plan;
-    weft_span *lead = calloc((size_t)p->grid.patches, sizeof *lead);
-    weft_total_spec s = {.group = j->column,
-                         .have = lead,
-                         .state = p->roles.state,
-                         .unit = p->unit,
-                         .most = weft_method_sums(&j->setup.method, p->batch),
-                         .traffic = &j->traffic};
-    weft_status st;
+    const weft_total_spec s = {.group = j->group,
+                               .roles = &p->roles,
+                               .across = p->across,
+                               .first_strip = p->first_strip,
+                               .unit = p->unit,
+                               .strip = p->strip,
+                               .columns = p->columns,
+                               .most =
+                                   weft_method_sums(&j->setup.method, p->batch),
+                               .traffic = &j->traffic};
 
-    if (!lead) return weft_fail(WEFT_ENOMEM, "out of memory");
-    for (int i = 0; i < p->grid.patches; i++)
-        lead[i] = weft_roles_span(&p->roles, 0, i);
-    st = weft_crossroads_open(j->column, &j->traffic, &j->crossroads);
-    if (st == WEFT_OK) st = weft_total_mpi_create(&s, &j->total);
-    free(lead);
-    return st;
+    WEFT_TRY(weft_crossroads_open(j->column, &j->traffic, &j->crossroads));
+    return weft_total_mpi_create(&s, &j->total);
 }
 
 enum { TRACE_MOST = 1 << 19 }; /* events of a rank: 24 MiB */

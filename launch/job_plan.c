@@ -136,11 +136,12 @@ static weft_status fix_roles(weft_job *j)
 
         if (!p->role[k].denoises) continue;
         r->name = strdup(p->role[k].name);
-        r->ranks = p->roles.role[k].asked.ranks;
+        r->ranks = p->roles.role[k].asked.ranks * p->across;
         if (!r->name) return weft_fail(WEFT_ENOMEM, "out of memory");
         c->parallel.nroles++;
     }
-    c->parallel.patches = (weft_shape){0, p->across};
+    c->parallel.patches =
+        (weft_shape){p->across > 1 ? p->grid.patches : 0, p->across};
     return WEFT_OK;
 }
 

@@ -216,26 +216,6 @@ bool weft_method_guides(const weft_method *m)
     return false;
 }
 
-/* Superpositions carry densities along the reverse diffusion, and only there
- * (core/solve/superpose.h). */
-static bool carries_densities(const weft_config *c)
-{
-    if (!superposes(c->sample.method) && c->sample.method != WEFT_AUTOGUIDANCE)
-        return false;
-    return c->sample.solver == WEFT_EULER_A ||
-           (c->sample.solver == WEFT_DDIM && c->sample.eta == 1);
-}
-
-bool weft_method_totals(const weft_method *m)
-{
-    if (carries_densities(m->config)) return true;
-    for (int i = 0; i < m->nmodels; i++)
-        if (!m->config->model[m->model[i]].path) return true; /* analytic */
-    for (int i = 0; i < m->nasked; i++)
-        if (m->asked[i].guidance.rescale != 0) return true;
-    return false;
-}
-
 int weft_method_sums(const weft_method *m, int n)
 {
     const int superposed = m->nmodels * (m->nmodels + 2) + 1;

@@ -68,8 +68,6 @@ bool weft_method_asks(const weft_method *m, int model,
 /* Whether anything is asked without its condition. */
 bool weft_method_guides(const weft_method *m);
 
-/* Whether sums over whole images are needed (core/guide/total.h). */
-bool weft_method_totals(const weft_method *m);
 /* The most whole-sample sums that a batch of n needs at once. */
 int weft_method_sums(const weft_method *m, int n);
 

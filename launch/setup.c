@@ -249,19 +249,6 @@ static void set_run(weft_setup *s, int threads)
     set_output(s);
 }
 
-/* Sums over the whole image are made of those of whole rows. */
-static weft_status check_totals(const weft_setup *s)
-{
-    const weft_config *c = s->config;
-
-    if (s->plan.across == 1 || !weft_method_totals(&s->method)) return WEFT_OK;
-    return weft_fail(WEFT_EINPUT,
-                     "%s: parallel.patches %dx%d: superposed models and "
-                     "rescaled guidance need whole rows, as in %dx1",
-                     c->file, c->parallel.patches.lines, s->plan.across,
-                     c->parallel.patches.lines * s->plan.across);
-}
-
 static weft_status check_drift(const weft_setup *s)
 {
     const weft_plan *p = &s->plan;
@@ -319,7 +306,6 @@ static weft_status lay_out(weft_setup *s, bool apart)
     s->plan.costs = weft_costs_name[s->machine.from];
     weft_roles_split(s, apart);
     WEFT_TRY(weft_method_list(&s->method));
-    WEFT_TRY(check_totals(s));
     WEFT_TRY(weft_models_label(&s->method, &s->models));
     s->plan.group = c->parallel.patches.lines;
     WEFT_TRY(weft_roles_ask(s));

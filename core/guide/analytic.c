@@ -13,45 +13,45 @@ typedef struct analytic {
     const double *abar;
     weft_total total;
     weft_input in;
-    double *row, *sum;      /* [rows][n][components], [n][components] */
+    double a;               /* of the question's level */
+    double *each, *sum;     /* [stretches][n][components], [n][components] */
     double *slope, *offset; /* of the answer in x: [n], [n][channels] */
 } analytic;
 
 /* ---- which component ----------------------------------------------------- */
 
-/* |x - a mean_k|^2 of one row of one sample. */
-static double distance(const analytic *m, double a, int k, const float *x)
+/* |x - a mean_k|^2 of one sample's part of a stretch, for every k. */
+static void add_distances(void *arg, const weft_stretch *s)
 {
-    const weft_batch *b = &m->base.batch;
-    const double *mean = m->component[k].mean;
-    double sum = 0;
+    const analytic *m = arg;
+    const size_t channels = (size_t)m->base.batch.c;
+    const float *x = m->in.x + s->at;
+    double *sum = m->each + s->index * (size_t)m->components;
 
-    for (int i = 0; i < b->w; i++)
-        for (int c = 0; c < b->c; c++) {
-            const double off = x[i * b->c + c] - a * mean[c];
+    for (int k = 0; k < m->components; k++) {
+        const double *mean = m->component[k].mean;
 
-            sum += off * off;
+        sum[k] = 0;
+        for (size_t e = 0; e < s->floats; e++) {
+            const double off = x[e] - m->a * mean[e % channels];
+
+            sum[k] += off * off;
         }
-    return sum;
+    }
 }
 
-static weft_status measure(analytic *m, double a)
+static weft_status measure(analytic *m)
 {
     const weft_batch *b = &m->base.batch;
-    const size_t sample = (size_t)b->w * (size_t)b->c;
-    double *row = m->row;
 
-    for (size_t y = 0; y < (size_t)b->rows * (size_t)b->n; y++)
-        for (int k = 0; k < m->components; k++)
-            *row++ = distance(m, a, k, m->in.x + y * sample);
-    return weft_total_sum(&m->total, m->row, b->n * m->components, m->sum);
+    weft_total_visit(&m->total, b, add_distances, m);
+    return weft_total_sum(&m->total, m->each, b->n * m->components, m->sum);
 }
 
 /* Squared distances become the probabilities of the components. */
 static void to_probabilities(const analytic *m, const double *var, double *p)
 {
-    const weft_batch *b = &m->base.batch;
-    const double elements = (double)m->total.image_rows * b->w * b->c;
+    const double elements = m->total.pixels * m->base.batch.c;
     double most = -INFINITY, sum = 0;
 
     for (int k = 0; k < m->components; k++) {
@@ -97,7 +97,8 @@ static weft_status work(weft_denoiser *d)
 
     for (int k = 0; k < m->components; k++)
         var[k] = abar * pow(m->component[k].std, 2) + b * b;
-    WEFT_TRY(measure(m, a));
+    m->a = a;
+    WEFT_TRY(measure(m));
     for (size_t n = 0; n < (size_t)d->batch.n; n++) {
         double *p = m->sum + n * (size_t)m->components;
 
@@ -139,7 +140,7 @@ static void destroy(weft_denoiser *d)
     analytic *m = (analytic *)d;
 
     free(m->component);
-    free(m->row);
+    free(m->each);
     free(m);
 }
 
@@ -175,14 +176,14 @@ static weft_status allocate(analytic *m)
 {
     const weft_batch *b = &m->base.batch;
     const size_t n = (size_t)b->n, k = (size_t)m->components;
-    const size_t sums = n * k, rows = (size_t)b->rows;
+    const size_t sums = n * k, stretches = weft_total_stretches(&m->total);
 
     m->component = malloc(k * sizeof *m->component);
-    m->row =
-        malloc((sums * (rows + 1) + n * (1 + (size_t)b->c)) * sizeof *m->row);
-    if (!m->component || !m->row)
+    m->each = malloc((sums * (stretches + 1) + n * (1 + (size_t)b->c)) *
+                     sizeof *m->each);
+    if (!m->component || !m->each)
         return weft_fail(WEFT_ENOMEM, "no memory for an analytic model");
-    m->sum = m->row + rows * sums;
+    m->sum = m->each + stretches * sums;
     m->slope = m->sum + sums;
     m->offset = m->slope + n;
     return WEFT_OK;
@@ -202,7 +203,9 @@ weft_status weft_analytic_create(const weft_analytic_opts *o,
     m->components = o->components;
     m->prediction = o->prediction;
     m->abar = o->abar;
-    m->total = o->total ? *o->total : weft_total_solo(o->batch.rows);
+    m->total = o->total
+                   ? *o->total
+                   : weft_total_solo(o->batch.rows, o->batch.w, o->batch.w);
     st = allocate(m);
     if (st != WEFT_OK) {
         destroy(&m->base);

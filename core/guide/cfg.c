@@ -12,10 +12,11 @@ typedef struct cfg {
     weft_denoiser base;
     weft_denoiser *cond, *uncond; /* uncond NULL: both in one batch */
     weft_guidance g;
-    int node;    /* of the question under way */
-    float *x;    /* [rows][2 n][w][c] of the joint batch; or NULL */
-    float *e;    /* joint: likewise, both predictions; else e_u */
-    double *row; /* [rows][n][SUMS], then [n][SUMS]; rescaled only */
+    int node;         /* of the question under way */
+    float *x;         /* [rows][2 n][w][c] of the joint batch; or NULL */
+    float *e;         /* joint: likewise, both predictions; else e_u */
+    weft_total total; /* rescaled only, as */
+    double *each;     /* [stretches][n][SUMS], then [n][SUMS] */
 } cfg;
 
 double weft_guidance_at(const weft_guidance *g, int node)
@@ -79,32 +80,29 @@ static void add_up(const float *v, size_t n, double *sums)
     }
 }
 
-/* One row of one sample, with its sums where they are wanted. */
-static void guide_row(const cfg *g, float w, const float *cond,
-                      const float *uncond, float *out, double *sums)
+typedef struct guiding {
+    const cfg *g;
+    float w;
+    float *out;
+    bool rescale;
+} guiding;
+
+/* One sample's part of a stretch, with its sums where they are wanted. */
+static void guide_stretch(void *arg, const weft_stretch *s)
 {
-    const size_t n = (size_t)g->base.batch.w * (size_t)g->base.batch.c;
+    const guiding *v = arg;
+    const cfg *g = v->g;
+    const size_t sample = (size_t)g->base.batch.w * (size_t)g->base.batch.c;
+    const size_t n = (size_t)g->base.batch.n;
+    float *out = v->out + s->at;
+    const float *pair = g->e + s->at + (size_t)s->row * n * sample;
+    const float *cond = g->uncond ? out : pair;
+    const float *uncond = g->uncond ? g->e + s->at : pair + n * sample;
+    double *sums = v->rescale ? g->each + s->index * SUMS : NULL;
 
-    if (sums) add_up(cond, n, sums);
-    guide(w, cond, uncond, out, n);
-    if (sums) add_up(out, n, sums + 2);
-}
-
-static void guide_all(const cfg *g, float w, bool rescale, float *out)
-{
-    const weft_batch *b = &g->base.batch;
-    const size_t sample = (size_t)b->w * (size_t)b->c, n = (size_t)b->n;
-
-    for (size_t y = 0; y < (size_t)b->rows; y++)
-        for (size_t k = 0; k < n; k++) {
-            float *o = out + (y * n + k) * sample;
-            const float *pair = g->e + (2 * y * n + k) * sample;
-
-            guide_row(g, w, g->uncond ? o : pair,
-                      g->uncond ? g->e + (y * n + k) * sample
-                                : pair + n * sample,
-                      o, rescale ? g->row + (y * n + k) * SUMS : NULL);
-        }
+    if (v->rescale) add_up(cond, s->floats, sums);
+    guide(v->w, cond, uncond, out, s->floats);
+    if (v->rescale) add_up(out, s->floats, sums + 2);
 }
 
 /* ---- rescaling ----------------------------------------------------------- */
@@ -134,12 +132,11 @@ static void rescale_sample(const cfg *g, size_t k, float ratio, float *out)
 static weft_status rescale_all(const cfg *g, float *out)
 {
     const weft_batch *b = &g->base.batch;
-    const weft_total solo = weft_total_solo(b->rows);
-    const weft_total *t = g->g.total ? g->g.total : &solo;
-    double *sums = g->row + (size_t)b->rows * (size_t)b->n * SUMS;
-    const double count = (double)t->image_rows * b->w * b->c;
+    double *sums =
+        g->each + weft_total_stretches(&g->total) * (size_t)b->n * SUMS;
+    const double count = g->total.pixels * b->c;
 
-    WEFT_TRY(weft_total_sum(t, g->row, b->n * SUMS, sums));
+    WEFT_TRY(weft_total_sum(&g->total, g->each, b->n * SUMS, sums));
     for (size_t k = 0; k < (size_t)b->n; k++, sums += SUMS) {
         const double now = deviation(sums + 2, count);
 
@@ -153,14 +150,14 @@ static weft_status answer(weft_denoiser *d, float *out)
 {
     cfg *g = (cfg *)d;
     const float w = (float)weft_guidance_at(&g->g, g->node);
-    const bool rescale = g->row && w != 1;
+    guiding v = {g, w, out, g->each && w != 1};
 
     WEFT_TRY(weft_answer(g->cond, g->uncond ? out : g->e));
     if (g->uncond) WEFT_TRY(weft_answer(g->uncond, g->e));
     d->evaluations =
         g->cond->evaluations + (g->uncond ? g->uncond->evaluations : 0);
-    guide_all(g, w, rescale, out);
-    return rescale ? rescale_all(g, out) : WEFT_OK;
+    weft_total_visit(&g->total, &d->batch, guide_stretch, &v);
+    return v.rescale ? rescale_all(g, out) : WEFT_OK;
 }
 
 /* ---- making -------------------------------------------------------------- */
@@ -171,7 +168,7 @@ static void destroy(weft_denoiser *d)
 
     free(g->x);
     free(g->e);
-    free(g->row);
+    free(g->each);
     free(g);
 }
 
@@ -210,9 +207,9 @@ static weft_status allocate(cfg *g)
     g->e = malloc(bytes);
     if (!g->uncond) g->x = malloc(bytes);
     if (g->g.rescale > 0)
-        g->row = malloc(((size_t)b->rows + 1) * (size_t)b->n * SUMS *
-                        sizeof *g->row);
-    if (g->e && (g->x || g->uncond) && (g->row || !(g->g.rescale > 0)))
+        g->each = malloc((weft_total_stretches(&g->total) + 1) * (size_t)b->n *
+                         SUMS * sizeof *g->each);
+    if (g->e && (g->x || g->uncond) && (g->each || !(g->g.rescale > 0)))
         return WEFT_OK;
     return weft_fail(WEFT_ENOMEM, "no memory for guidance (%zu bytes)", bytes);
 }
@@ -233,6 +230,9 @@ weft_status weft_cfg_create(weft_denoiser *cond, weft_denoiser *uncond,
     g->cond = cond;
     g->uncond = uncond;
     g->g = *guidance;
+    g->total =
+        weft_total_solo(g->base.batch.rows, g->base.batch.w, g->base.batch.w);
+    if (guidance->total) g->total = *guidance->total;
     st = allocate(g);
     if (st == WEFT_OK)
         *out = &g->base;

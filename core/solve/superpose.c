@@ -14,12 +14,12 @@ typedef struct superpose {
     weft_solver base;
     weft_solver_ops ops; /* the table with this method's name */
     weft_superpose_opts o;
-    double bias[MOST]; /* AND: with the lift */
-    bool diffuses;     /* the process whose densities are known */
-    float *mixed;      /* where the inner solver looks for its answer */
-    double *memory;    /* of these three: */
-    double *kappa;     /* [n][models] */
-    double *row, *sum; /* [rows][n][sums], [n][sums] */
+    double bias[MOST];  /* AND: with the lift */
+    bool diffuses;      /* the process whose densities are known */
+    float *mixed;       /* where the inner solver looks for its answer */
+    double *memory;     /* of these three: */
+    double *kappa;      /* [n][models] */
+    double *each, *sum; /* [stretches][n][sums], [n][sums] */
 } superpose;
 
 /* ---- one step's coefficients --------------------------------------------- */
@@ -68,6 +68,14 @@ static coefficients coefficients_of(const superpose *p, int i)
     return c;
 }
 
+static weft_total total_of(const superpose *p)
+{
+    const weft_batch *b = &p->base.batch;
+
+    return p->base.total ? *p->base.total
+                         : weft_total_solo(b->rows, b->w, b->w);
+}
+
 /* ---- elements ------------------------------------------------------------ */
 
 /* What the models say of one element: x in VP coordinates, their noise, and
@@ -107,24 +115,38 @@ static element element_at(const superpose *p, const coefficients *c,
 }
 
 /* fn(p, c, x, at, kappa, sums) for every element; sums of k values each are
- * added up by row, then over the image. */
+ * added up by stretch, then over the image. */
 typedef void visit(const superpose *p, const coefficients *c, float *x,
                    size_t at, const double *kappa, double *sums);
+
+typedef struct summing {
+    const superpose *p;
+    const coefficients *c;
+    visit *fn;
+    int k;
+    float *x;
+} summing;
+
+static void sum_stretch(void *arg, const weft_stretch *s)
+{
+    const summing *v = arg;
+    double *sums = v->p->each + s->index * (size_t)v->k;
+    const double *kappa = v->p->kappa + s->sample * v->p->o.models;
+
+    memset(sums, 0, (size_t)v->k * sizeof *sums);
+    for (size_t at = s->at; at < s->at + s->floats; at++)
+        v->fn(v->p, v->c, v->x, at, kappa, sums);
+}
 
 static weft_status sum_over(superpose *p, const coefficients *c, visit *fn,
                             int k, float *x)
 {
     const weft_batch *b = &p->base.batch;
-    const weft_total solo = weft_total_solo(b->rows);
-    const weft_total *t = p->base.total ? p->base.total : &solo;
-    const size_t sample = (size_t)b->w * (size_t)b->c, n = (size_t)b->n;
+    const weft_total t = total_of(p);
+    summing v = {p, c, fn, k, x};
 
-    memset(p->row, 0, (size_t)b->rows * n * (size_t)k * sizeof *p->row);
-    for (size_t y = 0; y < (size_t)b->rows * n; y++)
-        for (size_t at = y * sample; at < (y + 1) * sample; at++)
-            fn(p, c, x, at, p->kappa + y % n * (size_t)p->o.models,
-               p->row + y * (size_t)k);
-    return weft_total_sum(t, p->row, b->n * k, p->sum);
+    weft_total_visit(&t, b, sum_stretch, &v);
+    return weft_total_sum(&t, p->each, b->n * k, p->sum);
 }
 
 /* ---- weights ------------------------------------------------------------- */
@@ -322,17 +344,18 @@ static weft_status bind(weft_solver *s)
     superpose *p = of(s);
     const size_t n = (size_t)s->batch.n, m = (size_t)p->o.models;
     const size_t sums = n * (size_t)s->sums;
+    const weft_total t = total_of(p);
 
     if (!p->diffuses) return WEFT_OK;
     free(p->memory);
-    p->memory = malloc((2 * n * m + sums * ((size_t)s->batch.rows + 1)) *
+    p->memory = malloc((2 * n * m + sums * (weft_total_stretches(&t) + 1)) *
                        sizeof(double));
     if (!p->memory)
         return weft_fail(WEFT_ENOMEM, "no memory for sums of %s", p->o.name);
     s->log_density = p->memory;
     p->kappa = p->memory + n * m;
     p->sum = p->kappa + n * m;
-    p->row = p->sum + sums;
+    p->each = p->sum + sums;
     return WEFT_OK;
 }
 

@@ -13,7 +13,8 @@
     "\"timestep_spacing\": \"trailing\", \"prediction_type\": "                \
     "\"v_prediction\"}"
 
-enum { H = 5, W = 3, C = 2, N = 2, IMAGE = H * W * C, MOST = 5 };
+enum { H = 5, W = 7, C = 2, N = 2, IMAGE = H * W * C, MOST = 6 };
+enum { STRIP = 2, STRIPS = 4 }; /* the last is narrower */
 
 static const weft_component mixture[] = {
     {.weight = 1, .std = .3, .mean = {.5, -1}},
@@ -92,32 +93,39 @@ static void test_prediction_is_the_posterior(void **state)
 
 typedef struct team {
     pthread_barrier_t barrier;
-    int parts;
-    double room[MOST * 2][64]; /* [rows][k] */
+    double room[H * STRIPS][64];
 } team;
 
 typedef struct member {
     team *team;
-    int row0, rows;
+    int row0, rows, strip0, strips;
     weft_superpose_kind kind;
     float x[IMAGE * N];
     double log_density[3 * N];
 } member;
 
-static weft_status sum_of_team(const weft_total *t, const double *rowwise,
-                               int k, double *total)
+static int column_of(int strip) { return strip < STRIPS ? strip * STRIP : W; }
+
+static int columns_of(const member *m)
+{
+    return column_of(m->strip0 + m->strips) - column_of(m->strip0);
+}
+
+static weft_status sum_of_team(const weft_total *t, const double *each, int k,
+                               double *total)
 {
     const member *m = t->via;
-    const weft_total all = weft_total_solo(H);
-    double flat[H * 64];
+    const weft_total all = weft_total_solo(H, W, STRIP);
+    double flat[H * STRIPS * 64];
 
     assert_true(k <= 64);
     for (int y = 0; y < m->rows; y++)
-        memcpy(m->team->room[m->row0 + y], rowwise + y * k,
-               (size_t)k * sizeof *rowwise);
+        for (int s = 0; s < m->strips; s++)
+            memcpy(m->team->room[(m->row0 + y) * STRIPS + m->strip0 + s],
+                   each + (y * m->strips + s) * k, (size_t)k * sizeof *each);
     pthread_barrier_wait(&m->team->barrier);
-    for (int y = 0; y < H; y++)
-        memcpy(flat + y * k, m->team->room[y], (size_t)k * sizeof *flat);
+    for (int i = 0; i < H * STRIPS; i++)
+        memcpy(flat + i * k, m->team->room[i], (size_t)k * sizeof *flat);
     pthread_barrier_wait(&m->team->barrier);
     return weft_total_sum(&all, flat, k, total);
 }
@@ -126,10 +134,16 @@ static weft_status sum_of_team(const weft_total *t, const double *rowwise,
 static void *run_member(void *arg)
 {
     member *m = arg;
-    const weft_field f = {C, H, W, m->row0, m->rows, 0, W};
-    const weft_batch b = {m->rows, N, W, C};
-    const weft_total total = {
-        .sum = sum_of_team, .rows = m->rows, .image_rows = H, .via = m};
+    const int columns = columns_of(m);
+    const weft_field f = {C,      H, W, m->row0, m->rows, column_of(m->strip0),
+                          columns};
+    const weft_batch b = {m->rows, N, columns, C};
+    const weft_total total = {.sum = sum_of_team,
+                              .rows = m->rows,
+                              .columns = columns,
+                              .strip = STRIP,
+                              .pixels = H * W,
+                              .via = m};
     const weft_solver_opts so = {.kind = WEFT_DDIM, .steps = 6, .eta = 1};
     const weft_superpose_opts o = {
         .name = "test", .kind = m->kind, .models = 3, .temperature = 1};
@@ -170,18 +184,27 @@ static void *run_member(void *arg)
     return NULL;
 }
 
-static void run_team(const int *first, int parts, weft_superpose_kind kind,
-                     member *m)
+typedef struct cut {
+    int lines, across, row[H + 1], strip[STRIPS + 1];
+} cut;
+
+static void run_team(const cut *c, weft_superpose_kind kind, member *m)
 {
+    const int parts = c->lines * c->across;
     pthread_t thread[MOST];
-    team t = {.parts = parts};
+    team t;
 
     assert_int_equal(pthread_barrier_init(&t.barrier, NULL, (unsigned)parts),
                      0);
     for (int p = 0; p < parts; p++) {
+        const int *row = c->row + p / c->across;
+        const int *strip = c->strip + p % c->across;
+
         m[p] = (member){.team = &t,
-                        .row0 = first[p],
-                        .rows = first[p + 1] - first[p],
+                        .row0 = row[0],
+                        .rows = row[1] - row[0],
+                        .strip0 = strip[0],
+                        .strips = strip[1] - strip[0],
                         .kind = kind};
         assert_int_equal(pthread_create(&thread[p], NULL, run_member, &m[p]),
                          0);
@@ -190,26 +213,37 @@ static void run_team(const int *first, int parts, weft_superpose_kind kind,
     pthread_barrier_destroy(&t.barrier);
 }
 
+static void expect_part(const member *part, const member *whole)
+{
+    const size_t row = N * W * C, columns = (size_t)columns_of(part) * C;
+
+    for (int y = 0; y < part->rows; y++)
+        for (int n = 0; n < N; n++)
+            assert_memory_equal(part->x + (size_t)(y * N + n) * columns,
+                                whole->x + (size_t)(part->row0 + y) * row +
+                                    n * W * C + column_of(part->strip0) * C,
+                                columns * sizeof(float));
+    assert_memory_equal(part->log_density, whole->log_density,
+                        sizeof whole->log_density);
+}
+
 static void test_bytes_do_not_depend_on_the_parts(void **state)
 {
-    static const int whole[] = {0, H},
-                     cuts[][6] = {{0, 2, H}, {0, 1, 2, 3, 4, H}};
-    static const int parts[] = {2, 5};
+    static const cut whole = {1, 1, {0, H}, {0, STRIPS}},
+                     cuts[] = {{2, 1, {0, 2, H}, {0, STRIPS}},
+                               {5, 1, {0, 1, 2, 3, 4, H}, {0, STRIPS}},
+                               {1, 3, {0, H}, {0, 1, 2, STRIPS}},
+                               {2, 2, {0, 3, H}, {0, 3, STRIPS}},
+                               {3, 2, {0, 1, 3, H}, {0, 2, STRIPS}}};
     static member one[1], many[MOST];
 
     (void)state;
     for (int kind = 0; kind < 3; kind++) {
-        run_team(whole, 1, (weft_superpose_kind)kind, one);
-        for (int k = 0; k < 2; k++) {
-            run_team(cuts[k], parts[k], (weft_superpose_kind)kind, many);
-            for (int p = 0; p < parts[k]; p++) {
-                const size_t row = N * W * C;
-
-                assert_memory_equal(many[p].x, one->x + many[p].row0 * row,
-                                    (size_t)many[p].rows * row * sizeof(float));
-                assert_memory_equal(many[p].log_density, one->log_density,
-                                    sizeof one->log_density);
-            }
+        run_team(&whole, (weft_superpose_kind)kind, one);
+        for (size_t k = 0; k < sizeof cuts / sizeof *cuts; k++) {
+            run_team(&cuts[k], (weft_superpose_kind)kind, many);
+            for (int p = 0; p < cuts[k].lines * cuts[k].across; p++)
+                expect_part(&many[p], one);
         }
     }
 }

@@ -13,6 +13,7 @@
 
 #include "mpi/redistribute.h"
 #include "mpi/total.h"
+#include "partition/split.h"
 #include "tests/mpi/world.h"
 
 enum { UNITS = 7, PER_UNIT = 40000, ROUNDS = 3, FLIGHTS = 2 };
@@ -147,64 +148,97 @@ static void rows_reach_all_who_keep_them(void **state)
 
 /* ---- sums ---------------------------------------------------------------- */
 
-enum { UNIT = 3, SUMS = 4 };
+enum { UNIT = 3, SUMS = 4, STRIP = 4, STRIPS = 6, COLUMNS = 22 };
 
 /* So unlike each other that any other order of adding would be seen. */
-static double part(int row, int k)
+static double part(int row, int strip, int k)
 {
-    return (row % 2 ? -1 : 1) * (1e9 / (1 + 7 * row + k) + 1e-7 * row);
+    const int i = row * STRIPS + strip;
+
+    return (i % 2 ? -1 : 1) * (1e9 / (1 + 7 * i + k) + 1e-7 * i);
 }
 
-static void expect_total(const weft_roles *roles)
+static double image_sum(int k)
 {
-    const weft_span mine = roles->state[weft_comm_rank(world)];
-    double rowwise[UNITS * UNIT * SUMS], got[SUMS];
+    double sum = 0;
+
+    for (int y = 0; y < UNITS * UNIT; y++)
+        for (int s = 0; s < STRIPS; s++) sum += part(y, s, k);
+    return sum;
+}
+
+/* `first`: the strips of each rank of a line. */
+static void expect_total(const weft_comm *group, const weft_roles *roles,
+                         int across, const int *first)
+{
+    const int line = weft_comm_rank(group) / across;
+    const int column = weft_comm_rank(group) % across;
+    const weft_span mine = roles->state[line];
+    double each[UNITS * UNIT * STRIPS * SUMS], got[SUMS];
     weft_traffic traffic = {0};
-    weft_span have[8];
     weft_total t;
-    const weft_total_spec s = {.group = world,
-                               .have = have,
-                               .state = roles->state,
+    const weft_total_spec s = {.group = group,
+                               .roles = roles,
+                               .across = across,
+                               .first_strip = first,
                                .unit = UNIT,
+                               .strip = STRIP,
+                               .columns = COLUMNS,
                                .most = SUMS,
                                .traffic = &traffic};
 
-    weft_roles_crossing(roles, 0, have);
     assert_int_equal(weft_total_mpi_create(&s, &t), WEFT_OK);
-    assert_int_equal(t.image_rows, UNITS * UNIT);
+    assert_true(t.pixels == UNITS * UNIT * COLUMNS);
     for (int k = 1; k <= SUMS; k++) {
-        for (int y = mine.from * UNIT; y < mine.to * UNIT; y++)
-            for (int i = 0; i < k; i++)
-                rowwise[(y - mine.from * UNIT) * k + i] = part(y, i);
-        assert_int_equal(weft_total_sum(&t, rowwise, k, got), WEFT_OK);
-        for (int i = 0; i < k; i++) {
-            double want = 0;
+        double *to = each;
 
-            for (int y = 0; y < UNITS * UNIT; y++) want += part(y, i);
-            assert_true(got[i] == want);
-        }
+        for (int y = mine.from * UNIT; y < mine.to * UNIT; y++)
+            for (int x = first[column]; x < first[column + 1]; x++)
+                for (int i = 0; i < k; i++) *to++ = part(y, x, i);
+        assert_int_equal(weft_total_stretches(&t) * (size_t)k, to - each);
+        assert_int_equal(weft_total_sum(&t, each, k, got), WEFT_OK);
+        for (int i = 0; i < k; i++) assert_true(got[i] == image_sum(i));
     }
     weft_total_mpi_destroy(&t);
 }
 
-static void everybody_has_the_total_of_one_rank(void **state)
+/* Two roles on so many lines, with every number of lines each. */
+static void expect_totals(const weft_comm *group, int lines, int across)
 {
-    const int ranks = weft_comm_size(world);
+    int first[8];
 
-    (void)state;
-    for (int a = 1; a <= ranks; a++)
-        for (int b = 1; b <= ranks; b++) {
+    assert_int_equal(weft_split_columns(COLUMNS, STRIP, across, first),
+                     WEFT_OK);
+    for (int a = 1; a <= lines; a++)
+        for (int b = 1; b <= lines; b++) {
             const weft_role_spec spec[] = {
                 {.name = "strong", .ranks = a, .work = 2, .denoises = true},
                 {.name = "weak", .ranks = b, .work = 1, .denoises = true}};
             weft_roles roles;
 
-            if (a + b < ranks) continue;
+            if (a + b < lines) continue;
             assert_int_equal(
-                weft_roles_make(ranks, UNITS, spec, 2, true, &roles), WEFT_OK);
-            expect_total(&roles);
+                weft_roles_make(lines, UNITS, spec, 2, true, &roles), WEFT_OK);
+            expect_total(group, &roles, across, first);
             weft_roles_release(&roles);
         }
+}
+
+/* In lines of every length; some ranks may be left over. */
+static void everybody_has_the_total_of_one_rank(void **state)
+{
+    const int ranks = weft_comm_size(world);
+
+    (void)state;
+    for (int across = 1; across <= ranks; across++) {
+        const int lines = ranks / across;
+        const bool in = weft_comm_rank(world) < lines * across;
+        weft_comm *group;
+
+        assert_int_equal(weft_comm_split(world, !in, &group), WEFT_OK);
+        if (in) expect_totals(group, lines, across);
+        weft_comm_free(group);
+    }
 }
 
 int main(void)
