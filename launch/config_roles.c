@@ -110,10 +110,6 @@ weft_status weft_config_take_roles(const weft_tree *root,
         weft_config_choice("parallel.sharing", raw->sharing) == 0;
     c->parallel.flights = raw->flights;
     if (!roles) return WEFT_OK;
-    if (raw->patches && strcmp(raw->patches, "auto") != 0)
-        return weft_place_fail(&roles->place,
-                               "parallel.roles and parallel.patches are both "
-                               "given; roles say how many ranks there are");
     if (raw->role[0].ranks) return take_given(roles, raw, c);
     c->parallel.roles =
         strcmp(raw->role[0].name, "auto") ? WEFT_ROLES_SHARED : WEFT_ROLES_AUTO;

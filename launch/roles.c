@@ -73,17 +73,42 @@ static void list_roles(const weft_setup *s, char *text, size_t room)
                                s->role_name[k]);
 }
 
+/* ":7", or nothing. */
+static const char *line_of(const weft_config_role *r, char *text, size_t room)
+{
+    *text = '\0';
+    if (r->line) snprintf(text, room, ":%d", r->line);
+    return text;
+}
+
 static weft_status refuse_role(const weft_setup *s, const weft_config_role *r)
 {
     char roles[WEFT_ROLES * WEFT_ROLE_NAME];
-    char line[24] = "";
+    char line[24];
 
     list_roles(s, roles, sizeof roles);
-    if (r->line) snprintf(line, sizeof line, ":%d", r->line);
     return weft_fail(WEFT_EINPUT,
                      "%s%s: parallel.roles: nothing in this run asks \"%s\"; "
                      "its roles are %s",
-                     s->config->file, line, r->name, roles);
+                     s->config->file, line_of(r, line, sizeof line), r->name,
+                     roles);
+}
+
+/* Of a role, the lines: whole ones. */
+static weft_status lines_of(const weft_setup *s, const weft_config_role *r,
+                            int *lines)
+{
+    const int across = s->plan.across;
+    char line[24];
+
+    *lines = r->ranks / across;
+    if (r->ranks % across == 0) return WEFT_OK;
+    return weft_fail(WEFT_EINPUT,
+                     "%s%s: parallel.roles.%s: %d rank%s %s no multiple of "
+                     "the %d side by side of parallel.patches",
+                     s->config->file, line_of(r, line, sizeof line), r->name,
+                     r->ranks, r->ranks == 1 ? "" : "s",
+                     r->ranks == 1 ? "is" : "are", across);
 }
 
 /* MODEL.cond is cond where MODEL is the only one. */
@@ -107,7 +132,7 @@ static weft_status give_ranks(weft_setup *s)
         const int k = role_named(s, short_name(s, r->name));
 
         if (k < 0) return refuse_role(s, r);
-        s->plan.role[k].ranks = r->ranks;
+        WEFT_TRY(lines_of(s, r, &s->plan.role[k].ranks));
     }
     for (int k = 0; k < s->plan.nroles && c->parallel.nroles; k++)
         if (s->plan.role[k].denoises && !s->plan.role[k].ranks)

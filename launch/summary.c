@@ -92,7 +92,7 @@ static weft_forecast ideal_of(const weft_plan *p, const double *sum)
 static json_t *role_json(const weft_plan *p, int k, const double *sum,
                          double sampling, const weft_forecast *ideal)
 {
-    const int ranks = p->roles.role[k].asked.ranks;
+    const int ranks = p->roles.role[k].asked.ranks * p->across;
     double seconds = 0, times = 0;
 
     for (int i = 0; i < p->nnets; i++)
@@ -100,8 +100,8 @@ static json_t *role_json(const weft_plan *p, int k, const double *sum,
             seconds += sum[NETS + 2 * i];
             times += sum[NETS + 2 * i + 1];
         }
-    seconds /= ranks * p->across * p->grid.groups;
-    times /= ranks * p->across * p->grid.groups;
+    seconds /= ranks * p->grid.groups;
+    times /= ranks * p->grid.groups;
     return json_pack("{s:s, s:i, s:f, s:f, s:f, s:f}", "role",
                      p->roles.role[k].asked.name, "ranks", ranks,
                      "evaluation_s", times > 0 ? seconds / times : 0, "busy",

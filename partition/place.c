@@ -105,13 +105,13 @@ static int largest_group(int ranks, int most, int images)
     return 1;
 }
 
-/* With ranks given by role, a group is as large as they are together; where
- * there are fewer, roles share. */
+/* With ranks given by role, a group is as large as they are together, unless
+ * that is given too; where there are fewer, roles share. */
 static weft_status group_of(const weft_plan *p, int *group)
 {
     const int sum = ranks_asked(p);
 
-    if (!sum) {
+    if (!sum || p->group) {
         *group = p->group;
         return WEFT_OK;
     }

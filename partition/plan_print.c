@@ -94,11 +94,12 @@ void weft_plan_print_roles(const weft_plan *p, FILE *to)
 {
     for (int k = 0; k < p->nroles; k++) {
         const weft_role *r = &p->roles.role[k];
+        const int rank0 = r->rank0 * p->across;
+        const int ranks = r->asked.ranks * p->across;
 
-        fprintf(to, "role       %-14s rank%s %d", r->asked.name,
-                plural(r->asked.ranks), r->rank0);
-        if (r->asked.ranks > 1)
-            fprintf(to, " .. %d", r->rank0 + r->asked.ranks - 1);
+        fprintf(to, "role       %-14s rank%s %d", r->asked.name, plural(ranks),
+                rank0);
+        if (ranks > 1) fprintf(to, " .. %d", rank0 + ranks - 1);
         fprintf(to, " of each group");
         if (r->asked.denoises)
             fprintf(to, ", busy %.0f %% of the time",
@@ -309,8 +310,8 @@ static void json_roles(const weft_plan *p, FILE *to)
         fprintf(to,
                 "%s{\"role\":\"%s\",\"first_rank\":%d,\"ranks\":%d,"
                 "\"busy\":%.4f}",
-                k ? "," : "", r->asked.name, r->rank0, r->asked.ranks,
-                p->sampling.busy[k]);
+                k ? "," : "", r->asked.name, r->rank0 * p->across,
+                r->asked.ranks * p->across, p->sampling.busy[k]);
     }
     fprintf(to, "],");
 }

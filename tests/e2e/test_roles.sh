@@ -172,7 +172,6 @@ refused_roles '4 ranks are not a multiple of the 3' 4 w2sd \
     'parallel.roles={strong: 2, weak: 1}'
 refused_roles 'a role needs at least 1' 4 w2sd 'parallel.roles={strong: 0}'
 refused_roles 'expected auto, shared or ranks by role' 4 w2sd parallel.roles=3
-refused_roles 'are both given' 4 w2sd parallel.patches=2
 refused_roles 'parallel.flights: 9 is out of range' 4 w2sd parallel.flights=9
 refused_roles 'lambda' 1 w2sd sample.lambda=31
 refused_roles 'models.weak is missing' 1 cfg-split sample.method=w2sd

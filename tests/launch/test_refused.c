@@ -206,9 +206,6 @@ static const bad bad_values[] = {
      "6: parallel.weights: 0 entries, expected 1 to 10000"},
     {GOOD "parallel: {patches: 2x2,\n  weights: [3, 1, 1]}\n",
      "7: parallel.weights has 3 numbers for 2 lines of patches"},
-    {GOOD "parallel: {patches: 2x2,\n  roles: {cond: 4, uncond: 4}}\n",
-     "7: parallel.roles and parallel.patches are both given; roles say how "
-     "many ranks there are"},
     {GOOD "parallel: {measured: 1}\n",
      "6: unknown key \"measured\" in parallel, did you mean \"weights\"?"},
     {GOOD "bench: {what: unet}\n",
