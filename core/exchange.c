@@ -442,9 +442,9 @@ bool weft_exchange_awaits(const weft_exchange *x, int slot, bool above)
            weft_cut_neighbour(&x->cut, x->cut.me, above ? -1 : 1, 0) >= 0;
 }
 
-bool weft_exchange_awaits_columns(const weft_exchange *x, int slot)
+bool weft_exchange_awaits_columns(const weft_exchange *x, int slot, bool left)
 {
-    return x->slot[slot].side[0] || x->slot[slot].side[1];
+    return x->slot[slot].side[left ? 0 : 1] != NULL;
 }
 
 bool weft_exchange_gives_columns(const weft_exchange *x, int slot)

@@ -230,9 +230,9 @@ void weft_exchange_poll(weft_exchange *x);
  * waited for? Not at the edge of the image, where the zeros are there already.
  */
 bool weft_exchange_awaits(const weft_exchange *x, int slot, bool above);
-/* The same of columns of the neighbours left and right. */
-bool weft_exchange_awaits_columns(const weft_exchange *x, int slot);
-/* Do such neighbours get columns of mine? A stride makes one of the two sides
+/* The same of columns of the neighbour on the left (or right). */
+bool weft_exchange_awaits_columns(const weft_exchange *x, int slot, bool left);
+/* Do those neighbours get columns of mine? A stride makes one of the two sides
  * want none. */
 bool weft_exchange_gives_columns(const weft_exchange *x, int slot);
 /* After put(): get() will not wait. */

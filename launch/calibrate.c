@@ -68,6 +68,7 @@ static double measure(const probe *p)
                               .n = 1,
                               .w = COLUMNS,
                               .wout = COLUMNS,
+                              .col1 = COLUMNS,
                               .in = {p->in + SPARE * COLUMNS * CHANNELS, NULL},
                               .out = p->out,
                               .row1 = ROWS};

@@ -111,7 +111,7 @@ static bool arrived(weft_exchange *x, weft_mail *m, int i)
     bool here;
 
     pthread_mutex_lock(&team->lock);
-    here = e->moved[i];
+    here = e->moved[i] && !team->late;
     pthread_mutex_unlock(&team->lock);
     return here;
 }

@@ -24,11 +24,13 @@ struct weft_team {
     pthread_mutex_t lock;
     pthread_cond_t moved;
     int n;
+    bool late; /* what has arrived is not seen before it is waited for */
     struct weft_letter *letter; /* started at one end, in order */
     weft_member member[WEFT_TEAM_MOST];
 };
 
-/* A patch of the cut for each; what the cut borrows is borrowed. */
+/* A patch of the cut for each; what the cut borrows is borrowed. Nobody is
+ * late. */
 void weft_team_init(weft_team *team, const weft_cut *cut, weft_schedule sched);
 void weft_team_release(weft_team *team);
 

@@ -100,6 +100,8 @@ typedef struct weft_source {
     int cout;
 } weft_source;
 
+enum { WEFT_CONV_COLUMNS = 4 };
+
 typedef struct weft_conv_args {
     const weft_conv *conv;
     const void *weight; /* packed */
@@ -112,6 +114,8 @@ typedef struct weft_conv_args {
     const float *res;    /* [rows][n][wout][cout] or NULL; may be `out` */
     int row0, row1;      /* output rows to compute; row0 a multiple of
                             tile_rows, row1 too or the patch's last row */
+    int col0, col1;      /* and columns of them: multiples of WEFT_CONV_COLUMNS,
+                            col1 may be wout */
     /* Of each input the columns left of column 0 and right of the last, where
      * the image goes on there: row 0 of [rows][n][beside[]][cin], with the same
      * spare rows as `in`. NULL: zeros. */

@@ -6,17 +6,19 @@
  * over one piece of memory. It is on its way while I compute the inside:
  *
  *     put     my rows are on offer                   input      output
- *     ...     the inside: output rows that           -------    -------
- *             need nothing but my own rows           spare
- *     get     the neighbours' rows have arrived      row 0      edge
+ *     ...     the inside: what needs nothing         -------    -------
+ *             but my own pixels                      spare
+ *     get     the neighbours' pixels have arrived    row 0      edge
  *     ...     the edges                              row 1      inside
  *                                                    row 2      inside
  *                                                    row 3      edge
  *                                                    spare
  *
+ * Columns likewise, but for where a neighbour's lie (weft_view.side).
+ *
  * How many ranks there are, or whether there is a neighbour at all, is unknown
- * here. A device's sums do not depend on the rows that it is called with, so
- * neither does the picture.
+ * here. A device's sums do not depend on the rows and columns that it is called
+ * with, so neither does the picture.
  */
 #include "core/layer/parts.h"
 
@@ -29,6 +31,10 @@ enum { MATRIX, BIAS };        /* node->weight */
 typedef struct span {
     int from, to;
 } span;
+
+typedef struct area {
+    span rows, columns;
+} area;
 
 static int ceil_div(int a, int b) { return (a + b - 1) / b; }
 
@@ -56,59 +62,110 @@ static weft_border reach_of(const weft_conv *v)
         reach_before(v, v->pad_left), reach_behind(v, v->kw, v->pad_left)};
 }
 
-/* Output rows whose inputs are all here after put(), in whole tiles: those that
- * reach no neighbour. `upper`, `lower`: is there one? */
-static span inside(const weft_conv *v, int rows_in, int rows_out, bool upper,
-                   bool lower)
-{
-    const int tile = v->tile_rows;
-    const int past = rows_in * v->up - v->kh + v->pad_top + v->stride;
-    span s = {0, rows_out};
+/* One direction of a kernel on a patch. */
+typedef struct axis {
+    int in, out; /* rows, or columns, before and behind the kernel */
+    int up, kernel, pad, stride, tile;
+    bool before, behind; /* is there a neighbour? */
+} axis;
 
-    if (upper) s.from = ceil_div(ceil_div(v->pad_top, v->stride), tile) * tile;
-    if (lower) s.to = past / v->stride / tile * tile;
+/* Outputs whose inputs are all here after put(), in whole tiles: those that
+ * reach no neighbour. */
+static span inside(const axis *a)
+{
+    const int past = a->in * a->up - a->kernel + a->pad + a->stride;
+    span s = {0, a->out};
+
+    if (a->before)
+        s.from = ceil_div(ceil_div(a->pad, a->stride), a->tile) * a->tile;
+    if (a->behind) s.to = past / a->stride / a->tile * a->tile;
     return s;
 }
 
-static bool worthwhile(const weft_conv *v, span s, int n, int wout)
+static bool worthwhile(const weft_conv *v, const area *s, int n)
 {
     const size_t cin = (size_t)v->cin[0] + (size_t)v->cin[1];
     const size_t cout = (size_t)v->cout;
     const size_t weights = (size_t)v->kh * (size_t)v->kw * cin * cout;
+    const int rows = s->rows.to - s->rows.from;
+    const int columns = s->columns.to - s->columns.from;
     size_t pixels;
 
-    if (s.from >= s.to) return false;
-    pixels = (size_t)(s.to - s.from) * (size_t)n * (size_t)wout;
+    if (rows <= 0 || columns <= 0) return false;
+    pixels = (size_t)rows * (size_t)n * (size_t)columns;
     return pixels >= THIN && weights <= pixels * (cin + cout);
 }
 
 /* ---- forward ------------------------------------------------------------- */
 
-static void compute(const weft_run *run, weft_conv_args a, int from, int to)
+static void compute(const weft_run *run, weft_conv_args a, span rows,
+                    span columns)
 {
-    a.row0 = from;
-    a.row1 = to;
-    if (from < to) run->dev->conv(&a, run->pool);
+    a.row0 = rows.from;
+    a.row1 = rows.to;
+    a.col0 = columns.from;
+    a.col1 = columns.to;
+    if (rows.from < rows.to && columns.from < columns.to)
+        run->dev->conv(&a, run->pool);
 }
 
-/* What needs no neighbour, and no neighbour needs. Every row reaches the
+/* All rows but those of `in`, and of these all columns but `in`'s. */
+static void compute_around(const weft_run *run, const weft_conv_args *a,
+                           int rows, const area *in)
+{
+    const span all = {0, a->wout};
+
+    compute(run, *a, (span){0, in->rows.from}, all);
+    compute(run, *a, (span){in->rows.to, rows}, all);
+    compute(run, *a, in->rows, (span){0, in->columns.from});
+    compute(run, *a, in->rows, (span){in->columns.to, a->wout});
+}
+
+/* Rows that need no neighbour, and no neighbour needs. Every row reaches the
  * neighbours at its ends, if there are any. */
 static span rows_inside(const weft_graph *g, int node, const weft_run *run)
 {
     const weft_node *d = &g->node[node];
-    const int tile = d->u.conv.tile_rows, rows = weft_run_rows(g, run, d->out);
+    const weft_conv *v = &d->u.conv;
+    const int tile = v->tile_rows, rows = weft_run_rows(g, run, d->out);
     const bool asks = d->nwants > 0;
     const weft_edges next = weft_run_edges(g, run, node);
-    span s;
+    const axis a = {
+        .in = weft_run_rows(g, run, d->in[IN]),
+        .out = rows,
+        .up = v->up,
+        .kernel = v->kh,
+        .pad = v->pad_top,
+        .stride = v->stride,
+        .tile = tile,
+        .before = asks && weft_exchange_awaits(run->x, run->slot, true),
+        .behind = asks && weft_exchange_awaits(run->x, run->slot, false)};
+    span s = inside(&a);
 
-    if (asks && weft_exchange_awaits_columns(run->x, run->slot))
-        return (span){0, 0};
-    s = inside(&d->u.conv, weft_run_rows(g, run, d->in[IN]), rows,
-               asks && weft_exchange_awaits(run->x, run->slot, true),
-               asks && weft_exchange_awaits(run->x, run->slot, false));
     if (s.from < next.upper) s.from = ceil_div(next.upper, tile) * tile;
     if (s.to > rows - next.lower) s.to = (rows - next.lower) / tile * tile;
     return s;
+}
+
+/* Columns that need no neighbour. */
+static span columns_inside(const weft_node *d, const weft_run *run,
+                           const weft_conv_args *args)
+{
+    const weft_conv *v = &d->u.conv;
+    const bool asks = d->nwants > 0;
+    const axis a = {
+        .in = args->w,
+        .out = args->wout,
+        .up = v->up,
+        .kernel = v->kw,
+        .pad = v->pad_left,
+        .stride = v->stride,
+        .tile = WEFT_CONV_COLUMNS,
+        .before = asks && weft_exchange_awaits_columns(run->x, run->slot, true),
+        .behind =
+            asks && weft_exchange_awaits_columns(run->x, run->slot, false)};
+
+    return inside(&a);
 }
 
 static bool all_ready(const weft_node *d, const weft_run *run)
@@ -138,28 +195,29 @@ static weft_status forward(const weft_graph *g, int node, weft_run *run)
                         weft_run_value(run, d->out));
     const weft_edges next = weft_run_edges(g, run, node);
     const bool wanted = next.upper || next.lower;
+    const span none = {0, 0}, all = {0, a.wout};
     weft_view seen;
     bool ready;
-    span in;
+    area in;
 
     a.res = weft_run_optional(run, d->in[RES]);
     a.bias_n = weft_run_optional(run, d->in[SHIFT]);
 
     for (int i = 0; i < d->nwants; i++) WEFT_TRY(weft_run_put(g, run, node, i));
     ready = all_ready(d, run);
-    in = rows_inside(g, node, run);
-    /* One call for all rows is quicker, where nobody waits. */
-    if (!worthwhile(a.conv, in, a.n, a.wout) || (ready && !wanted))
-        in = (span){0, 0};
-    if (!ready) compute(run, a, in.from, in.to);
+    in = (area){rows_inside(g, node, run),
+                ready ? all : columns_inside(d, run, &a)};
+    /* One call for all is quicker, where nobody waits. */
+    if (!worthwhile(a.conv, &in, a.n) || (ready && !wanted))
+        in = (area){none, all};
+    if (!ready) compute(run, a, in.rows, in.columns);
     for (int i = 0; i < d->nwants; i++) {
         WEFT_TRY(weft_exchange_get(run->x, run->slot + i, &seen));
         show_columns(&d->want[i].border, &seen, i, &a);
     }
-    compute(run, a, 0, in.from);
-    compute(run, a, in.to, weft_run_rows(g, run, d->out));
+    compute_around(run, &a, weft_run_rows(g, run, d->out), &in);
     if (wanted) WEFT_TRY(weft_run_border_made(g, run, node));
-    if (ready) compute(run, a, in.from, in.to);
+    if (ready) compute(run, a, in.rows, in.columns);
     return WEFT_OK;
 }
 

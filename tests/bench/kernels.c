@@ -129,6 +129,7 @@ static void set_conv(bench *b, const char *line)
                             .n = n,
                             .w = w,
                             .wout = wout,
+                            .col1 = wout,
                             .in = {in0 + 2 * line0, in1 + 2 * line1},
                             .out = numbers(b, (size_t)rows * n * wout * cout),
                             .bias = weights,

@@ -205,8 +205,12 @@ static void call_conv(const weft_device *dev, const conv_data *d, const void *w,
 {
     const conv_case *k = d->k;
     const weft_conv *c = &k->c;
-    weft_conv_args a = {
-        .conv = c, .weight = w, .n = n, .w = k->w, .wout = d->wout};
+    weft_conv_args a = {.conv = c,
+                        .weight = w,
+                        .n = n,
+                        .w = k->w,
+                        .wout = d->wout,
+                        .col1 = d->wout};
     const int first = floor_half(row0 * c->stride - c->pad_top, c->up);
     const int last =
         floor_half((row1 - 1) * c->stride + c->kh - 1 - c->pad_top, c->up);
@@ -538,6 +542,7 @@ static void test_conv_in_place(void **unused)
                                   .n = 1,
                                   .w = d.k->w,
                                   .wout = d.wout,
+                                  .col1 = d.wout,
                                   .in = {d.in[0] + above},
                                   .out = d.res,
                                   .bias = d.bias,

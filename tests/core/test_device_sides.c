@@ -107,6 +107,7 @@ static void one_part(const weft_device *dev, const image *m, weft_pool *pool,
                         .n = N,
                         .w = x1 - x0,
                         .wout = y1 - y0,
+                        .col1 = y1 - y0,
                         .bias_n = m->bias_n,
                         .row1 = m->rows,
                         .beside = {left, right}};

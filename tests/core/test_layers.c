@@ -116,6 +116,7 @@ typedef struct loom {
     const weft_graph *g;
     const weft_device *dev;
     int threads, total; /* of a patch; units of the image */
+    bool late;          /* as of a team */
     const float *time, *label;
     char *weights; /* packed */
     float *image;  /* [rows][n][w][c] of the output, or the vector */
@@ -263,6 +264,7 @@ static float *weave(loom *l, const weft_cut *cut, int threads)
     l->image = calloc((size_t)(rows * N * out->w * out->c), sizeof(float));
     assert_non_null(l->image);
     weft_team_init(&team, cut, WEFT_IN_STEP);
+    team.late = l->late;
     weft_team_run(&team, weave_patch, l);
     weft_team_release(&team);
     assert_int_equal(l->failed, 0);
@@ -339,6 +341,7 @@ static void check_columns(loom *l, const float *one, size_t floats)
         float *many;
 
         if (strips < across) continue;
+        l->late = i % 3 != 1;
         many = weave(l, &cut, 1 + i % 2);
         assert_memory_equal(one, many, floats * sizeof *one);
         free(many);
@@ -412,6 +415,75 @@ static void torch_and_any_cut(void **state)
             check_net(&nets[i], dev, nets[i].wide);
         }
     }
+}
+
+/* ---- the inside ---------------------------------------------------------- */
+
+static const weft_device *plain;
+static _Atomic long early,
+    computed; /* pixels; early: of who saw no neighbour */
+
+static void count_conv(const weft_conv_args *a, weft_pool *pool)
+{
+    const long pixels = (long)(a->row1 - a->row0) * a->n * (a->col1 - a->col0);
+
+    computed += pixels;
+    if (!a->beside[0] && !a->beside[1]) early += pixels;
+    plain->conv(a, pool);
+}
+
+static int neighbours(const weft_cut *c, int p, int down, int right)
+{
+    return (weft_cut_neighbour(c, p, down, right) >= 0) +
+           (weft_cut_neighbour(c, p, -down, -right) >= 0);
+}
+
+/* But for a tile at each side that has a neighbour. */
+static long pixels_inside(const weft_graph *g, const weft_cut *c)
+{
+    long sum = 0;
+
+    for (int p = 0; p < c->n; p++) {
+        const weft_rect r = weft_cut_rect(c, &g->cell, p);
+        const int high = r.rows - 4 * neighbours(c, p, 1, 0);
+        const int broad = r.columns - 4 * neighbours(c, p, 0, 1);
+
+        assert_true(high > 0 && broad > 0);
+        sum += (long)high * N * broad;
+    }
+    return sum;
+}
+
+static void the_inside_comes_before_the_neighbours(void **state)
+{
+    static const int rows2[] = {0, 2, 5}, rows1[] = {0, 5};
+    static const int two[] = {0, 11, 24}, three[] = {0, 8, 17, 24};
+    static const weft_cut cuts[] = {
+        {.n = 2, .first = rows2},
+        {.n = 2, .first = rows1, .across = 2, .strip = two},
+        {.n = 3, .first = rows1, .across = 3, .strip = three},
+        {.n = 4, .first = rows2, .across = 2, .strip = two}};
+    weft_device counting;
+    weft_graph g;
+    loom l = {.g = &g, .dev = &counting, .total = 5, .late = true};
+
+    (void)state;
+    assert_int_equal(weft_device_find("fast", NULL, &plain), WEFT_OK);
+    counting = *plain;
+    counting.conv = count_conv;
+    weft_graph_init(&g, (weft_cell){UNIT, 4, 96}, C);
+    assert_int_equal(weft_graph_finish(&g, weft_add_conv(&g, "a", g.input, C,
+                                                         WEFT_CONV(.k = 3))),
+                     WEFT_OK);
+    load_weights(&l);
+    for (size_t i = 0; i < sizeof cuts / sizeof *cuts; i++) {
+        early = computed = 0;
+        free(weave(&l, &cuts[i], 1));
+        assert_int_equal(computed, 2 * UNIT * 5 * N * 96);
+        assert_int_equal(early, 2 * pixels_inside(&g, &cuts[i]));
+    }
+    free(l.weights);
+    weft_graph_release(&g);
 }
 
 /* ---- embeddings ---------------------------------------------------------- */
@@ -543,6 +615,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(guidance_as_sinusoids),
         cmocka_unit_test(torch_and_any_cut),
+        cmocka_unit_test(the_inside_comes_before_the_neighbours),
         cmocka_unit_test(embeddings_of_diffusers),
         cmocka_unit_test(labels_out_of_range_are_refused),
     };

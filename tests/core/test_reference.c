@@ -92,6 +92,7 @@ static void conv_case_init(conv_case *c, const answer *a)
                                .n = n,
                                .w = w,
                                .wout = (int)p[19],
+                               .col1 = (int)p[19],
                                .out = c->out,
                                .bias = p[12] != 0 ? c->bias : NULL,
                                .bias_n = p[13] != 0 ? c->bias_n : NULL,

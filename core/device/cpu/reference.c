@@ -208,7 +208,7 @@ static void conv_row(void *arg, int i, int worker)
 
     (void)worker;
     for (int s = 0; s < a->n; s++)
-        for (int x = 0; x < a->wout; x++)
+        for (int x = a->col0; x < a->col1; x++)
             for (int o = 0; o < cout; o += CHUNK)
                 conv_chunk(a, a->row0 + i, x, s, o, min_int(CHUNK, cout - o));
 }

@@ -44,9 +44,10 @@ static void gather(const weft_conv_args *a, ptrdiff_t p0, int m, float *to,
                    const float **rows, int *sample)
 {
     const weft_conv *c = a->conv;
-    const ptrdiff_t line = (ptrdiff_t)a->n * a->wout;
-    int y = (int)(p0 / line), s = (int)(p0 % line) / a->wout,
-        x = (int)(p0 % a->wout);
+    const int columns = call_columns(a);
+    const ptrdiff_t line = (ptrdiff_t)a->n * columns;
+    int y = (int)(p0 / line), s = (int)(p0 % line) / columns,
+        x = a->col0 + (int)(p0 % columns);
     for (int i = 0, run; i < m; i += run) {
         const int left = x * c->stride - c->pad_left;
         const int top = y * c->stride - c->pad_top;
@@ -64,7 +65,7 @@ static void gather(const weft_conv_args *a, ptrdiff_t p0, int m, float *to,
         if (a->bias_n)
             for (int q = 0; q < run; q++) sample[i + q] = s;
         x += run;
-        if (x == a->wout) x = 0, s++;
+        if (x == a->col1) x = a->col0, s++;
         if (s == a->n) s = 0, y++;
     }
 }
@@ -238,18 +239,19 @@ INLINE void finish_lanes(const weft_conv_args *a, const room *r, int m,
     vf b = bias_lanes(a, 0, n, lanes);
     for (int i = 0; i < m; i++) {
         if (a->bias_n) b = bias_lanes(a, r->sample[i], n, lanes);
-        put_lanes(a, vld(sums + i * step) + b, (p0 + i) * a->conv->cout + n,
-                  lanes);
+        put_lanes(a, vld(sums + i * step) + b,
+                  place_of(a, p0 + i) * a->conv->cout + n, lanes);
     }
 }
 
-/* The commonest end, bias alone on whole vectors: the last chunk writes the
- * output itself. Without a bias zero is added, as everywhere. */
+/* The commonest end, bias alone on whole vectors and columns: the last chunk
+ * writes the output itself. Without a bias zero is added, as everywhere. */
 static bool plain_end(const weft_conv_args *a, int n, int nv)
 {
     const weft_conv *c = a->conv;
     return c->act == WEFT_LINEAR && c->post == WEFT_LINEAR && c->scale == 1 &&
-           a->bias && !a->bias_n && !a->res && n + nv * VL <= c->cout;
+           a->bias && !a->bias_n && !a->res && n + nv * VL <= c->cout &&
+           call_columns(a) == a->wout;
 }
 
 /* One packed matrix, and the rows that it is multiplied with. */
@@ -396,7 +398,7 @@ static int block_pixels(const weft_conv *c)
 static void direct_run(const weft_conv_args *a, weft_variant v, weft_pool *pool)
 {
     const weft_conv *c = a->conv;
-    const ptrdiff_t line = (ptrdiff_t)a->n * a->wout;
+    const ptrdiff_t line = (ptrdiff_t)a->n * call_columns(a);
     const int threads = weft_pool_size(pool);
     job j = {.a = a, .v = v, .pool = pool, .p0 = a->row0 * line};
     if (c->rank) j.down = weft_conv_down(c), j.up = weft_conv_up(c);

@@ -19,9 +19,9 @@ typedef struct job {
     const weft_conv_args *a;
     weft_pool *pool;
     int mh, taps, positions;
-    int line;       /* tiles in a tile row: samples times tile columns */
-    int columns;    /* tile columns */
-    int begin, end; /* tiles of the call */
+    int line;          /* tiles in a tile row: samples times tile columns */
+    int left, columns; /* tile columns */
+    int begin, end;    /* tiles of the call */
     int groups;
     int last; /* last input row that counts, after upsampling */
     bool far; /* outputs are not in the cache */
@@ -164,7 +164,7 @@ INLINE void group_in(int mh, const job *j, int t0, int m, int i0, int i1,
     for (int i = i0; i < i1; i++) {
         const int t = input_tile(j, t0, m, i) + down;
         const int y = t / j->line - 2, s = t % j->line / j->columns;
-        const int x = t % j->columns * MW - c->pad_left;
+        const int x = (j->left + t % j->columns) * MW - c->pad_left;
         const int top = mh == 1 ? y : y * mh - c->pad_top;
         float *to = v + (size_t)i * j->z.vchan;
         for (int src = 0, from = 0; src < inputs(c); from += c->cin[src++]) {
@@ -261,13 +261,13 @@ typedef struct place {
 INLINE place tile_place(int mh, const job *j, int t)
 {
     const weft_conv_args *a = j->a;
-    const int y = t / j->line * mh, x = t % j->columns * MW;
+    const int y = t / j->line * mh, x = (j->left + t % j->columns) * MW;
     place p;
     p.sample = t % j->line / j->columns;
     p.row = (ptrdiff_t)a->n * a->wout * a->conv->cout;
     p.at = y * p.row + ((ptrdiff_t)p.sample * a->wout + x) * a->conv->cout;
     p.rows = min_int(mh, a->row1 - y);
-    p.columns = min_int(MW, a->wout - x);
+    p.columns = min_int(MW, a->col1 - x);
     return p;
 }
 
@@ -415,15 +415,16 @@ static void minimal_run(const weft_conv_args *a, weft_variant v,
 {
     const weft_conv *c = a->conv;
     const int threads = weft_pool_size(pool), mh = v.mh;
-    if (a->row1 <= a->row0) return;
+    if (a->row1 <= a->row0 || a->col1 <= a->col0) return;
     job j = {.a = a, .pool = pool, .mh = mh, .taps = taps_of(mh)};
     j.positions = rows_in(mh) * NW;
-    j.columns = ceil_div(a->wout, MW);
+    j.left = a->col0 / MW;
+    j.columns = ceil_div(call_columns(a), MW);
     j.line = a->n * j.columns;
     j.begin = a->row0 / mh * j.line;
     j.end = ceil_div(a->row1, mh) * j.line;
     j.last = a->row1 + 1 - c->pad_top;
-    j.far = (a->row1 - a->row0) * (size_t)a->n * a->wout * c->cout >
+    j.far = (a->row1 - a->row0) * (size_t)a->n * call_columns(a) * c->cout >
             FAR_BYTES / sizeof(float);
     j.z = size_up(c, mh, a->n, a->wout);
     lay(c, mh, &j.z, &j);

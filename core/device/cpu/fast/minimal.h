@@ -14,7 +14,7 @@
 
 #include "core/device/cpu/fast/pixels.h"
 
-enum { MW = 4, NW = MW + 2, MAX_POSITIONS = 36 };
+enum { MW = WEFT_CONV_COLUMNS, NW = MW + 2, MAX_POSITIONS = 36 };
 
 #define POINT_A 0.625f
 #define POINT_B 1.5f

@@ -176,7 +176,7 @@ INLINE void block(int n, weft_dtype t, const job *j, const room *r,
         for (int q = 0; q < min_int(step, m - i); q++)
             put_lanes(j->a,
                       vld(sums[q]) + bias_lanes(j->a, r->sample[i + q], 0, n),
-                      (p0 + i + q) * n, n);
+                      place_of(j->a, p0 + i + q) * n, n);
     }
 }
 
@@ -215,7 +215,7 @@ static void narrow_task(void *arg, int i, int worker)
 
 static void narrow_run(const weft_conv_args *a, weft_variant v, weft_pool *pool)
 {
-    const ptrdiff_t line = (ptrdiff_t)a->n * a->wout;
+    const ptrdiff_t line = (ptrdiff_t)a->n * call_columns(a);
     job j = {.a = a, .v = v, .pool = pool, .p0 = a->row0 * line};
     j.pixels = (int)((a->row1 - a->row0) * line);
     if (j.pixels <= 0) return;

@@ -42,6 +42,20 @@ INLINE const float *pixel(const weft_conv_args *a, int src, int y, int s, int x,
            (((ptrdiff_t)y * a->n + s) * a->w + x) * a->conv->cin[src];
 }
 
+/* Columns of a call, whose output pixels are numbered along [row][n][these]. */
+static inline int call_columns(const weft_conv_args *a)
+{
+    return a->col1 - a->col0;
+}
+
+/* The number of output pixel p of a call in all of [row][n][wout]. */
+static inline ptrdiff_t place_of(const weft_conv_args *a, ptrdiff_t p)
+{
+    const int columns = call_columns(a);
+    if (columns == a->wout) return p;
+    return p / columns * a->wout + a->col0 + p % columns;
+}
+
 /* How many output pixels of a row, x on, have all of their columns inside; 0
  * where upsampling repeats columns. */
 static inline int inner_run(const weft_conv_args *a, int x)
@@ -50,7 +64,7 @@ static inline int inner_run(const weft_conv_args *a, int x)
     const int left = x * c->stride - c->pad_left;
     const int room = a->w - c->kw - left;
     if (c->up != 1 || left < 0 || room < 0) return 0;
-    return min_int(a->wout - x, room / c->stride + 1);
+    return min_int(a->col1 - x, room / c->stride + 1);
 }
 
 /* One entry of every table, for output pixel (y, x). */
@@ -66,7 +80,7 @@ static inline void pixel_taps(const weft_conv_args *a, int y, int s, int x,
                 *rows = pixel(a, src, top + ky, s, left + kx, zero);
 }
 
-/* For `m` output pixels from flat index p0 on (index of [row][n][wout]):
+/* For `m` output pixels of a call from number p0 on:
  * rows[(tap * inputs + src) * MAX_M + i], and the sample of each. */
 static inline void pixel_table(const weft_conv_args *a, ptrdiff_t p0, int m,
                                const float *zero, const float **rows,
@@ -74,9 +88,10 @@ static inline void pixel_table(const weft_conv_args *a, ptrdiff_t p0, int m,
 {
     const weft_conv *c = a->conv;
     const int nsrc = inputs(c), tables = c->kh * c->kw * nsrc;
-    const ptrdiff_t line = (ptrdiff_t)a->n * a->wout;
-    int y = (int)(p0 / line), s = (int)(p0 % line) / a->wout,
-        x = (int)(p0 % a->wout);
+    const int columns = call_columns(a);
+    const ptrdiff_t line = (ptrdiff_t)a->n * columns;
+    int y = (int)(p0 / line), s = (int)(p0 % line) / columns,
+        x = a->col0 + (int)(p0 % columns);
     for (int i = 0, run; i < m; i += run) {
         run = max_int(1, min_int(m - i, inner_run(a, x)));
         pixel_taps(a, y, s, x, zero, rows + i);
@@ -87,7 +102,7 @@ static inline void pixel_table(const weft_conv_args *a, ptrdiff_t p0, int m,
         }
         for (int q = 0; q < run; q++) sample[i + q] = s;
         x += run;
-        if (x == a->wout) x = 0, s++;
+        if (x == a->col1) x = a->col0, s++;
         if (s == a->n) s = 0, y++;
     }
 }

@@ -38,6 +38,7 @@ typedef struct job {
     const weft_conv_args *a;
     weft_pool *pool;
     sizes z;
+    int left;          /* tile column */
     int columns, line; /* tiles: of a row of one sample; of all samples */
     int begin, end;    /* tiles of the call */
     int groups, parts; /* parts of the panels */
@@ -118,7 +119,7 @@ static void group_in(const job *j, const room *r, int t0, int m)
     for (int i = 0; i < m; i++) {
         const int t = t0 + i, top = t / j->line * 2 - c->pad_top;
         const int s = t % j->line / j->columns;
-        const int left = t % j->columns * MW * 2 - c->pad_left;
+        const int left = (j->left + t % j->columns) * MW * 2 - c->pad_left;
         for (int ky = 0; ky < TAPS; ky++) {
             const float *d[INPUTS];
             for (int x = 0; x < INPUTS; x++)
@@ -208,9 +209,9 @@ static void group_out(const job *j, const room *r, int t0, int m, int p0,
     const int cout = a->conv->cout;
     const size_t step = (size_t)m * j->z.wide;
     for (int i = 0; i < m; i++) {
-        const int t = t0 + i, x = t % j->columns * MW;
+        const int t = t0 + i, x = (j->left + t % j->columns) * MW;
         const int s = t % j->line / j->columns;
-        const int count = min_int(MW, a->wout - x);
+        const int count = min_int(MW, a->col1 - x);
         const ptrdiff_t at =
             ((ptrdiff_t)(t / j->line * a->n + s) * a->wout + x) * cout;
         for (int p = p0; p < p1; p++) {
@@ -260,8 +261,9 @@ static void strided_run(const weft_conv_args *a, weft_variant v,
     const int threads = weft_pool_size(pool);
     job j = {.a = a, .pool = pool, .z = size_up(a->conv), .parts = 1};
     (void)v;
-    if (a->row1 <= a->row0) return;
-    j.columns = ceil_div(a->wout, MW);
+    if (a->row1 <= a->row0 || a->col1 <= a->col0) return;
+    j.left = a->col0 / MW;
+    j.columns = ceil_div(call_columns(a), MW);
     j.line = a->n * j.columns;
     j.begin = a->row0 * j.line;
     j.end = a->row1 * j.line;
