@@ -373,24 +373,21 @@ static bool open_walk(weft_cost_walk *w)
     for (int i = 0; i < w->g->nnodes; i++) slots += w->g->node[i].nwants;
     w->clock = zeros(ranks);
     w->posted = zeros(ranks);
-    w->out = zeros(2 * ranks);
-    w->in = zeros(2 * ranks);
+    w->port = calloc(4 * ranks, sizeof *w->port);
     w->came = zeros(2 * ranks * ranks);
     w->order = calloc(ranks, sizeof *w->order);
     w->core_of = calloc(ranks, sizeof *w->core_of);
     w->core = calloc(ranks, sizeof *w->core);
     return open_ring(&w->arrived, w->how.lag + 1, slots, w->cut->n) &&
            open_ring(&w->left, w->how.lag + 1, slots, w->cut->n) && w->clock &&
-           w->posted && w->out && w->in && w->came && w->order && w->core_of &&
-           w->core;
+           w->posted && w->port && w->came && w->order && w->core_of && w->core;
 }
 
 static void close_walk(weft_cost_walk *w)
 {
     free(w->clock);
     free(w->posted);
-    free(w->out);
-    free(w->in);
+    free(w->port);
     free(w->came);
     free(w->order);
     free(w->core_of);

@@ -7,8 +7,9 @@
  *     compute   operations over the speed of the layer's class; a layer
  *               without operations moves its input and output through memory
  *     put       takes the processors at both ends message_s and byte_s for each
- *               message and byte; meanwhile the message takes both ports for
- *               bytes / bytes_per_s and arrives latency_s later
+ *               message and byte; meanwhile the message passes both ports at
+ *               bytes_per_s, which those of one put share fairly, and arrives
+ *               latency_s later
  *     get       waits for what a layer is shown: of this evaluation in step,
  *               of `lag` evaluations ago when displaced; attention in step for
  *               each line of patches when those before it were looked at
@@ -18,10 +19,11 @@
  * when the one at work has ended its part of a layer. So does a core whose
  * other ranks belong to other groups, at its part of the core's speed.
  *
- * Messages pass a port one after the other, in the order of the net. The ranks
- * of a node have a port each for what stays inside and share one for what
- * leaves. What is not modelled: switches that are slower than their ports,
- * other jobs, ranks that stumble.
+ * Puts pass a port one after the other, in the order of the net: what one sends
+ * to several peers arrives at the same time, when all of it has passed, as it
+ * does on connections that share a link. The ranks of a node have a port each
+ * for what stays inside and share one for what leaves. What is not modelled:
+ * switches that are slower than their ports, other jobs, ranks that stumble.
  *
  * Pure arithmetic: no MPI, no weights. *Local*.
  */

@@ -18,12 +18,6 @@ static int node_of(const weft_cost_walk *w, int rank)
     return (w->how.rank0 + rank) / w->c->ranks_per_node;
 }
 
-/* Ports: one for each rank, then one for each node. */
-static int port_of(const weft_cost_walk *w, int rank, bool leaves)
-{
-    return leaves ? w->cut->n + node_of(w, rank) - node_of(w, 0) : rank;
-}
-
 static weft_wire wire_of(const weft_cost_walk *w, const weft_want *want)
 {
     const weft_schedule s = {.wire = w->how.wire};
@@ -87,48 +81,108 @@ double *weft_cost_came(weft_cost_walk *w, int slot, int to, int from)
     return &w->came[((size_t)(slot % 2) * n + (size_t)to) * n + (size_t)from];
 }
 
-/* One message takes both ports; both ends must have come to it. */
-static void pass(weft_cost_walk *w, int slot, int from, int to, double bytes)
+/* ---- ports --------------------------------------------------------------- */
+
+/* Of a message between two ranks. */
+typedef struct path {
+    const weft_cost_link *link;
+    weft_cost_port *out, *in;
+} path;
+
+/* Ports: one for each rank, then one for each node; ways out, then in. */
+static weft_cost_port *port_of(const weft_cost_walk *w, int rank, bool leaves,
+                               bool in)
+{
+    const int n = w->cut->n;
+    const int i = leaves ? n + node_of(w, rank) - node_of(w, 0) : rank;
+
+    return &w->port[(in ? 2 * n : 0) + i];
+}
+
+static path path_of(const weft_cost_walk *w, int from, int to)
 {
     const bool leaves = node_of(w, from) != node_of(w, to);
     const weft_cost_link *l = leaves ? &w->c->between : &w->c->inside;
-    const int a = port_of(w, from, leaves), b = port_of(w, to, leaves);
-    double *out = &w->out[a], *in = l->half_duplex ? &w->out[b] : &w->in[b];
-    double *left = at(&w->left, w->t, slot, from);
-    double *here = at(&w->arrived, w->t, slot, to);
-    const double start =
-        weft_later(*out, weft_later(w->posted[from], w->posted[to]));
-    const double end = weft_later(start, *in) + bytes / l->bytes_per_s;
 
-    *out = start + bytes / l->bytes_per_s;
-    *in = end;
-    *left = weft_later(*left, end);
-    *here = weft_later(*here, end + l->latency_s);
-    *weft_cost_came(w, slot, to, from) = end + l->latency_s;
+    return (path){l, port_of(w, from, leaves, false),
+                  port_of(w, to, leaves, !l->half_duplex)};
 }
 
-static void post_to(weft_cost_walk *w, const weft_want *want, int slot,
-                    int from, int to, bool move)
+static void load(weft_cost_port *p, double bytes)
 {
-    const bool leaves = node_of(w, from) != node_of(w, to);
-    const letter m = letter_of(w, want, from, to);
-    const double bytes = bytes_of(w, want, m);
-    double paid;
+    p->messages++;
+    p->bytes += bytes;
+}
+
+/* When a message that may begin at `start` has passed: those of a put share
+ * their port fairly, so a short one takes as long as as many of its size. */
+static double passed(const weft_cost_port *p, double start, double bytes,
+                     double rate)
+{
+    const double alike = p->messages * bytes;
+
+    return weft_later(p->until, start) +
+           (alike < p->bytes ? alike : p->bytes) / rate;
+}
+
+/* Both ends must have come to it. */
+static void pass(weft_cost_walk *w, const weft_want *want, int slot, int from,
+                 int to)
+{
+    const double bytes = bytes_of(w, want, letter_of(w, want, from, to));
+    const path x = path_of(w, from, to);
+    const double rate = x.link->bytes_per_s;
+    const double start = weft_later(w->posted[from], w->posted[to]);
+    const double out = passed(x.out, start, bytes, rate);
+    const double end = weft_later(out, passed(x.in, start, bytes, rate));
+    const double came = end + x.link->latency_s;
+    double *left = at(&w->left, w->t, slot, from);
+    double *here = at(&w->arrived, w->t, slot, to);
 
     if (bytes == 0) return;
-    if (move) {
-        pass(w, slot, from, to, bytes);
-        return;
+    x.out->end = weft_later(x.out->end, out);
+    x.in->end = weft_later(x.in->end, end);
+    *left = weft_later(*left, end);
+    *here = weft_later(*here, came);
+    *weft_cost_came(w, slot, to, from) = came;
+}
+
+static void free_ports(weft_cost_walk *w)
+{
+    for (int i = 0; i < 4 * w->cut->n; i++) {
+        weft_cost_port *p = &w->port[i];
+
+        p->until = weft_later(p->until, p->end);
+        p->messages = p->bytes = 0;
     }
-    paid = handling(w, want, leaves ? &w->c->between : &w->c->inside, m, bytes);
+}
+
+/* ---- a put --------------------------------------------------------------- */
+
+/* Both ends pay, and it is on both ports. */
+static void begin(weft_cost_walk *w, const weft_want *want, int slot, int from,
+                  int to)
+{
+    const letter m = letter_of(w, want, from, to);
+    const double bytes = bytes_of(w, want, m);
+    const path x = path_of(w, from, to);
+    const double paid = handling(w, want, x.link, m, bytes);
+
+    (void)slot;
+    if (bytes == 0) return;
+    load(x.out, bytes);
+    load(x.in, bytes);
     weft_cost_spend(w, from, paid);
     weft_cost_spend(w, to, paid);
 }
 
-/* Everybody's, nearest peers first, as the exchange does. Neighbours' numbers
- * are at most a line and one apart. */
-static void post_all(weft_cost_walk *w, const weft_want *want, int slot,
-                     bool move)
+typedef void message_fn(weft_cost_walk *w, const weft_want *want, int slot,
+                        int from, int to);
+
+/* Everybody's messages. Neighbours' numbers are at most a line and one apart.
+ */
+static void each_message(weft_cost_walk *w, const weft_want *want, int slot,
+                         message_fn *fn)
 {
     const int n = w->cut->n, line = weft_cut_across(w->cut) + 1;
     const bool all = want->reach == WEFT_REACH_ALL;
@@ -136,8 +190,8 @@ static void post_all(weft_cost_walk *w, const weft_want *want, int slot,
 
     for (int d = 1; d <= far; d++)
         for (int r = 0; r < n; r++) {
-            if (all || r + d < n) post_to(w, want, slot, r, (r + d) % n, move);
-            if (!all && r >= d) post_to(w, want, slot, r, r - d, move);
+            if (all || r + d < n) fn(w, want, slot, r, (r + d) % n);
+            if (!all && r >= d) fn(w, want, slot, r, r - d);
         }
 }
 
@@ -155,8 +209,9 @@ void weft_cost_put(weft_cost_walk *w, const weft_want *want, int slot)
     }
     for (int r = 0; r < n; r++)
         *at(&w->left, w->t, slot, r) = *at(&w->arrived, w->t, slot, r) = 0;
-    post_all(w, want, slot, false);
-    post_all(w, want, slot, true);
+    each_message(w, want, slot, begin);
+    each_message(w, want, slot, pass);
+    free_ports(w);
 }
 
 void weft_cost_take(weft_cost_walk *w, int slot)

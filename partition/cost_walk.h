@@ -18,6 +18,12 @@ typedef struct weft_cost_core {
     double idle0, idle1; /* the last time before that when it was not */
 } weft_cost_core;
 
+/* One way of a link's port. */
+typedef struct weft_cost_port {
+    double until;                /* taken */
+    double messages, bytes, end; /* of the put under way */
+} weft_cost_port;
+
 typedef struct weft_cost_walk {
     const weft_graph *g;
     int n;
@@ -30,7 +36,7 @@ typedef struct weft_cost_walk {
     int *core_of;         /* [ranks] index into core */
     weft_cost_core *core; /* [ranks] */
     double *posted;       /* [ranks] of the put under way */
-    double *out, *in;     /* [ports] taken until */
+    weft_cost_port *port; /* [2][ports]: out, in */
     double *came;         /* [2][to][from] of slots of even and odd number */
     weft_cost_ring arrived, left; /* of the last `lag + 1` evaluations */
 } weft_cost_walk;

@@ -213,6 +213,43 @@ static void ranks_of_a_node_share_its_port(void **state)
     weft_graph_release(&g);
 }
 
+/* To three peers, and from three: nobody's is there before all have passed. */
+static void what_is_put_at_once_arrives_at_once(void **state)
+{
+    enum { N = 4 };
+    const double bytes = UNITS / 4 * 2 * 16;
+    double clock[N] = {0}, posted[N], came[2 * N * N], times[2][N];
+    weft_cost_port port[4 * N] = {{0}};
+    int order[N], core_of[N];
+    weft_cost_core core[N] = {{0}};
+    weft_cluster c = two_nodes;
+    weft_graph g = norm_net();
+    weft_cost_walk w = {.g = &g,
+                        .n = 1,
+                        .cut = &four,
+                        .c = &c,
+                        .clock = clock,
+                        .posted = posted,
+                        .port = port,
+                        .came = came,
+                        .order = order,
+                        .core_of = core_of,
+                        .core = core,
+                        .arrived = {1, 1, N, times[0]},
+                        .left = {1, 1, N, times[1]}};
+
+    (void)state;
+    c.nodes = N;
+    c.between = (weft_cost_link){.latency_s = 1, .bytes_per_s = 100};
+    weft_cost_seat(&w);
+    weft_cost_put(&w, &g.node[0].want[0], 0);
+    for (int to = 0; to < N; to++)
+        for (int from = 0; from < N; from++)
+            if (from != to)
+                near(*weft_cost_came(&w, 0, to, from), 3 * bytes / 100 + 1);
+    weft_graph_release(&g);
+}
+
 static void the_processor_pays_for_messages(void **state)
 {
     weft_cluster busy = two_nodes;
@@ -389,6 +426,7 @@ int main(void)
         cmocka_unit_test(displaced_nothing_is_waited_for),
         cmocka_unit_test(a_slow_link_sets_the_pace),
         cmocka_unit_test(ranks_of_a_node_share_its_port),
+        cmocka_unit_test(what_is_put_at_once_arrives_at_once),
         cmocka_unit_test(the_processor_pays_for_messages),
         cmocka_unit_test(who_shares_a_core_takes_turns),
         cmocka_unit_test(others_on_a_core_work_too),

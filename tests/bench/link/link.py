@@ -5,6 +5,7 @@ network namespaces behind token buckets (network.py), MPI over TCP.
     sudo python3 link.py --weft build/release/weft [--ranks 2,4]
         [--factors 0.25,0.5,0.9,2] [--modes blocking,sync,f32,f16,bf16,int8]
         [--runs 6] [--rounds 2] [--out link.jsonl] [--predict]
+        [--keys parallel.patches=2x2]
     sudo python3 link.py --weft WEFT --short
 
 A factor is the time that the bytes of one evaluation take at the chosen rate,
@@ -83,7 +84,7 @@ class Bench:
         """What the last line of `weft bench` says."""
         code, out, err = self.net.mpirun(
             ranks, [self.args.weft, "bench", self.config, "bench.what=step",
-                    *keys], self.args.timeout, self.args.mpi)
+                    *self.args.keys, *keys], self.args.timeout, self.args.mpi)
         if code:
             raise SystemExit("%s: exit %d\n%s%s" % (" ".join(keys), code, out,
                                                    err))
@@ -123,7 +124,8 @@ def plan(bench, ranks, cluster):
     with open(path, "w") as f:
         f.write(cluster)
     done = subprocess.run([bench.args.weft, "plan", bench.config, "--ranks",
-                           str(ranks), "--cluster", path, "--json"],
+                           str(ranks), "--cluster", path, "--json",
+                           *bench.args.keys],
                           capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(done.stderr)
@@ -268,12 +270,14 @@ def main():
     p.add_argument("--out")
     p.add_argument("--predict", action="store_true")
     p.add_argument("--short", action="store_true")
+    p.add_argument("--keys", default="", help="more keys of weft")
     p.add_argument("--mpi", default="", help="more options of mpirun")
     p.add_argument("--cache", default=os.path.join(
         os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache")),
         "weft-bench"))
     args = p.parse_args()
     args.weft = os.path.abspath(args.weft)
+    args.keys = args.keys.split()
     args.mpi = args.mpi.split()
     args.ranks = [int(n) for n in args.ranks.split(",")]
     args.factors = [float(n) for n in args.factors.split(",")]
