@@ -7,6 +7,7 @@
 #include "core/io/file.h"
 #include "core/io/png.h"
 #include "launch/config_check.h"
+#include "launch/config_control.h"
 #include "launch/config_dataset.h"
 #include "launch/config_gpu.h"
 #include "launch/config_picture.h"
@@ -157,6 +158,8 @@ static weft_status take_models(loading *l)
         if (c->model[i].components) continue;
         WEFT_TRY(take_model_path(l, m, &c->model[i]));
         WEFT_TRY(take_loras(l, m, &l->raw->model[i], &c->model[i]));
+        WEFT_TRY(weft_config_take_controls(m, &l->raw->model[i], l->identity,
+                                           &c->model[i]));
     }
     return WEFT_OK;
 }
@@ -388,6 +391,7 @@ static weft_status prepare(weft_tree *root, const char *const *overrides, int n)
     WEFT_TRY(weft_config_shape(root));
     WEFT_TRY(weft_config_check(root));
     WEFT_TRY(default_steps(root));
+    WEFT_TRY(weft_config_default_controls(root));
     return weft_config_defaults(root);
 }
 
@@ -450,6 +454,7 @@ void weft_config_release(weft_config *c)
         for (int k = 0; k < c->model[i].nloras; k++)
             weft_config_release_path(&c->model[i].lora[k].file);
         free(c->model[i].lora);
+        weft_config_release_controls(&c->model[i]);
         weft_config_release_path(&c->model[i].pipeline);
         weft_config_release_text(&c->model[i].text);
     }
@@ -457,6 +462,7 @@ void weft_config_release(weft_config *c)
     weft_config_release_path(&c->pipeline);
     weft_config_release_path(&c->sample.image);
     weft_config_release_path(&c->sample.mask);
+    weft_config_release_path(&c->sample.control);
     weft_config_release_text(&c->text);
     weft_config_release_roles(c);
     char *const text[] = {c->file,

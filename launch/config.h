@@ -69,6 +69,14 @@ typedef struct weft_config_lora {
     double scale;
 } weft_config_lora;
 
+enum { WEFT_CONTROLS = 8 }; /* of a model, at most */
+
+/* A control net, and the steps in which it is followed, as parts of all. */
+typedef struct weft_config_control {
+    weft_config_path net, image; /* no image: sample.control */
+    double scale, start, end;
+} weft_config_control;
+
 typedef struct weft_config_model {
     char *name;
     char *path, *portable;     /* NULL: an analytic model */
@@ -78,6 +86,8 @@ typedef struct weft_config_model {
     char *prompt;              /* its own, of `prompts`; NULL: sample.prompt */
     weft_config_lora *lora;    /* [nloras] */
     int nloras;
+    weft_config_control *control; /* [ncontrols] */
+    int ncontrols;
     int shape[3]; /* analytic: channels, rows, columns */
     weft_component *component;
     int components;
@@ -204,6 +214,7 @@ typedef struct weft_config {
         weft_rng_kind rng;
         weft_config_path image, mask; /* pictures to begin with */
         double strength;              /* how much of image goes */
+        weft_config_path control;     /* for control nets without a picture */
         weft_config_gpu gpu;    /* torch-cuda; 0 multiprocessors: not said */
         double *nodes, *sigmas; /* descending; NULL: the schedule's */
         int nnodes; /* of whichever is given; then steps == nnodes */

@@ -95,6 +95,9 @@ static const range ranges[] = {
     {"models.*.mixture.mean", -1e6, 1e6},
     {"models.*.mixture.std", 0, 1e6},
     {"models.*.loras.scale", -1000, 1000},
+    {"models.*.controls.scale", -1000, 1000},
+    {"models.*.controls.start", 0, 1},
+    {"models.*.controls.end", 0, 1},
     {"sample.steps", 1, 10000},
     {"sample.guidance", -1e6, 1e6},
     {"sample.eta", 0, 1},
@@ -142,11 +145,6 @@ static const range ranges[] = {
     {"run.deadline", 0, 1e6},
     {"dataset.shard_size", 1, 1000000},
     {"bench.runs", 1, 10000},
-};
-
-/* Keys of later versions: known, and refused by name. */
-static const char *const later_keys[] = {
-    "control",
 };
 
 static const struct {
@@ -242,13 +240,6 @@ int weft_config_choice(const char *path, const char *name)
 
     WEFT_MUST(i >= 0);
     return i;
-}
-
-static bool is_later(const char *path)
-{
-    for (int i = 0; i < COUNT(later_keys); i++)
-        if (matches(path, later_keys[i])) return true;
-    return false;
 }
 
 /* ---- values ----------------------------------------------------------------
@@ -381,13 +372,9 @@ static weft_status unknown_key(const weft_tree *t,
                                const char *map)
 {
     const char *known[MOST_KEYS];
-    char path[PATH_ROOM], hint[256];
+    char hint[256];
     int n = 0;
 
-    join(path, map, t->key);
-    if (is_later(path))
-        return weft_place_fail(&t->key_place,
-                               "%s is not supported by this version", path);
     for (; field->key != NULL && n < MOST_KEYS; field++)
         if (!is_internal(field->key)) known[n++] = field->key;
     return weft_place_fail(

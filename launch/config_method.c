@@ -161,6 +161,7 @@ static weft_status check_kind(const weft_tree *m, bool analytic)
                                m->key, m->key);
     if (pipeline) path = pipeline;
     if (!path && analytic) path = weft_tree_get(m, "loras");
+    if (!path && analytic) path = weft_tree_get(m, "controls");
     if (path && analytic)
         return weft_place_fail(&path->key_place,
                                "models.%s.%s: an analytic model has no files",

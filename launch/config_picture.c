@@ -18,6 +18,8 @@ weft_status weft_config_take_picture(const weft_tree *root,
         return weft_place_fail(&image->place,
                                "sample.image: the images of a data set cannot "
                                "begin with a picture");
+    WEFT_TRY(weft_config_take_path(root, "sample.control", identity,
+                                   &c->sample.control));
     WEFT_TRY(weft_config_take_path(root, "sample.image", identity,
                                    &c->sample.image));
     return weft_config_take_path(root, "sample.mask", identity,
@@ -26,6 +28,10 @@ weft_status weft_config_take_picture(const weft_tree *root,
 
 void weft_config_write_picture(FILE *f, const weft_config *c)
 {
+    if (c->sample.control.path) {
+        fputs(",\"control\":", f);
+        weft_config_write_string(f, c->sample.control.portable);
+    }
     if (!c->sample.image.path) return;
     fputs(",\"image\":", f);
     weft_config_write_string(f, c->sample.image.portable);

@@ -1,5 +1,5 @@
 /*
- * config_picture.h - pictures that samples begin with. *Local*.
+ * config_picture.h - pictures that samples begin with, or follow. *Local*.
  */
 #ifndef WEFT_LAUNCH_CONFIG_PICTURE_H
 #define WEFT_LAUNCH_CONFIG_PICTURE_H
@@ -9,7 +9,7 @@
 #include "launch/config.h"
 #include "launch/config_schema.h"
 
-/* sample.image, mask and strength. */
+/* sample.image, mask, strength and control. */
 weft_status weft_config_take_picture(const weft_tree *root,
                                      const weft_raw_sample *raw, bool identity,
                                      weft_config *c);

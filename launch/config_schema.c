@@ -66,6 +66,18 @@ static const cyaml_schema_field_t lora_fields[] = {
 static const cyaml_schema_value_t lora = {
     CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, weft_raw_lora, lora_fields)};
 
+static const cyaml_schema_field_t control_fields[] = {
+    CYAML_FIELD_STRING_PTR("path", CYAML_FLAG_POINTER, weft_raw_control, path,
+                           1, 4096),
+    TEXT(weft_raw_control, image),
+    NUMBER(weft_raw_control, scale),
+    NUMBER(weft_raw_control, start),
+    NUMBER(weft_raw_control, end),
+    CYAML_FIELD_END};
+
+static const cyaml_schema_value_t control = {
+    CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, weft_raw_control, control_fields)};
+
 static const cyaml_schema_field_t model_fields[] = {
     TEXT(weft_raw_model, path),
     TEXT(weft_raw_model, pipeline),
@@ -79,6 +91,9 @@ static const cyaml_schema_field_t model_fields[] = {
     CYAML_FIELD_SEQUENCE_COUNT(
         "loras", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, weft_raw_model,
         loras, nloras, &lora, 1, WEFT_LORAS),
+    CYAML_FIELD_SEQUENCE_COUNT(
+        "controls", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, weft_raw_model,
+        controls, ncontrols, &control, 1, WEFT_CONTROLS),
     CYAML_FIELD_STRING_PTR("name", CYAML_FLAG_POINTER, weft_raw_model, name, 1,
                            64),
     CYAML_FIELD_END};
@@ -126,6 +141,7 @@ static const cyaml_schema_field_t sample_fields[] = {
     TEXT(weft_raw_sample, image),
     TEXT(weft_raw_sample, mask),
     NUMBER(weft_raw_sample, strength),
+    TEXT(weft_raw_sample, control),
     NUMBERS(weft_raw_sample, nodes, nnodes),
     NUMBERS(weft_raw_sample, sigmas, nsigmas),
     TEXT(weft_raw_sample, guidance_schedule),

@@ -29,6 +29,11 @@ typedef struct weft_raw_lora {
     double scale;
 } weft_raw_lora;
 
+typedef struct weft_raw_control {
+    char *path, *image;
+    double scale, start, end;
+} weft_raw_control;
+
 typedef struct weft_raw_model {
     char *name, *path, *pipeline, *kind;
     int *shape;
@@ -37,6 +42,8 @@ typedef struct weft_raw_model {
     int nmixture;
     weft_raw_lora *loras;
     int nloras;
+    weft_raw_control *controls;
+    int ncontrols;
 } weft_raw_model;
 
 typedef struct weft_raw_folder {
@@ -50,6 +57,7 @@ typedef struct weft_raw_text {
 
 typedef struct weft_raw_sample {
     char *method, *model, *refiner, *solver, *rng, *gpu, *image, *mask;
+    char *control;
     double strength, refine_from;
     int steps;
     double guidance, eta;

@@ -9,6 +9,7 @@
 
 #include "launch/config.h"
 #include "launch/config_check.h"
+#include "launch/config_control.h"
 #include "launch/config_method.h"
 #include "launch/config_picture.h"
 #include "launch/config_prompt.h"
@@ -236,7 +237,9 @@ static void write_model(FILE *f, const weft_config_model *m)
         weft_config_write_number(f, m->lora[i].scale);
         putc('}', f);
     }
-    fputs(m->nloras ? "]}" : "}", f);
+    if (m->nloras) putc(']', f);
+    weft_config_write_controls(f, m);
+    putc('}', f);
 }
 
 static void write_models(FILE *f, const weft_config *c)

@@ -5,6 +5,7 @@
 
 #include "core/guide/halves.h"
 #include "core/solve/repaint.h"
+#include "launch/control.h"
 #include "launch/telling.h"
 
 /* ---- state --------------------------------------------------------------- */
@@ -85,6 +86,7 @@ static weft_status make_model(weft_flight *f, int i)
 
     if (!label) return weft_fail(WEFT_ENOMEM, "out of memory");
     run.held = weft_telling_place(f->job, i, f->slot);
+    run.follow = f->follow[i];
     for (int k = 0; k < n; k++)
         label[k] = leaf->condition == WEFT_UNCOND || k >= s->plan.batch
                        ? told->uncond
@@ -527,6 +529,8 @@ weft_status weft_flight_begin(weft_flight *f, int i, int k)
     if (!f->solver) return WEFT_OK;
     f->step = i;
     f->stage = k;
+    for (int leaf = 0; leaf < f->job->setup.method.nleaves; leaf++)
+        weft_control_follow(&f->job->setup, leaf, i, f->follow[leaf]);
     weft_solver_ask(f->solver, i, k, f->x, &f->question);
     st = put(f);
     return st == WEFT_OK ? st : weft_solver_failed(f->solver, i, st);

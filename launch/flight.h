@@ -25,6 +25,7 @@ typedef struct weft_flight {
     weft_field field;
     weft_denoiser *model[WEFT_LEAVES]; /* where its role is mine */
     weft_denoiser *leaf[WEFT_LEAVES];
+    float follow[WEFT_LEAVES][WEFT_CONTROLS]; /* control nets, in this step */
     float *label; /* [samples of a net], of the images at hand; owned */
     weft_exchange *lane[WEFT_LEAVES][WEFT_PLAN_LANES]; /* displaced only */
     weft_denoiser *guide[WEFT_ASKED]; /* NULL where a whole leaf is asked */

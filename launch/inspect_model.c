@@ -189,18 +189,23 @@ static bool holds(const char *folder, const char *name)
            weft_path_exists(path);
 }
 
-static void print_unet(FILE *out, const weft_net_info *info)
+static void print_told(FILE *out, const weft_net_info *info)
 {
-    fprintf(out,
-            "  %d channels in, %d out; height and width of the sample in "
-            "multiples of %d\n",
-            info->in_channels, info->out_channels, info->stride);
     if (info->text_channels > 0)
         fprintf(out, "  sees a text of %d channels", info->text_channels);
     if (info->added > 0)
         fprintf(out, ", and %d numbers of its vector and of sizes",
                 info->added);
     if (info->text_channels > 0) putc('\n', out);
+}
+
+static void print_unet(FILE *out, const weft_net_info *info)
+{
+    fprintf(out,
+            "  %d channels in, %d out; height and width of the sample in "
+            "multiples of %d\n",
+            info->in_channels, info->out_channels, info->stride);
+    print_told(out, info);
     if (weft_net_paints(info))
         fputs("  made for inpainting: sees a mask, and the picture without "
               "what is under it\n",
@@ -214,6 +219,20 @@ static void print_unet(FILE *out, const weft_net_info *info)
                 info->labels, info->labels - 1);
     if (info->label_is_time)
         fputs("  any whole number as label; null_label has no default\n", out);
+}
+
+static void print_control(FILE *out, const weft_net_info *info)
+{
+    fprintf(
+        out,
+        "  for U-Nets of %d channels; height and width of the sample in "
+        "multiples of %d\n"
+        "  follows a picture of %d channels%s, %dx%d pixels for each of the "
+        "sample\n",
+        info->in_channels, info->stride, info->picture,
+        info->reversed ? " in reverse order" : "", info->per_latent,
+        info->per_latent);
+    print_told(out, info);
 }
 
 static void print_vae(FILE *out, const weft_net_info *info)
@@ -253,12 +272,10 @@ static weft_status try_text(const weft_json *config, const weft_text_info *info,
     return s;
 }
 
-static weft_status try_net(const weft_json *config, const weft_net_info *info,
-                           const weft_st *st)
+static weft_status try_part(const weft_json *config, const weft_net_info *info,
+                            const weft_st *st, weft_net_part part, int stride)
 {
-    const weft_net_part part =
-        weft_net_is_unet(info) ? WEFT_PART_NET : WEFT_PART_DECODE;
-    const weft_cell cell = {info->stride, info->stride, info->stride};
+    const weft_cell cell = {stride, stride, stride};
     weft_graph g;
     weft_status s;
 
@@ -266,6 +283,18 @@ static weft_status try_net(const weft_json *config, const weft_net_info *info,
     s = weft_load_check(&g, st, NULL);
     weft_graph_release(&g);
     return s;
+}
+
+static weft_status try_net(const weft_json *config, const weft_net_info *info,
+                           const weft_st *st)
+{
+    if (info->kind == WEFT_NET_CONTROL)
+        WEFT_TRY(try_part(config, info, st, WEFT_PART_SIGHT, info->per_latent));
+    return try_part(config, info, st,
+                    weft_net_is_unet(info) || info->kind == WEFT_NET_CONTROL
+                        ? WEFT_PART_NET
+                        : WEFT_PART_DECODE,
+                    info->stride);
 }
 
 static weft_status print_text_encoder(FILE *out, const weft_json *config,
@@ -286,6 +315,8 @@ static weft_status print_image_net(FILE *out, const weft_json *config,
     WEFT_TRY(weft_net_read_info(config, &info));
     if (weft_net_is_unet(&info))
         print_unet(out, &info);
+    else if (info.kind == WEFT_NET_CONTROL)
+        print_control(out, &info);
     else
         print_vae(out, &info);
     return try_net(config, &info, st);

@@ -16,7 +16,7 @@ weft_status weft_kernels_guess(const weft_config *c, const weft_device **dev)
 static weft_status need_of(const weft_setup *s, int i, const weft_device *dev,
                            size_t *weights, size_t *block)
 {
-    const bool samples = i != s->models.vae && i != s->models.encoder;
+    const bool samples = weft_net_is_unet(&s->models.file[i].info);
     const int batch =
         s->config->run.batch ? s->config->run.batch : weft_setup_batch_most(s);
     const int rows[] = {0, s->plan.rows / s->plan.unit};

@@ -2,30 +2,40 @@
 
 #include <string.h>
 
+#include "launch/config_control.h"
+
 /* ---- files --------------------------------------------------------------- */
 
 bool weft_models_same_file(const weft_models *a, int i, const weft_models *b,
                            int k)
 {
     return !strcmp(a->path[i], b->path[k]) &&
-           weft_adapters_same(a->changes[i], b->changes[k]);
+           weft_adapters_same(a->changes[i], b->changes[k]) &&
+           weft_config_same_controls(a->changes[i], b->changes[k]);
 }
 
-/* The first file of that path, or the one to come. */
-static int first_of(const weft_models *s, const char *path)
+/* The first file of the same path and with the same control nets as the one to
+ * come, or that one. */
+static int first_of(const weft_models *s)
 {
+    const int n = s->nfiles;
     int i = 0;
 
-    while (i < s->nfiles && strcmp(s->path[i], path) != 0) i++;
+    while (i < n && (strcmp(s->path[i], s->path[n]) != 0 ||
+                     !weft_config_same_controls(s->changes[i], s->changes[n])))
+        i++;
     return i;
 }
 
 static weft_status open_file(weft_models *s, const char *path,
                              const weft_config_model *changes, int *which)
 {
+    if (s->nfiles == WEFT_FILES)
+        return weft_fail(WEFT_EINPUT, "%s: more than %d nets in one run", path,
+                         WEFT_FILES);
     s->path[s->nfiles] = path;
     s->changes[s->nfiles] = changes;
-    s->head[s->nfiles] = first_of(s, path);
+    s->head[s->nfiles] = first_of(s);
     for (int i = 0; i < s->nfiles; i++)
         if (weft_models_same_file(s, i, s, s->nfiles)) {
             *which = i;
@@ -115,6 +125,14 @@ static weft_status check_guided(const weft_method *m, int i)
                      c->file, c->model[m->model[i]].name);
 }
 
+static weft_status open_sights(const weft_config_model *model, weft_models *s,
+                               int sight[WEFT_CONTROLS])
+{
+    for (int k = 0; k < model->ncontrols; k++)
+        WEFT_TRY(open_file(s, model->control[k].net.path, NULL, &sight[k]));
+    return WEFT_OK;
+}
+
 static weft_status open_model(weft_method *m, int i, weft_models *s)
 {
     const weft_config_model *model = &m->config->model[m->model[i]];
@@ -137,6 +155,7 @@ static weft_status open_model(weft_method *m, int i, weft_models *s)
                                           (weft_lora_part)(WEFT_LORA_TEXT + k),
                                           model->name));
     WEFT_TRY(check_paints(m, s, i, weft_net_paints(info)));
+    WEFT_TRY(open_sights(model, s, s->sight[i]));
     return check_shape(m, s, i, info->out_channels);
 }
 
@@ -162,6 +181,9 @@ static weft_status open_encoder(const weft_config *c, weft_models *s)
 {
     s->encoder = -1;
     if (s->vae < 0 || !c->sample.image.path) return WEFT_OK;
+    if (s->nfiles == WEFT_FILES)
+        return weft_fail(WEFT_EINPUT, "%s: more than %d nets in one run",
+                         c->vae, WEFT_FILES);
     WEFT_TRY(weft_netfile_open(c->vae, NULL, &s->file[s->nfiles]));
     s->path[s->nfiles] = c->vae;
     s->head[s->nfiles] = s->nfiles;

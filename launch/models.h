@@ -11,7 +11,7 @@
 #include "launch/method.h"
 #include "launch/netfile.h"
 
-enum { WEFT_FILES = WEFT_MODELS + 2 };
+enum { WEFT_FILES = 2 * WEFT_MODELS + 2 };
 
 /* What one model is told. */
 typedef struct weft_labels {
@@ -22,10 +22,13 @@ typedef struct weft_labels {
 typedef struct weft_models {
     weft_netfile file[WEFT_FILES];
     const char *path[WEFT_FILES];                 /* borrowed from the config */
-    const weft_config_model *changes[WEFT_FILES]; /* whose LoRAs change it */
+    const weft_config_model *changes[WEFT_FILES]; /* whose LoRAs change it, and
+                                                     whose control nets are in
+                                                     it */
     int nfiles;
-    /* Files of one path that differ in their LoRAs are kin: their packed
-     * weights lie together. The first of each one's kin, and their graphs. */
+    /* Files of one path and with the same control nets that differ in their
+     * LoRAs are kin: their packed weights lie together. The first of each one's
+     * kin, and their graphs. */
     int head[WEFT_FILES];
     const weft_graph *kin[WEFT_FILES][WEFT_MODELS]; /* by head, ... */
     int nkin[WEFT_FILES];                           /* ... so many */
@@ -35,6 +38,8 @@ typedef struct weft_models {
     bool paints;         /* the models are told a mask and a masked picture */
     int vae;             /* file; -1: the sample is the picture */
     int encoder;         /* the same again, for sample.image; -1: not wanted */
+    int sight[WEFT_MODELS][WEFT_CONTROLS]; /* which file sees the picture of a
+                                              model's control net */
     weft_labels label[WEFT_MODELS];
 } weft_models;
 

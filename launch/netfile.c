@@ -1,5 +1,6 @@
 #include "launch/netfile.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "core/model/component.h"
@@ -55,6 +56,62 @@ uint64_t weft_netfile_sample(const weft_st *st)
     return h;
 }
 
+/* ---- control nets -------------------------------------------------------- */
+
+_Static_assert((int)WEFT_CONTROLS == (int)WEFT_HINTS, "a picture each");
+
+/* What a control net and its U-Net must have alike, which are of one base. */
+static weft_status compare(const char *path, const char *what, int control,
+                           int unet, const char *base)
+{
+    if (control == unet) return WEFT_OK;
+    return weft_fail(WEFT_EINPUT,
+                     "%s: is made for %s of %d, and %s has %d: another base",
+                     path, what, control, base, unet);
+}
+
+static weft_status check_control(const char *path, const weft_net_info *control,
+                                 const char *base, const weft_net_info *unet)
+{
+    if (control->kind != WEFT_NET_CONTROL)
+        return weft_fail(WEFT_EINPUT, "%s: a %s is not a control net", path,
+                         control->class_name);
+    if (unet->kind != WEFT_NET_UNET2D_CONDITION)
+        return weft_fail(WEFT_EINPUT,
+                         "%s: control nets are for a UNet2DConditionModel, and "
+                         "%s is a %s",
+                         path, base, unet->class_name);
+    WEFT_TRY(compare(path, "channels in", control->in_channels,
+                     unet->in_channels, base));
+    WEFT_TRY(compare(path, "a cross_attention_dim", control->text_channels,
+                     unet->text_channels, base));
+    WEFT_TRY(compare(path, "a vector beside the text", control->added,
+                     unet->added, base));
+    return compare(path, "a total stride", control->stride, unet->stride, base);
+}
+
+static weft_status add_control(const char *path, const char *base,
+                               weft_netfile *f)
+{
+    weft_control *c = &f->control[f->info.ncontrols];
+    weft_net_info info;
+    weft_json *config;
+    weft_st *st;
+    char prefix[16];
+    weft_status s;
+
+    WEFT_TRY(weft_component_open(path, &config, &st));
+    *c = (weft_control){config, weft_load_dtype(st)};
+    snprintf(prefix, sizeof prefix, "control%d.", f->info.ncontrols++);
+    s = weft_net_read_info(config, &info);
+    if (s == WEFT_OK) s = check_control(path, &info, base, &f->info);
+    if (s == WEFT_OK) s = weft_st_join(f->st, prefix, st);
+    if (s != WEFT_OK) weft_st_close(st);
+    return s;
+}
+
+/* ---- the file ------------------------------------------------------------ */
+
 weft_status weft_netfile_open(const char *path, const weft_config_model *m,
                               weft_netfile *f)
 {
@@ -62,6 +119,9 @@ weft_status weft_netfile_open(const char *path, const weft_config_model *m,
     WEFT_TRY(weft_component_open(path, &f->config, &f->st));
     WEFT_TRY(weft_net_read_info(f->config, &f->info));
     WEFT_TRY(weft_adapters_open(m, &f->adapters));
+    f->wtype = weft_load_dtype(f->st);
+    for (int i = 0; m && i < m->ncontrols; i++)
+        WEFT_TRY(add_control(m->control[i].net.path, path, f));
     f->fingerprint = weft_netfile_fingerprint(f->st) ^
                      weft_adapters_fingerprint(&f->adapters);
     return WEFT_OK;
@@ -71,9 +131,15 @@ weft_status weft_netfile_build(weft_netfile *f, weft_net_part part,
                                weft_cell cell, bool beside)
 {
     weft_load_summary used;
+    weft_status st;
 
-    WEFT_TRY(weft_net_build(f->config, &f->info, part, cell,
-                            weft_load_dtype(f->st), &f->graph));
+    f->info.control = f->control;
+    st = weft_net_build(f->config, &f->info, part, cell, f->wtype, &f->graph);
+    if (st != WEFT_OK)
+        return f->info.ncontrols
+                   ? weft_fail_within(st, "with its control nets, of which one "
+                                          "may be for another base")
+                   : st;
     f->built = true;
     WEFT_TRY(weft_load_check(&f->graph, f->st, &used));
     f->file_bytes = used.bytes;
@@ -94,6 +160,8 @@ void weft_netfile_close(weft_netfile *f)
     if (f->built) weft_graph_release(&f->graph);
     weft_st_close(f->st);
     weft_adapters_close(&f->adapters);
+    for (int i = 0; i < f->info.ncontrols; i++)
+        weft_json_free((weft_json *)f->control[i].config);
     weft_json_free(f->config);
     memset(f, 0, sizeof *f);
 }

@@ -16,6 +16,8 @@ typedef struct weft_netfile {
     weft_json *config;
     weft_st *st;
     weft_adapters adapters;
+    weft_control control[WEFT_CONTROLS]; /* info.ncontrols; configs owned */
+    weft_dtype wtype;                    /* without those of control nets */
     weft_net_info info;
     weft_graph graph;
     bool built;
@@ -24,7 +26,8 @@ typedef struct weft_netfile {
 } weft_netfile;
 
 /* `path`: as core/model/component.h has it; `m`: the model whose LoRAs change
- * it, or NULL. On failure it is still to be closed. */
+ * it and whose control nets are built into it, or NULL. On failure it is still
+ * to be closed. */
 weft_status weft_netfile_open(const char *path, const weft_config_model *m,
                               weft_netfile *f);
 /* `beside`: what LoRAs add stays beside the weights (weft_graph_beside). */

@@ -3,41 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/io/hash.h"
-#include "core/io/png.h"
 #include "core/solve/repaint.h"
+#include "launch/pixels.h"
 #include "mpi/watch.h"
 
 /* ---- plan ---------------------------------------------------------------- */
-
-static weft_status check_size(const weft_config *c, const char *path, int width,
-                              int height)
-{
-    if (width == c->sample.width && height == c->sample.height) return WEFT_OK;
-    return weft_fail(WEFT_EINPUT,
-                     "%s: %s is %d x %d pixels, and sample.width and height "
-                     "are %d x %d",
-                     c->file, path, width, height, c->sample.width,
-                     c->sample.height);
-}
-
-/* The hash is in the plan's, which ranks compare: all have the same files. */
-static weft_status look_at(const weft_config *c, const char *path,
-                           uint64_t *hash)
-{
-    char text[WEFT_HASH_TEXT];
-    weft_png_info info;
-    weft_status st;
-
-    WEFT_TRY(weft_png_read_info(path, &info));
-    st = check_size(c, path, info.width, info.height);
-    weft_png_info_release(&info);
-    WEFT_TRY(st);
-    WEFT_TRY(weft_hash_file(path, text, NULL));
-    text[16] = 0;
-    *hash = *hash * 31 ^ strtoull(text, NULL, 16);
-    return WEFT_OK;
-}
 
 /* Draws of an image's noise before its steps (core/solve/repaint.h). */
 static uint32_t draws_before(const weft_setup *s)
@@ -81,9 +51,9 @@ weft_status weft_picture_plan(weft_setup *s)
                          "%s: sample.image: a picture has 1 or 3 channels, the "
                          "sample %d (a vae is missing?)",
                          c->file, s->picture_channels);
-    WEFT_TRY(look_at(c, c->sample.image.path, &s->picture));
+    WEFT_TRY(weft_pixels_check(c, c->sample.image.path, &s->picture));
     if (c->sample.mask.path)
-        WEFT_TRY(look_at(c, c->sample.mask.path, &s->picture));
+        WEFT_TRY(weft_pixels_check(c, c->sample.mask.path, &s->picture));
     st = weft_repaint_first(s->solver->steps, c->sample.strength, &first);
     if (st != WEFT_OK) return weft_fail_within(st, "%s: sample", c->file);
     weft_solver_begin(s->solver, first, draws_before(s));
@@ -97,40 +67,8 @@ weft_status weft_picture_plan(weft_setup *s)
 
 /* ---- pixels -------------------------------------------------------------- */
 
-typedef struct pixels {
-    unsigned char *at; /* [height][width][channels] */
-    int width, channels;
-} pixels;
-
-static weft_status read_file(const weft_job *j, const char *path, pixels *p)
-{
-    int height;
-    weft_status st;
-
-    if (!path) return WEFT_OK;
-    WEFT_TRY(weft_png_read(path, &p->width, &height, &p->channels, &p->at));
-    st = check_size(&j->config, path, p->width, height);
-    if (st != WEFT_OK) free(p->at), p->at = NULL;
-    return st;
-}
-
-/* A rectangle of it as [rows][columns][channels] in [-1, 1]. */
-static void convert(const pixels *p, const weft_rect *r, int channels,
-                    float *to)
-{
-    for (int y = r->row; y < r->row + r->rows; y++)
-        for (int x = r->column; x < r->column + r->columns; x++) {
-            const unsigned char *from =
-                p->at + ((size_t)y * (size_t)p->width + (size_t)x) *
-                            (size_t)p->channels;
-
-            for (int k = 0; k < channels; k++)
-                *to++ = (float)from[p->channels > 1 ? k : 0] / 255.0f * 2 - 1;
-        }
-}
-
 /* Luma as ITU-R 601 has it, in integers as PIL does. */
-static unsigned char grey_of(const pixels *p, size_t pixel)
+static unsigned char grey_of(const weft_pixels *p, size_t pixel)
 {
     const unsigned char *c = p->at + pixel * (size_t)p->channels;
 
@@ -141,7 +79,7 @@ static unsigned char grey_of(const pixels *p, size_t pixel)
 }
 
 /* Pixels that the mask lets change become grey, which is 0 in [-1, 1]. */
-static void blank(const pixels *mask, const weft_rect *r, int channels,
+static void blank(const weft_pixels *mask, const weft_rect *r, int channels,
                   float *to)
 {
     for (int y = r->row; y < r->row + r->rows; y++)
@@ -154,7 +92,8 @@ static void blank(const pixels *mask, const weft_rect *r, int channels,
         }
 }
 
-static weft_status make_mask(const weft_job *j, const pixels *p, float *mask)
+static weft_status make_mask(const weft_job *j, const weft_pixels *p,
+                             float *mask)
 {
     const weft_rect mine = weft_plan_latent(&j->setup.plan, j->rank);
     const int scale = j->setup.plan.row_scale;
@@ -175,27 +114,16 @@ static weft_status make_mask(const weft_job *j, const pixels *p, float *mask)
 
 /* ---- encoding ------------------------------------------------------------ */
 
-/* The rows of latent that this rank encodes, with its columns. */
-static weft_rect encoded_by(const weft_job *j)
-{
-    const weft_plan *p = &j->setup.plan;
-    const weft_span span = weft_roles_span(&p->roles, p->vae, j->line);
-    weft_rect r = weft_plan_latent(p, j->rank);
-
-    r.row = span.from * p->unit;
-    r.rows = weft_span_units(span) * p->unit;
-    return r;
-}
-
 /* `mask`: or NULL, where the picture is seen whole. */
-static weft_status evaluate(weft_job *j, const pixels *p, const pixels *mask,
-                            float *out)
+static weft_status evaluate(weft_job *j, const weft_pixels *p,
+                            const weft_pixels *mask, float *out)
 {
     const int scale = j->setup.plan.row_scale;
     const weft_job_net *net = &j->net[j->setup.encode];
     const weft_graph *g = &net->file->graph;
     weft_run run = weft_job_run(j, j->setup.encode);
-    weft_rect r = encoded_by(j);
+    weft_rect r =
+        weft_plan_role_latent(&j->setup.plan, j->setup.plan.vae, j->rank);
     const size_t floats =
         (size_t)r.rows * (size_t)r.columns * (size_t)j->picture.channels;
 
@@ -203,7 +131,8 @@ static weft_status evaluate(weft_job *j, const pixels *p, const pixels *mask,
                     .rows = r.rows * scale,
                     .column = r.column * scale,
                     .columns = r.columns * scale};
-    convert(p, &r, j->setup.picture_channels, weft_run_value(&run, g->input));
+    weft_pixels_take(p, &r, j->setup.picture_channels, 2, -1,
+                     weft_run_value(&run, g->input));
     if (mask)
         blank(mask, &r, j->setup.picture_channels,
               weft_run_value(&run, g->input));
@@ -239,10 +168,11 @@ static weft_status spread(weft_job *j, float *mine, weft_span *have, float *all)
     return st;
 }
 
-static weft_status encode(weft_job *j, const pixels *p, const pixels *mask,
-                          float *to)
+static weft_status encode(weft_job *j, const weft_pixels *p,
+                          const weft_pixels *mask, float *to)
 {
-    const weft_rect r = encoded_by(j);
+    const weft_rect r =
+        weft_plan_role_latent(&j->setup.plan, j->setup.plan.vae, j->rank);
     const size_t floats =
         (size_t)r.rows * (size_t)r.columns * (size_t)j->picture.channels;
     weft_span *have = calloc((size_t)j->setup.plan.grid.patches, sizeof *have);
@@ -286,37 +216,38 @@ static weft_status make_room(const weft_job *j, size_t area, weft_picture *p)
 }
 
 /* Without an autoencoder the pixels are what samplers know. */
-static void take_pixels(weft_job *j, const pixels *image, const pixels *mask)
+static void take_pixels(weft_job *j, const weft_pixels *image,
+                        const weft_pixels *mask)
 {
     const weft_rect mine = weft_plan_latent(&j->setup.plan, j->rank);
     weft_picture *p = &j->picture;
 
-    convert(image, &mine, p->channels, p->encoded);
+    weft_pixels_take(image, &mine, p->channels, 2, -1, p->encoded);
     if (!p->masked) return;
-    convert(image, &mine, p->channels, p->masked);
+    weft_pixels_take(image, &mine, p->channels, 2, -1, p->masked);
     blank(mask, &mine, p->channels, p->masked);
 }
 
-static weft_status prepare(weft_job *j, pixels *image, pixels *mask)
+static weft_status prepare(weft_job *j, weft_pixels *image, weft_pixels *mask)
 {
     const weft_rect mine = weft_plan_latent(&j->setup.plan, j->rank);
     weft_picture *p = &j->picture;
 
-    WEFT_TRY(read_file(j, j->config.sample.image.path, image));
+    WEFT_TRY(weft_pixels_read(&j->config, j->config.sample.image.path, image));
     if (image->channels > j->setup.picture_channels)
         return weft_fail(WEFT_EINPUT, "%s: has colours, the sample has none",
                          j->config.sample.image.path);
     p->channels = channels_of(&j->setup);
     WEFT_TRY(make_room(j, (size_t)mine.rows * (size_t)mine.columns, p));
-    WEFT_TRY(read_file(j, j->config.sample.mask.path, mask));
+    WEFT_TRY(weft_pixels_read(&j->config, j->config.sample.mask.path, mask));
     if (p->mask) WEFT_TRY(make_mask(j, mask, p->mask));
     if (j->setup.encode < 0) take_pixels(j, image, mask);
     return WEFT_OK;
 }
 
 /* Collective over the job: the encoder is there no longer than it is needed. */
-static weft_status encode_all(weft_job *j, const pixels *image,
-                              const pixels *mask)
+static weft_status encode_all(weft_job *j, const weft_pixels *image,
+                              const weft_pixels *mask)
 {
     const int encoder = j->setup.models.encoder;
     weft_picture *p = &j->picture;
@@ -330,7 +261,7 @@ static weft_status encode_all(weft_job *j, const pixels *image,
 
 weft_status weft_picture_make(weft_job *j)
 {
-    pixels image = {0}, mask = {0};
+    weft_pixels image = {0}, mask = {0};
     weft_status st;
 
     if (!j->config.sample.image.path) return WEFT_OK;

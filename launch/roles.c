@@ -145,15 +145,18 @@ static weft_status give_ranks(weft_setup *s)
 /* ---- nets ---------------------------------------------------------------- */
 
 /* Leaves of one net, role and size of batch share a layout and a lane. */
-static int add_net(weft_setup *s, int file, int role, int conditions)
+static weft_status add_net(weft_setup *s, int file, int role, int conditions,
+                           int *net)
 {
     weft_plan *p = &s->plan;
 
-    for (int i = 0; i < p->nnets; i++)
-        if (p->net[i].file == file && p->net[i].role == role &&
-            p->net[i].conditions == conditions)
-            return i;
-    WEFT_MUST(p->nnets < WEFT_PLAN_NETS);
+    for (*net = 0; *net < p->nnets; ++*net)
+        if (p->net[*net].file == file && p->net[*net].role == role &&
+            p->net[*net].conditions == conditions)
+            return WEFT_OK;
+    if (p->nnets == WEFT_PLAN_NETS)
+        return weft_fail(WEFT_EINPUT, "%s: more than %d nets of roles",
+                         s->config->file, WEFT_PLAN_NETS);
     p->net[p->nnets] =
         (weft_plan_net){.role = role,
                         .graph = &s->models.file[file].graph,
@@ -164,7 +167,24 @@ static int add_net(weft_setup *s, int file, int role, int conditions)
                                        : NULL,
                         .conditions = conditions,
                         .file_bytes = s->models.file[file].file_bytes};
-    return p->nnets++;
+    p->nnets++;
+    return WEFT_OK;
+}
+
+/* Whoever evaluates a leaf sees its pictures for itself: its rows of them. */
+static weft_status add_sights(weft_setup *s, int leaf, int role)
+{
+    const int model = s->method.leaf[leaf].model;
+    const weft_config_model *m = &s->config->model[s->method.model[model]];
+
+    for (int k = 0; k < m->ncontrols; k++) {
+        int *net = &s->sight[leaf][k];
+
+        WEFT_TRY(add_net(s, s->models.sight[model][k], role, 1, net));
+        s->plan.net[*net].once = true;
+        s->plan.net[*net].evaluations++;
+    }
+    return WEFT_OK;
 }
 
 static weft_status add_leaves(weft_setup *s)
@@ -180,9 +200,10 @@ static weft_status add_leaves(weft_setup *s)
         WEFT_TRY(add_role(s, name, true, &role));
         s->net_of[i] = -1;
         if (s->models.of[leaf->model] < 0) continue;
-        s->net_of[i] = add_net(s, s->models.of[leaf->model], role,
-                               leaf->condition == WEFT_BOTH ? 2 : 1);
+        WEFT_TRY(add_net(s, s->models.of[leaf->model], role,
+                         leaf->condition == WEFT_BOTH ? 2 : 1, &s->net_of[i]));
         s->plan.net[s->net_of[i]].askers++;
+        WEFT_TRY(add_sights(s, i, role));
     }
     return WEFT_OK;
 }
@@ -192,13 +213,13 @@ static weft_status add_vae(weft_setup *s)
     s->plan.vae = s->decode = s->encode = -1;
     if (s->models.vae < 0) return WEFT_OK;
     WEFT_TRY(add_role(s, "vae", false, &s->plan.vae));
-    s->decode = add_net(s, s->models.vae, s->plan.vae, 1);
+    WEFT_TRY(add_net(s, s->models.vae, s->plan.vae, 1, &s->decode));
     s->plan.net[s->decode].each_image = true;
     s->plan.net[s->decode].evaluations = s->config->output.image ? 1 : 0;
     if (!weft_config_is_dataset(s->config))
         s->plan.net[s->decode].phase = WEFT_PHASE_AFTER;
     if (s->models.encoder < 0) return WEFT_OK;
-    s->encode = add_net(s, s->models.encoder, s->plan.vae, 1);
+    WEFT_TRY(add_net(s, s->models.encoder, s->plan.vae, 1, &s->encode));
     s->plan.net[s->encode].each_image = true; /* once a run, by itself */
     s->plan.net[s->encode].phase = WEFT_PHASE_BEFORE;
     return WEFT_OK;

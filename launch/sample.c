@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/clock.h"
+#include "launch/control.h"
 #include "launch/picture.h"
 #include "mpi/watch.h"
 
@@ -64,6 +65,7 @@ weft_status weft_sampler_create(weft_job *j, weft_sampler *s)
     memset(s, 0, sizeof *s);
     s->job = j;
     WEFT_TRY(weft_job_load_models(j));
+    WEFT_TRY(weft_control_make(j));
     return weft_comm_agree(j->world, make(s));
 }
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/model/component.h"
+#include "launch/control.h"
 #include "launch/kernels.h"
 #include "launch/kinship.h"
 #include "launch/picture.h"
@@ -147,6 +148,8 @@ static weft_status build_nets(weft_setup *s)
 
         if (i == s->models.encoder)
             WEFT_TRY(weft_netfile_build(f, WEFT_PART_ENCODE, picture, false));
+        else if (f->info.kind == WEFT_NET_CONTROL)
+            WEFT_TRY(weft_netfile_build(f, WEFT_PART_SIGHT, picture, false));
         else
             WEFT_TRY(weft_netfile_build(
                 f, i == s->models.vae ? WEFT_PART_DECODE : WEFT_PART_NET,
@@ -347,6 +350,7 @@ static weft_status make(weft_setup *s, int ranks, int threads,
     WEFT_TRY(weft_kinship_schedule(&s->method, &s->schedule));
     WEFT_TRY(weft_method_solver(&s->method, &s->schedule, &s->solver));
     WEFT_TRY(weft_picture_plan(s));
+    WEFT_TRY(weft_control_plan(s));
     WEFT_TRY(build_nets(s));
     WEFT_TRY(weft_kernels_choose(s));
     WEFT_TRY(set_shape(s, ranks, speed));

@@ -33,9 +33,12 @@ typedef struct weft_setup {
     int net_of[WEFT_LEAVES];
     int lane_of[WEFT_LEAVES][WEFT_PLAN_LANES]; /* ... and, by the solver's lane,
                                                   to the net's; -1: not asked */
+    int sight[WEFT_LEAVES][WEFT_CONTROLS]; /* leaves' control nets, likewise:
+                                              what sees their pictures */
     int decode;       /* of the plan's nets; -1 without a VAE */
     int encode;       /* likewise; -1 without sample.image, too */
-    uint64_t picture; /* a hash of the files of sample.image and mask */
+    uint64_t picture; /* a hash of the files of sample.image and mask, and of
+                         the control nets' pictures */
     int picture_channels;
 } weft_setup;
 

@@ -51,6 +51,27 @@ static weft_status check_length(const weft_config *c)
                      c->file, bytes, MOST_COMMON);
 }
 
+/* A picture that a line of the manifest names, like any path in a file, is
+ * looked for from that file on. */
+static weft_status find_picture(const char *keys, weft_config *c)
+{
+    static const char key[] = "sample.control=";
+    const char *slash = c->dataset.manifest;
+    char *path;
+
+    while (strncmp(keys, key, sizeof key - 1) != 0 &&
+           (keys = strchr(keys, '\n')))
+        keys++;
+    if (slash) slash = strrchr(slash, '/');
+    if (!keys || !slash || c->sample.control.path[0] == '/') return WEFT_OK;
+    if (asprintf(&path, "%.*s/%s", (int)(slash - c->dataset.manifest),
+                 c->dataset.manifest, c->sample.control.path) < 0)
+        return weft_fail(WEFT_ENOMEM, "out of memory");
+    free(c->sample.control.path);
+    c->sample.control.path = path;
+    return WEFT_OK;
+}
+
 static weft_status parse(const weft_stock_spec *spec, const char *keys,
                          weft_config *c)
 {
@@ -66,7 +87,8 @@ static weft_status parse(const weft_stock_spec *spec, const char *keys,
     st = weft_config_parse(spec->path, spec->text, spec->bytes, override, n, c);
     free(copy);
     if (st != WEFT_OK) return st;
-    st = check_length(c);
+    st = find_picture(keys, c);
+    if (st == WEFT_OK) st = check_length(c);
     if (st != WEFT_OK) weft_config_release(c);
     return st;
 }

@@ -49,14 +49,15 @@ static void all_evaluations(const weft_plan *p, const weft_plan_net *net,
                             int warmup, weft_plan_cost *one)
 {
     const double n =
-        (double)net->evaluations * (net->each_image ? p->batch : 1);
+        net->once ? 0
+                  : (double)net->evaluations * (net->each_image ? p->batch : 1);
     const double first = n < warmup || net->each_image ? n : warmup;
 
     one->images = n * one->in_step;
     one->alone *= n;
     for (int w = 0; w < WEFT_WIRES; w++)
         one->async[w] = first * one->in_step + (n - first) * one->displaced[w];
-    if (!net->each_image) return;
+    if (!net->each_image && !net->once) return;
     one->compute = one->blocking = one->in_step = 0;
     for (int w = 0; w < WEFT_WIRES; w++) one->displaced[w] = 0;
 }

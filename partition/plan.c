@@ -70,9 +70,15 @@ static double flops_of_patch(const weft_plan *p, const weft_graph *g, int n,
            columns / p->columns;
 }
 
+/* Beside the steps: in step, and one image at a time. */
+static bool is_apart(const weft_plan_net *net)
+{
+    return net->each_image || net->once;
+}
+
 static int samples_of(const weft_plan *p, const weft_plan_net *net)
 {
-    return net->each_image ? 1 : net->conditions * p->batch;
+    return is_apart(net) ? 1 : net->conditions * p->batch;
 }
 
 static const weft_cost_link *link_of(const weft_plan *p)
@@ -96,7 +102,7 @@ double weft_plan_seconds(const weft_plan *p, int i, const weft_cut *cut)
     const weft_cluster *machine = net->machine ? net->machine : p->machine;
     const int n = samples_of(p, net);
     const weft_volume v = weft_plan_graph_volume(
-        net->graph, n, cut, net->each_image ? WEFT_IN_STEP : p->sched, false);
+        net->graph, n, cut, is_apart(net) ? WEFT_IN_STEP : p->sched, false);
     double messages = 0, bytes = 0;
 
     for (int c = 0; c < WEFT_CLASSES; c++) {
@@ -152,7 +158,7 @@ static weft_status count_messages(const weft_plan *p, weft_plan_net *net)
 {
     weft_cut cut = weft_plan_cut(p, net->role, 0);
 
-    net->sched = !net->each_image && cut.n > 1 ? p->sched : WEFT_IN_STEP;
+    net->sched = !is_apart(net) && cut.n > 1 ? p->sched : WEFT_IN_STEP;
     net->first =
         weft_plan_graph_volume(net->graph, net->n, &cut, net->sched, true);
     net->volume =
@@ -193,7 +199,7 @@ static weft_status make_net(weft_plan *p, int i)
     net->seconds = weft_plan_seconds(p, i, &cut);
     p->lane[i] = weft_plan_lane(p, i, &cut);
     WEFT_TRY(count_messages(p, net));
-    return add_crossing(p, net);
+    return net->once ? WEFT_OK : add_crossing(p, net);
 }
 
 /* ---- the plan ------------------------------------------------------------ */
@@ -431,10 +437,10 @@ weft_cell weft_plan_picture_cell(const weft_plan *p)
                        p->width};
 }
 
-weft_rect weft_plan_latent(const weft_plan *p, int rank)
+/* These rows, and the columns of a rank. */
+static weft_rect latent_of(const weft_plan *p, weft_span rows, int rank)
 {
     const weft_cell cell = weft_plan_latent_cell(p);
-    const weft_span rows = p->roles.state[rank / p->across];
     const int *strip = p->first_strip + rank % p->across;
     const int from = weft_cell_column(&cell, strip[0]);
 
@@ -442,6 +448,17 @@ weft_rect weft_plan_latent(const weft_plan *p, int rank)
                        .rows = weft_span_units(rows) * p->unit,
                        .column = from,
                        .columns = weft_cell_column(&cell, strip[1]) - from};
+}
+
+weft_rect weft_plan_latent(const weft_plan *p, int rank)
+{
+    return latent_of(p, p->roles.state[rank / p->across], rank);
+}
+
+weft_rect weft_plan_role_latent(const weft_plan *p, int role, int rank)
+{
+    return latent_of(p, weft_roles_span(&p->roles, role, rank / p->across),
+                     rank);
 }
 
 double weft_plan_hop(const weft_plan *p, const weft_roles *r)
@@ -515,7 +532,10 @@ weft_volume weft_plan_total(const weft_plan *p)
     weft_volume v = {0};
 
     for (int i = 0; i < p->nnets; i++)
-        add_net(&v, &p->net[i], p->net[i].each_image ? images : batches);
+        add_net(&v, &p->net[i],
+                p->net[i].once         ? 1
+                : p->net[i].each_image ? images
+                                       : batches);
     add_times(&v, &p->output, (uint64_t)images);
     add_times(&v, &p->plane, weft_plan_planes(p));
     return v;

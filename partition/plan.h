@@ -24,7 +24,7 @@ typedef struct weft_volume {
     uint64_t bytes[WEFT_CLASSES], messages[WEFT_CLASSES];
 } weft_volume;
 
-enum { WEFT_PLAN_NETS = 2 * WEFT_ROLES, WEFT_PLAN_LANES = 32 };
+enum { WEFT_PLAN_NETS = 4 * WEFT_ROLES, WEFT_PLAN_LANES = 32 };
 
 /* What is loaded, used and given back before the first step, one after the
  * other, unless it stays: text encoders. Borrows its name. */
@@ -55,7 +55,8 @@ typedef struct weft_plan_net {
                                     the plan's */
     int evaluations;             /* calls per batch of images ... */
     bool each_image;             /* ... or per image, one at a time */
-    size_t file_bytes;           /* of its weights in the checkpoint */
+    bool once;         /* ... or in all, on one image, before the first step */
+    size_t file_bytes; /* of its weights in the checkpoint */
     weft_plan_phase phase;
     int askers; /* that keep each what it makes of a text (layout.held) */
     int lanes;  /* kinds of questions that it is asked; 0: one */
@@ -156,6 +157,8 @@ weft_cell weft_plan_picture_cell(const weft_plan *p);
 /* The columns and the rows of state that rank `rank` of a group keeps, of the
  * latent. */
 weft_rect weft_plan_latent(const weft_plan *p, int rank);
+/* Those that it evaluates in a role. */
+weft_rect weft_plan_role_latent(const weft_plan *p, int role, int rank);
 
 /* Batches of a group, and the order of its turns. */
 int weft_plan_batches(const weft_plan *p, int group);

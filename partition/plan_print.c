@@ -68,8 +68,10 @@ static void print_net(const weft_plan *p, const weft_plan_net *n, FILE *to)
             "%-10s %d evaluation%s per %s of %d sample%s, %.1f GFLOP each; "
             "weights %.1f MiB in the file, ",
             p->role[n->role].name, n->evaluations, plural(n->evaluations),
-            n->each_image ? "image" : "batch", n->n, plural(n->n),
-            n->flops / 1e9, mib(n->file_bytes));
+            n->once         ? "run"
+            : n->each_image ? "image"
+                            : "batch",
+            n->n, plural(n->n), n->flops / 1e9, mib(n->file_bytes));
     print_packed(p, n, to);
     fprintf(to,
             "           busiest patch %.1f %% of the work, holds %zu of "

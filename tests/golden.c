@@ -245,7 +245,8 @@ static void read_controls(golden *g)
         if (!config) break;
         must(weft_json_parse(key, config, strlen(config), &json));
         snprintf(key, sizeof key, "scale%d", *n);
-        g->control[*n] = (weft_control){json, strtof(meta(g, key), NULL)};
+        g->control[*n] = (weft_control){json, g->wtype};
+        g->follow[*n] = strtof(meta(g, key), NULL);
     }
     g->info.control = g->control;
 }
@@ -269,8 +270,8 @@ void golden_open(golden *g, const char *name)
     must(weft_json_parse(name, config, strlen(config), &g->config));
     must(weft_net_read_info(g->config, &g->info));
     if (g->tokens) g->info.tokens = g->tokens;
-    read_controls(g);
     g->wtype = weft_load_dtype(g->weights);
+    read_controls(g);
 }
 
 void golden_close(golden *g)
@@ -295,7 +296,10 @@ typedef struct job {
     const weft_graph *graph;
     const int *first;
     int threads;
-    float *out; /* [n][c][h][w] of the whole output */
+    const char *input; /* its name */
+    bool reversed;     /* the input's channels */
+    float *hint[WEFT_HINTS];
+    float *out; /* [n][c][h][w] of the whole output, as are the hints */
 } job;
 
 /* My rows of an input called `name`, of an image of h rows. */
@@ -314,26 +318,34 @@ static void fill_input(const char *name, const weft_value *v, bool reversed,
                             x);
 }
 
-static void fill_inputs(const golden *of, const weft_graph *g,
-                        const weft_run *run, int first)
+static void fill_hint(const weft_value *v, int n, int y0, int rows, int h,
+                      const float *from, float *to)
 {
+    for (int y = y0; y < y0 + rows; y++)
+        for (int s = 0; s < n; s++)
+            for (int x = 0; x < v->w; x++)
+                for (int c = 0; c < v->c; c++)
+                    *to++ = from[(((size_t)s * v->c + c) * h + y) * v->w + x];
+}
+
+static void fill_inputs(const job *j, const weft_run *run, int first)
+{
+    const weft_graph *g = j->graph;
     const weft_layout *l = run->layout;
 
     for (int i = -1; i < g->nhints; i++) {
         const weft_val val = i < 0 ? g->input : g->hint[i];
         const weft_value *v = weft_graph_at(g, val);
-        weft_control_info info = {0};
-        char name[16] = "input";
+        const int y0 = first * v->rows_per_unit;
+        const int rows = l->units * v->rows_per_unit;
+        const int h = l->total_units * v->rows_per_unit;
 
-        if (i >= 0) {
-            snprintf(name, sizeof name, "hint%d", i);
-            must(weft_control_read_info(of->control[i].config, &info));
-            assert_int_equal(v->c, info.channels);
-            assert_int_equal(v->w, info.per_latent * of->w);
-        }
-        fill_input(name, v, info.reversed, l->n, first * v->rows_per_unit,
-                   l->units * v->rows_per_unit,
-                   l->total_units * v->rows_per_unit, weft_run_value(run, val));
+        if (i < 0)
+            fill_input(j->input, v, j->reversed, l->n, y0, rows, h,
+                       weft_run_value(run, val));
+        else
+            fill_hint(v, l->n, y0, rows, h, j->hint[i],
+                      weft_run_value(run, val));
     }
 }
 
@@ -424,11 +436,12 @@ static void one_patch(void *arg, int patch, weft_exchange *x)
     run.held = aligned(l.held_bytes);
     run.weights = weights = pack(j, &l, pool);
     run.label = g->has_label ? g->label : NULL;
+    run.follow = g->follow;
     must(weft_graph_declare(j->graph, g->n, x));
     must(weft_graph_bind(j->graph, &l, run.block, x, 0));
     fill_given(g, j->graph, &run);
     must(weft_graph_prepare(j->graph, &run));
-    fill_inputs(g, j->graph, &run, y0);
+    fill_inputs(j, &run, y0);
     must(weft_graph_eval(j->graph, &run));
     take_output(out, g->n, y0 * out->rows_per_unit, units * out->rows_per_unit,
                 total * out->rows_per_unit,
@@ -440,36 +453,93 @@ static void one_patch(void *arg, int patch, weft_exchange *x)
     weft_pool_destroy(pool);
 }
 
+/* Of all patches; the output is j->out. */
+static void run_patches(job *j, int patches)
+{
+    const weft_value *out = weft_graph_at(j->graph, j->graph->output);
+    const weft_cut cut = {.n = patches, .first = j->first};
+
+    j->out =
+        calloc((size_t)j->g->n * (size_t)weft_cut_total(&cut) *
+                   (size_t)out->rows_per_unit * (size_t)out->w * (size_t)out->c,
+               sizeof *j->out);
+    assert_non_null(j->out);
+    if (patches == 1) {
+        weft_exchange solo;
+
+        must(weft_exchange_init(&solo, &weft_solo, &cut, WEFT_IN_STEP));
+        one_patch(j, 0, &solo);
+        weft_exchange_release(&solo);
+    } else {
+        weft_team team;
+
+        weft_team_init(&team, &cut, WEFT_IN_STEP);
+        weft_team_run(&team, one_patch, j);
+        weft_team_release(&team);
+    }
+}
+
+/* The names of a graph's weights as they are beside the U-Net's. */
+static void rename_weights(weft_graph *g, int control)
+{
+    for (int i = 0; i < g->nweights; i++) {
+        char *name = NULL;
+
+        assert_true(
+            asprintf(&name, "control%d.%s", control, g->weight[i].name[0]) > 0);
+        free(g->weight[i].name[0]);
+        g->weight[i].name[0] = name;
+    }
+}
+
+/* What control net i sees in its picture; returns how many tensors it takes. */
+static int look(job *net, int i, int unit, int patches)
+{
+    const golden *g = net->g;
+    job j = *net;
+    weft_net_info info;
+    weft_load_summary used;
+    weft_graph graph;
+    char name[16];
+    int size;
+
+    must(weft_net_read_info(g->control[i].config, &info));
+    size = info.per_latent;
+    must(weft_net_build(g->control[i].config, &info, WEFT_PART_SIGHT,
+                        (weft_cell){size * unit, size * unit, size * g->w},
+                        g->wtype, &graph));
+    rename_weights(&graph, i);
+    must(weft_load_check(&graph, g->weights, &used));
+    snprintf(name, sizeof name, "hint%d", i);
+    j.graph = &graph;
+    j.input = name;
+    j.reversed = info.reversed;
+    run_patches(&j, patches);
+    net->hint[i] = j.out;
+    weft_graph_release(&graph);
+    return weft_st_count(g->weights) - used.unused;
+}
+
 float *golden_run(const golden *g, const weft_device *dev, int patches,
                   int threads)
 {
     const int unit = g->part == WEFT_PART_DECODE ? 1 : g->info.stride;
     int first[WEFT_TEAM_MOST + 1];
     weft_graph graph;
-    job j = {g, dev, &graph, first, threads, NULL};
+    job j = {g, dev, &graph, first, threads, .input = "input"};
     weft_load_summary summary;
-    weft_exchange solo;
+    int seeing = 0;
 
     must(weft_net_build(g->config, &g->info, g->part,
                         (weft_cell){unit, unit, g->w}, g->wtype, &graph));
     must(weft_load_check(&graph, g->weights, &summary));
-    if (g->part == WEFT_PART_NET) assert_int_equal(summary.unused, 0);
     if (g->loras) must(golden_loras_apply(g->loras, g->weights, &graph));
     for (int p = 0; p <= patches; p++) first[p] = p * (g->h / unit) / patches;
-    j.out = calloc(1, g->output->bytes);
-    assert_non_null(j.out);
-    if (patches == 1) {
-        const weft_cut cut = {.n = 1, .first = first};
-        must(weft_exchange_init(&solo, &weft_solo, &cut, WEFT_IN_STEP));
-        one_patch(&j, 0, &solo);
-        weft_exchange_release(&solo);
-    } else {
-        weft_team team;
-        weft_team_init(&team, &(weft_cut){.n = patches, .first = first},
-                       WEFT_IN_STEP);
-        weft_team_run(&team, one_patch, &j);
-        weft_team_release(&team);
-    }
+    for (int i = 0; i < g->info.ncontrols; i++)
+        seeing += look(&j, i, unit, patches);
+    if (g->part == WEFT_PART_NET) assert_int_equal(summary.unused, seeing);
+    run_patches(&j, patches);
+    for (int i = 0; i < g->info.ncontrols; i++) free(j.hint[i]);
     weft_graph_release(&graph);
     return j.out;
 }

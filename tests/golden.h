@@ -28,6 +28,7 @@ typedef struct golden {
     bool has_label;
     int tokens;                       /* of the text; 0: none */
     weft_control control[WEFT_HINTS]; /* as many as info says */
+    float follow[WEFT_HINTS];         /* what they add is multiplied by */
     const weft_st_tensor *output;     /* [n][c][h][w] */
     char folder[GOLDEN_PATH];
     const struct golden_loras *loras; /* added to the net; NULL: none */

@@ -103,6 +103,8 @@ weft_val weft_add_affine(weft_graph *g, weft_val in, const float *mul,
 weft_val weft_add_over_time(weft_graph *g, weft_val in);
 /* The sum of two values of the same shape. */
 weft_val weft_add_sum(weft_graph *g, weft_val a, weft_val b);
+/* a + s b, where s is run->follow[hint]; a where that is 0, whatever b is. */
+weft_val weft_add_followed(weft_graph *g, weft_val a, weft_val b, int hint);
 
 /* core/layer/embed.c: vectors from run->time or run->label.
  * Sinusoids (diffusers get_timestep_embedding): dim channels, which

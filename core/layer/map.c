@@ -144,7 +144,8 @@ weft_val weft_add_over_time(weft_graph *g, weft_val in)
 typedef struct sum {
     const float *a, *b;
     float *out;
-    size_t row; /* numbers of one */
+    size_t row;  /* numbers of one */
+    float times; /* of b */
 } sum;
 
 static void sum_row(void *arg, int row, int worker)
@@ -156,27 +157,61 @@ static void sum_row(void *arg, int row, int worker)
     for (size_t i = from; i < from + s->row; i++) s->out[i] = s->a[i] + s->b[i];
 }
 
-static weft_status sum_forward(const weft_graph *g, int node, weft_run *run)
+/* Of a control net that is told to be silent nothing shows, numbers or not. */
+static void followed_row(void *arg, int row, int worker)
+{
+    const sum *s = arg;
+    const size_t from = (size_t)row * s->row;
+
+    (void)worker;
+    if (s->times == 0) {
+        if (s->out != s->a)
+            memcpy(s->out + from, s->a + from, s->row * sizeof *s->out);
+        return;
+    }
+    for (size_t i = from; i < from + s->row; i++)
+        s->out[i] = s->a[i] + s->times * s->b[i];
+}
+
+static weft_status add_up(const weft_graph *g, int node, weft_run *run,
+                          float times, weft_task *row)
 {
     const weft_node *d = &g->node[node];
     sum s = {weft_run_value(run, d->in[0]), weft_run_value(run, d->in[1]),
              weft_run_value(run, d->out),
              (size_t)run->layout->n * (size_t)weft_run_columns(g, run, d->out) *
-                 (size_t)weft_graph_at(g, d->out)->c};
+                 (size_t)weft_graph_at(g, d->out)->c,
+             times};
 
-    weft_pool_run(run->pool, weft_run_rows(g, run, d->out), sum_row, &s);
+    weft_pool_run(run->pool, weft_run_rows(g, run, d->out), row, &s);
     return WEFT_OK;
 }
 
-static const weft_layer_ops sum_ops = {"sum", sum_forward, NULL, NULL};
+static weft_status sum_forward(const weft_graph *g, int node, weft_run *run)
+{
+    return add_up(g, node, run, 1, sum_row);
+}
 
-weft_val weft_add_sum(weft_graph *g, weft_val a, weft_val b)
+static weft_status followed_forward(const weft_graph *g, int node,
+                                    weft_run *run)
+{
+    return add_up(g, node, run,
+                  run->follow ? run->follow[g->node[node].u.hint] : 1,
+                  followed_row);
+}
+
+static const weft_layer_ops sum_ops = {"sum", sum_forward, NULL, NULL};
+static const weft_layer_ops followed_ops = {"sum", followed_forward, NULL,
+                                            NULL};
+
+static weft_node *add_sum(weft_graph *g, const weft_layer_ops *ops, weft_val a,
+                          weft_val b)
 {
     weft_value x, y;
     weft_val out;
     weft_node *d;
 
-    if (g->status != WEFT_OK) return WEFT_NONE;
+    if (g->status != WEFT_OK) return NULL;
     x = *weft_graph_at(g, a);
     y = *weft_graph_at(g, b);
     if (x.rows_per_unit != y.rows_per_unit || x.w != y.w || x.c != y.c)
@@ -184,11 +219,27 @@ weft_val weft_add_sum(weft_graph *g, weft_val a, weft_val b)
             g, "%sthe sum of %d channels of %d columns and of %d of %d",
             g->prefix, x.c, x.w, y.c, y.w);
     out = weft_graph_value(g, x.rows_per_unit, x.w, x.c);
-    d = weft_graph_node(g, &sum_ops, "sum");
-    if (!d || out == WEFT_NONE) return WEFT_NONE;
+    d = weft_graph_node(g, ops, "sum");
+    if (!d || out == WEFT_NONE) return NULL;
     d->in[0] = a;
     d->in[1] = b;
     d->out = out;
     d->over = 0;
-    return out;
+    return d;
+}
+
+weft_val weft_add_sum(weft_graph *g, weft_val a, weft_val b)
+{
+    const weft_node *d = add_sum(g, &sum_ops, a, b);
+
+    return d ? d->out : WEFT_NONE;
+}
+
+weft_val weft_add_followed(weft_graph *g, weft_val a, weft_val b, int hint)
+{
+    weft_node *d = add_sum(g, &followed_ops, a, b);
+
+    if (!d) return WEFT_NONE;
+    d->u.hint = hint;
+    return d->out;
 }

@@ -101,6 +101,9 @@ weft_status weft_config_latents(const weft_json *c, double scaling,
 weft_status weft_unet2d_info(const weft_json *c, weft_net_info *info);
 weft_status weft_unet2d_build(const weft_json *c, weft_graph *g);
 weft_status weft_unet_condition_info(const weft_json *c, weft_net_info *info);
+weft_status weft_unet_control_info(const weft_json *c, weft_net_info *info);
+weft_status weft_unet_control_build(const weft_json *c, weft_net_part part,
+                                    weft_graph *g);
 weft_status weft_unet_condition_build(const weft_json *c,
                                       const weft_net_info *info, weft_graph *g);
 weft_status weft_vae_tiny_info(const weft_json *c, weft_net_info *info);

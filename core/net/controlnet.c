@@ -2,8 +2,10 @@
  * ControlNetModel: the config of a U-Net's way down, with an encoder of a
  * picture before it and a 1x1 convolution behind every layer.
  */
+#include <stdio.h>
 #include <string.h>
 
+#include "core/layer/layer.h"
 #include "core/net/unet.h"
 
 static weft_status read_class(const weft_json *c)
@@ -50,28 +52,57 @@ static weft_status refuse_pooling(const weft_json *c)
                  : WEFT_OK;
 }
 
-weft_status weft_unet_control_read(const weft_control *c, weft_unet_control *to)
+weft_status weft_unet_control_read(const weft_json *c, weft_unet_control *to,
+                                   int *ids)
 {
-    bool reversed;
-    int ids;
-
-    WEFT_MUST(c->scale != 0);
-    WEFT_TRY(read_class(c->config));
-    WEFT_TRY(read_encoder(c->config, to));
-    WEFT_TRY(read_order(c->config, &reversed));
-    WEFT_TRY(refuse_pooling(c->config));
-    WEFT_TRY(weft_unet_condition_read(c->config, true, &to->unet, &ids));
-    to->scale = c->scale;
-    return WEFT_OK;
+    WEFT_TRY(read_class(c));
+    WEFT_TRY(read_encoder(c, to));
+    WEFT_TRY(read_order(c, &to->reversed));
+    WEFT_TRY(refuse_pooling(c));
+    return weft_unet_condition_read(c, true, &to->unet, ids);
 }
 
-weft_status weft_control_read_info(const weft_json *c, weft_control_info *info)
+weft_status weft_unet_control_info(const weft_json *c, weft_net_info *info)
 {
-    const weft_control control = {c, 1};
     weft_unet_control read;
 
-    WEFT_TRY(weft_unet_control_read(&control, &read));
-    info->channels = read.picture;
+    WEFT_TRY(weft_unet_control_read(c, &read, &info->id_channels));
+    info->text_channels = read.unet.text;
+    info->added = read.unet.added;
+    info->picture = read.picture;
     info->per_latent = 1 << (read.levels - 1);
-    return read_order(c, &info->reversed);
+    info->reversed = read.reversed;
+    return weft_unet_tell(c, &read.unet, info);
+}
+
+/* What is seen in the picture, as large as the sample: it is halved from level
+ * to level of its encoder. */
+static weft_val look(weft_graph *g, const weft_unet_control *c)
+{
+    char name[WEFT_NAME];
+    weft_val v;
+
+    v = weft_add_conv(g, "controlnet_cond_embedding.conv_in", g->input,
+                      c->channels[0], WEFT_CONV(.k = 3, .act = WEFT_SILU));
+    for (int i = 0; i < 2 * (c->levels - 1); i++) {
+        snprintf(name, sizeof name, "controlnet_cond_embedding.blocks.%d", i);
+        v = weft_add_conv(g, name, v, c->channels[(i + 1) / 2],
+                          WEFT_CONV(.k = 3, .act = WEFT_SILU,
+                                    .stride = 1 + i % 2, .pad_given = true,
+                                    .pad_top = 1, .pad_left = 1));
+    }
+    return weft_add_conv(g, "controlnet_cond_embedding.conv_out", v,
+                         c->unet.channels[0], WEFT_CONV(.k = 3));
+}
+
+weft_status weft_unet_control_build(const weft_json *c, weft_net_part part,
+                                    weft_graph *g)
+{
+    weft_unet_control read;
+    int ids;
+
+    WEFT_TRY(weft_unet_control_read(c, &read, &ids));
+    if (part == WEFT_PART_SIGHT) return weft_graph_finish(g, look(g, &read));
+    read.unet.tokens = 1; /* nobody reads */
+    return weft_unet_build_control(&read, g);
 }

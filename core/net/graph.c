@@ -130,6 +130,7 @@ weft_val weft_graph_hint(weft_graph *g, int rows_per_unit, int w, int c)
 
     if (v == WEFT_NONE) return WEFT_NONE;
     WEFT_MUST(g->nhints < WEFT_HINTS);
+    g->value[v].held = true;
     return g->hint[g->nhints++] = v;
 }
 
@@ -238,8 +239,6 @@ weft_status weft_graph_add_to(weft_graph *g, int i, const weft_low_rank *t)
 /* Filled by whoever evaluates the graph. */
 static bool is_input(const weft_graph *g, weft_val v)
 {
-    for (int i = 0; i < g->nhints; i++)
-        if (v == g->hint[i]) return true;
     return v == g->input || g->value[v].held;
 }
 

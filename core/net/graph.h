@@ -11,7 +11,8 @@
  * What a text makes of itself does not change from step to step. Values that
  * depend on nothing but what is *given* (a text, its size) are *held*: they lie
  * in memory of the lane's own, beside the block, and the nodes that make them
- * run once for all evaluations, in weft_graph_prepare.
+ * run once for all evaluations, in weft_graph_prepare. A hint, what another net
+ * saw in a picture, is given likewise; it has rows, as an activation.
  *
  *     weft_graph_init(&g, cell, channels);
  *     h = weft_add_conv(&g, "conv_in", g.input, ...);    core/layer/...
@@ -165,6 +166,7 @@ struct weft_node {
             float mul, add;
             weft_act act;
         } map;
+        int hint;     /* whose scale a term is multiplied by */
         bool up;      /* resample */
         int pick;     /* a token id */
         int farthest; /* relative: what lies in the last bucket */
@@ -197,7 +199,7 @@ struct weft_graph {
     int nkin;
     weft_val input, output;
     weft_val given[WEFT_GIVENS]; /* NONE: not asked for */
-    weft_val hint[WEFT_HINTS];   /* further inputs: pictures to follow */
+    weft_val hint[WEFT_HINTS];   /* what is seen in pictures to follow; held */
     int nhints;
     weft_status status;
     char *why;
@@ -222,8 +224,8 @@ weft_status weft_graph_fail(weft_graph *g, const char *fmt, ...)
 weft_val weft_graph_value(weft_graph *g, int rows_per_unit, int w, int c);
 /* A value with one column for each strip of the cut. */
 weft_val weft_graph_strips(weft_graph *g, int rows_per_unit, int c);
-/* One more input, of so many rows a unit, which has to be filled before every
- * evaluation, as the input is. */
+/* One more value that is given, of so many rows a unit: my rows of what is seen
+ * in a picture. */
 weft_val weft_graph_hint(weft_graph *g, int rows_per_unit, int w, int c);
 /* A value that is given: w columns, 1 where it is no sequence. The same one for
  * all who ask for it. */
@@ -305,6 +307,8 @@ struct weft_run {
     const char *weights; /* packed */
     const float *time;   /* [n] time steps of this evaluation */
     const float *label;  /* [n] class labels; NULL without */
+    const float *follow; /* [nhints] how much of what each control net adds is
+                            added in this evaluation; NULL: all of it */
     int first_slot;      /* of the graph on this lane */
     int slot;            /* of the node under way: its first */
     double *seconds;     /* [nnodes] time per layer is added up, or NULL */
@@ -338,7 +342,7 @@ weft_status weft_run_border_made(const weft_graph *g, weft_run *run, int node);
 /* All given values are filled in: make what is held. Local; the block is used.
  */
 weft_status weft_graph_prepare(const weft_graph *g, weft_run *run);
-/* One evaluation: input and hints must be filled, the output value is. */
+/* One evaluation: the input must be filled, the output value is. */
 weft_status weft_graph_eval(const weft_graph *g, weft_run *run);
 
 #endif

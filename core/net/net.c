@@ -9,9 +9,9 @@ enum { MOST = 1 << 20 };
 
 weft_status weft_net_read_info(const weft_json *c, weft_net_info *info)
 {
-    static const char *const known[] = {"UNet2DModel", "AutoencoderTiny",
-                                        "AutoencoderKL", "UNet2DConditionModel",
-                                        NULL};
+    static const char *const known[] = {
+        "UNet2DModel",          "AutoencoderTiny", "AutoencoderKL",
+        "UNet2DConditionModel", "ControlNetModel", NULL};
     weft_net_info made = {0};
     int kind;
 
@@ -27,8 +27,10 @@ weft_status weft_net_read_info(const weft_json *c, weft_net_info *info)
         WEFT_TRY(weft_vae_tiny_info(c, &made));
     else if (made.kind == WEFT_NET_VAE_KL)
         WEFT_TRY(weft_vae_kl_info(c, &made));
-    else
+    else if (made.kind == WEFT_NET_UNET2D_CONDITION)
         WEFT_TRY(weft_unet_condition_info(c, &made));
+    else
+        WEFT_TRY(weft_unet_control_info(c, &made));
     *info = made;
     return WEFT_OK;
 }
@@ -36,12 +38,16 @@ weft_status weft_net_read_info(const weft_json *c, weft_net_info *info)
 /* What the net's input must be a multiple of, in rows and columns. */
 static int stride_of(const weft_net_info *info, weft_net_part part)
 {
-    return part == WEFT_PART_DECODE ? 1 : info->stride;
+    return part == WEFT_PART_DECODE  ? 1
+           : part == WEFT_PART_SIGHT ? info->per_latent
+                                     : info->stride;
 }
 
 static int input_channels(const weft_net_info *info, weft_net_part part)
 {
-    return part == WEFT_PART_DECODE ? info->latent_channels : info->in_channels;
+    return part == WEFT_PART_DECODE  ? info->latent_channels
+           : part == WEFT_PART_SIGHT ? info->picture
+                                     : info->in_channels;
 }
 
 static weft_status build(const weft_json *c, const weft_net_info *info,
@@ -56,8 +62,18 @@ static weft_status build(const weft_json *c, const weft_net_info *info,
         return weft_vae_kl_build(c, info, part, g);
     case WEFT_NET_UNET2D_CONDITION:
         return weft_unet_condition_build(c, info, g);
+    case WEFT_NET_CONTROL:
+        return weft_unet_control_build(c, part, g);
     }
     WEFT_BUG("no such kind of net");
+}
+
+static bool has_part(const weft_net_info *info, weft_net_part part)
+{
+    if (info->kind == WEFT_NET_CONTROL)
+        return part == WEFT_PART_NET || part == WEFT_PART_SIGHT;
+    if (weft_net_is_unet(info)) return part == WEFT_PART_NET;
+    return part == WEFT_PART_DECODE || part == WEFT_PART_ENCODE;
 }
 
 weft_status weft_net_build(const weft_json *c, const weft_net_info *info,
@@ -68,7 +84,7 @@ weft_status weft_net_build(const weft_json *c, const weft_net_info *info,
     const int stride = stride_of(info, part);
     weft_status st;
 
-    WEFT_MUST(weft_net_is_unet(info) == (part == WEFT_PART_NET));
+    WEFT_MUST(has_part(info, part));
     if (unit < 1 || unit > MOST || unit % stride)
         return weft_fail(WEFT_EINPUT,
                          "%s: units of %d rows; the net needs multiples of %d, "

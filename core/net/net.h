@@ -16,34 +16,27 @@ typedef enum weft_net_kind {
     WEFT_NET_VAE_TINY,         /* AutoencoderTiny */
     WEFT_NET_VAE_KL,           /* AutoencoderKL */
     WEFT_NET_UNET2D_CONDITION, /* UNet2DConditionModel */
+    WEFT_NET_CONTROL,          /* ControlNetModel */
 } weft_net_kind;
 
 enum { WEFT_MAX_LATENT = 32 }; /* channels with a mean and deviation each */
 
 /* A control net: a copy of the U-Net's way down, which looks at a picture too
- * and adds to what the way up is told (Zhang et al. 2023, section 3). */
+ * and adds to what the way up is told (Zhang et al. 2023, section 3). What it
+ * sees in the picture is a net of its own, WEFT_PART_SIGHT; how much of what it
+ * adds is added is said in each evaluation (weft_run.follow). */
 typedef struct weft_control {
     const weft_json *config; /* ControlNetModel's */
-    float scale;             /* of what it adds; not 0 */
+    weft_dtype wtype;        /* of its weights in their file */
 } weft_control;
-
-/* What the rest of weft must know of a control net. */
-typedef struct weft_control_info {
-    int channels;   /* of its picture, [0, 1] */
-    int per_latent; /* rows and columns of the picture for one of the sample */
-    bool reversed;  /* channels are wanted in the order b, g, r */
-} weft_control_info;
-
-/* WEFT_EINPUT names file and key; of another class (T2IAdapter) its name. */
-weft_status weft_control_read_info(const weft_json *c, weft_control_info *info);
 
 /* What the rest of weft must know of a net before it is built. */
 typedef struct weft_net_info {
     weft_net_kind kind;
     const char *class_name;        /* as in config.json */
     int in_channels, out_channels; /* of the sample; VAE: of the picture */
-    int stride;          /* U-Net: height and width of the input must be
-                            multiples; VAE: pixels per latent */
+    int stride;          /* U-Net, control net: height and width of the input
+                            must be multiples; VAE: pixels per latent */
     int latent_channels; /* VAE */
     int labels;          /* number of class embeddings; 0: none */
     bool label_is_time;  /* class_embed_type "timestep": any number, needed */
@@ -56,11 +49,15 @@ typedef struct weft_net_info {
     float freq_shift;
     int tokens; /* how long a text the net is built for: 77, to be changed by
                    the caller before it is */
-    /* Likewise: control nets that are built into the net, 0 to WEFT_HINTS.
-     * Graph input hint[i] is the picture of number i; its weights' names begin
-     * with "control0." and so on. */
+    /* Likewise: control nets that are built into the net, 0 to WEFT_HINTS. The
+     * graph's hint[i] is what number i sees in its picture; its weights' names
+     * begin with "control0." and so on. */
     const weft_control *control;
     int ncontrols;
+    /* ControlNetModel, of its picture in [0, 1]: channels, pixels of either
+     * side for one of the sample, and whether they are wanted as b, g, r. */
+    int picture, per_latent;
+    bool reversed;
     float scaling_factor, shift_factor; /* VAE */
     bool has_mean_std;                  /* VAE: instead of shift_factor */
     float latents_mean[WEFT_MAX_LATENT], latents_std[WEFT_MAX_LATENT];
@@ -87,19 +84,22 @@ static inline bool weft_net_paints(const weft_net_info *info)
 weft_status weft_net_read_info(const weft_json *c, weft_net_info *info);
 
 typedef enum weft_net_part {
-    WEFT_PART_NET,    /* U-Net: prediction from sample */
+    WEFT_PART_NET,    /* U-Net: prediction from sample; control net: what it
+                         adds in the middle, built to see whether it is whole */
     WEFT_PART_DECODE, /* VAE: picture in [-1, 1], not clamped, from latents as
                          samplers know them: z / scaling_factor + shift_factor,
                          or z * std / scaling_factor + mean, comes first */
     WEFT_PART_ENCODE, /* VAE: latents of a picture in [-1, 1] as the net makes
                          them, no factor applied; AutoencoderKL: the means,
                          then as many channels of log-variances, not clamped */
+    WEFT_PART_SIGHT,  /* control net: its picture's encoder, for hint[i] */
 } weft_net_part;
 
 /* `cell`: rows and columns of the input that no cut divides, and its width: all
- * multiples of info.stride, except to decode. `wtype`: type of the weights in
- * the file (weft_load_dtype; they stay what they are, the device decides how
- * to hold them). On failure there is no graph to release. */
+ * multiples of info.stride, except to decode, and of info.per_latent to see.
+ * `wtype`: type of the weights in the file (weft_load_dtype; they stay what
+ * they are, the device decides how to hold them). On failure there is no graph
+ * to release. */
 weft_status weft_net_build(const weft_json *c, const weft_net_info *info,
                            weft_net_part part, weft_cell cell, weft_dtype wtype,
                            weft_graph *g);

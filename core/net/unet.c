@@ -18,17 +18,21 @@ typedef struct builder {
     weft_val text;
     weft_val skip[WEFT_MAX_LEVELS * (WEFT_MAX_LAYERS + 1) + 1];
     int nskips;
-    /* Of a control net: the net that it adds to, and how much. */
+    /* Of a control net: its number, and the net that it adds to; NULL: it is
+     * by itself. */
+    bool control;
+    int number;
     struct builder *to;
-    float scale;
 } builder;
 
-/* What a control net's module makes of v is added to a value of the net's. */
-static void add_to(builder *b, const char *module, weft_val v, weft_val *of)
+/* What a control net's module makes of v is added to a value of the net's;
+ * NULL: to none. */
+static weft_val add_to(builder *b, const char *module, weft_val v, weft_val *of)
 {
     v = weft_add_conv(b->g, module, v, weft_block_channels(b->g, v),
-                      WEFT_CONV(.k = 1, .scale = b->scale));
-    if (v != WEFT_NONE) *of = weft_add_sum(b->g, *of, v);
+                      WEFT_CONV(.k = 1));
+    if (v != WEFT_NONE && of) *of = weft_add_followed(b->g, *of, v, b->number);
+    return v;
 }
 
 /* The way up of the net reads v, or, of a control net, is told of it. */
@@ -36,18 +40,19 @@ static void push(builder *b, weft_val v)
 {
     char name[64];
 
-    if (!b->to) {
+    if (!b->control) {
         b->skip[b->nskips++] = v;
         return;
     }
-    if (b->nskips == b->to->nskips)
+    if (b->to && b->nskips == b->to->nskips)
         weft_graph_fail(b->g,
                         "%shas more layers on its way down than the "
                         "U-Net, which has %d",
                         b->g->prefix, b->to->nskips);
     if (b->g->status != WEFT_OK) return;
     snprintf(name, sizeof name, "controlnet_down_blocks.%d", b->nskips);
-    add_to(b, name, v, &b->to->skip[b->nskips++]);
+    add_to(b, name, v, b->to ? &b->to->skip[b->nskips] : NULL);
+    b->nskips++;
 }
 
 /* ---- the time vector ----------------------------------------------------- */
@@ -239,27 +244,18 @@ static builder begin(weft_graph *g, const weft_unet *u)
 
 /* ---- control nets -------------------------------------------------------- */
 
-/* What is seen in the picture, as large as the sample: it is halved from level
- * to level of its encoder. */
-static weft_val look(weft_graph *g, const weft_unet_control *c)
+/* From the sample to the middle of a control net, which adds on its way. */
+static weft_val go_down(builder *b)
 {
-    const weft_cell *cell = &g->cell;
-    const int size = 1 << (c->levels - 1);
-    char name[WEFT_NAME];
-    weft_val v =
-        weft_graph_hint(g, cell->rows * size, cell->width * size, c->picture);
+    weft_graph *g = b->g;
+    const int channels = b->u->channels[0];
+    const weft_val seen =
+        weft_graph_hint(g, g->cell.rows, g->cell.width, channels);
+    const weft_val h =
+        weft_add_conv(g, "conv_in", g->input, channels,
+                      WEFT_CONV(.k = b->u->kernel_in, .res = seen));
 
-    v = weft_add_conv(g, "controlnet_cond_embedding.conv_in", v, c->channels[0],
-                      WEFT_CONV(.k = 3, .act = WEFT_SILU));
-    for (int i = 0; i < 2 * (c->levels - 1); i++) {
-        snprintf(name, sizeof name, "controlnet_cond_embedding.blocks.%d", i);
-        v = weft_add_conv(g, name, v, c->channels[(i + 1) / 2],
-                          WEFT_CONV(.k = 3, .act = WEFT_SILU,
-                                    .stride = 1 + i % 2, .pad_given = true,
-                                    .pad_top = 1, .pad_left = 1));
-    }
-    return weft_add_conv(g, "controlnet_cond_embedding.conv_out", v,
-                         c->unet.channels[0], WEFT_CONV(.k = 3));
+    return descend(b, h);
 }
 
 /* Returns the net's middle with what control net number i adds to it. */
@@ -267,27 +263,36 @@ static weft_val add_control(builder *to, const weft_unet_control *c, int i,
                             weft_val mid)
 {
     weft_graph *g = to->g;
-    const weft_unet *u = &c->unet;
+    const weft_dtype wtype = g->wtype;
     builder b;
     weft_val h;
 
     snprintf(g->prefix, sizeof g->prefix, "control%d.", i);
-    b = begin(g, u);
+    g->wtype = c->wtype;
+    b = begin(g, &c->unet);
+    b.control = true;
+    b.number = i;
     b.to = to;
-    b.scale = c->scale;
-    h = look(g, c);
-    if (u->in != weft_block_channels(g, g->input))
+    if (c->unet.in != weft_block_channels(g, g->input))
         weft_graph_fail(g, "%shas %d channels in, the U-Net %d", g->prefix,
-                        u->in, weft_block_channels(g, g->input));
-    h = weft_add_conv(g, "conv_in", g->input, u->channels[0],
-                      WEFT_CONV(.k = u->kernel_in, .res = h));
-    h = descend(&b, h);
+                        c->unet.in, weft_block_channels(g, g->input));
+    h = go_down(&b);
     add_to(&b, "controlnet_mid_block", h, &mid);
     if (b.nskips != to->nskips)
         weft_graph_fail(g, "%shas %d layers on its way down, the U-Net %d",
                         g->prefix, b.nskips, to->nskips);
     g->prefix[0] = 0;
+    g->wtype = wtype;
     return mid;
+}
+
+weft_status weft_unet_build_control(const weft_unet_control *c, weft_graph *g)
+{
+    builder b = begin(g, &c->unet);
+
+    b.control = true;
+    return weft_graph_finish(
+        g, add_to(&b, "controlnet_mid_block", go_down(&b), NULL));
 }
 
 /* ---- the whole ----------------------------------------------------------- */

@@ -101,15 +101,18 @@ weft_status weft_unet_condition_read(const weft_json *c, bool control,
 typedef struct weft_unet_control {
     weft_unet unet;
     int levels, channels[WEFT_MAX_LEVELS]; /* of the encoder */
-    int picture;                           /* channels */
-    float scale;
+    int picture;                           /* channels, */
+    bool reversed;                         /* from the last to the first */
+    weft_dtype wtype;
 } weft_unet_control;
 
-weft_status weft_unet_control_read(const weft_control *c,
-                                   weft_unet_control *to);
+weft_status weft_unet_control_read(const weft_json *c, weft_unet_control *to,
+                                   int *ids);
 
 weft_status weft_unet_build(const weft_unet *u,
                             const weft_unet_control *control, int ncontrols,
                             weft_graph *g);
+/* A control net by itself; the output is what it adds in the middle. */
+weft_status weft_unet_build_control(const weft_unet_control *c, weft_graph *g);
 
 #endif

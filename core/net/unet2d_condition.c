@@ -307,8 +307,10 @@ weft_status weft_unet_condition_build(const weft_json *c,
     WEFT_TRY(weft_unet_condition_read(c, false, &u, &ids));
     u.tokens = info->tokens;
     for (int i = 0; i < info->ncontrols; i++) {
-        WEFT_TRY(weft_unet_control_read(&info->control[i], &control[i]));
+        WEFT_TRY(
+            weft_unet_control_read(info->control[i].config, &control[i], &ids));
         control[i].unet.tokens = info->tokens;
+        control[i].wtype = info->control[i].wtype;
     }
     return weft_unet_build(&u, control, info->ncontrols, g);
 }

@@ -235,7 +235,7 @@ static void control_refused(const char *options, const char *words)
     assert_int_equal(
         weft_json_parse("control.json", options, strlen(options), &k), WEFT_OK);
     assert_int_equal(weft_net_read_info(c, &info), WEFT_OK);
-    info.control = &(weft_control){k, 1};
+    info.control = &(weft_control){k, WEFT_F32};
     info.ncontrols = 1;
     assert_int_equal(weft_net_build(c, &info, WEFT_PART_NET,
                                     (weft_cell){4, 4, 8}, WEFT_F32, &g),

@@ -105,6 +105,13 @@ static void write_models(const char *names)
     printf("}");
 }
 
+/* The pipeline's model, with its control nets. */
+static void write_controls(const char *controls)
+{
+    printf("\"models\": {\"it\": {\"pipeline\": \"%s\", \"controls\": %s}}",
+           folder, controls);
+}
+
 /* A checkpoint in one file, and the tokenizers that it lacks. */
 static void write_one_file(void)
 {
@@ -118,12 +125,15 @@ static void write_one_file(void)
 static void write_config(void)
 {
     const char *models = weft_st_metadata(golden_file, "models");
+    const char *controls = weft_st_metadata(golden_file, "controls");
 
     printf("{\"sample\": %s, ", weft_st_metadata(golden_file, "sample"));
     if (weft_st_metadata(golden_file, "file.tensors"))
         write_one_file();
     else if (models)
         write_models(models);
+    else if (controls)
+        write_controls(controls);
     else
         printf("\"pipeline\": \"%s\"", folder);
     printf("}\n");
@@ -142,6 +152,8 @@ int main(int argc, char **argv)
     write_json("scheduler", "scheduler", "scheduler_config.json");
     write_net("unet", "diffusion_pytorch_model.safetensors");
     write_net("vae", "diffusion_pytorch_model.safetensors");
+    write_net("control0", "diffusion_pytorch_model.safetensors");
+    write_net("control1", "diffusion_pytorch_model.safetensors");
     write_net("text_encoder", "model.safetensors");
     write_net("text_encoder_2", "model.safetensors");
     if (weft_st_metadata(st, "file.tensors"))

@@ -14,9 +14,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 static void build(const weft_json *json, const weft_net_info *info,
                   weft_net_part part)
 {
+    const int stride =
+        part == WEFT_PART_SIGHT ? info->per_latent : info->stride;
+    const weft_cell cell = {stride, stride, 2 * stride};
     weft_graph g;
-
-    const weft_cell cell = {info->stride, info->stride, 2 * info->stride};
 
     if (weft_net_build(json, info, part, cell, WEFT_F32, &g) == WEFT_OK)
         weft_graph_release(&g);
@@ -32,9 +33,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
         return 0;
     }
     if (weft_net_read_info(json, &info) == WEFT_OK) {
-        if (weft_net_is_unet(&info)) build(json, &info, WEFT_PART_NET);
-        if (!weft_net_is_unet(&info)) build(json, &info, WEFT_PART_DECODE);
-        if (!weft_net_is_unet(&info)) build(json, &info, WEFT_PART_ENCODE);
+        const bool control = info.kind == WEFT_NET_CONTROL;
+        const bool vae = !control && !weft_net_is_unet(&info);
+
+        if (!vae) build(json, &info, WEFT_PART_NET);
+        if (control) build(json, &info, WEFT_PART_SIGHT);
+        if (vae) build(json, &info, WEFT_PART_DECODE);
+        if (vae) build(json, &info, WEFT_PART_ENCODE);
     }
     weft_json_free(json);
     return 0;

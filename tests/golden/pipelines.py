@@ -6,6 +6,7 @@ tests/e2e/test_text.sh.
     python tests/golden/pipelines.py paint      # paint_*, see PAINTED
     python tests/golden/pipelines.py nine       # nine_*, see NINE
     python tests/golden/pipelines.py refine     # refine_*, see REFINED
+    python tests/golden/pipelines.py control    # control_*, see CONTROLLED
 
 needs torch, diffusers and transformers. Float32 on the CPU; nets of random
 weights, made as in nets.py, have all the structure of the real ones and a few
@@ -21,6 +22,8 @@ them. The metadata make the pipeline again, and the config that draws the pictur
     sample              members of `sample:`, as JSON
     models              names of models, all of this pipeline, as JSON; only of
                         methods, which are those of methods.py
+    control0, control1  likewise a component's, beside those of the pipeline
+    controls            `controls:` of its model, as JSON, for FOLDER "model"
 """
 import argparse
 import json
@@ -36,7 +39,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 import methods
-from nets import C, D, DTYPE, HERE, cond, distance, kl, weight
+from nets import C, D, DTYPE, HERE, cond, control, distance, kl, weight
 from text import write
 
 TOKENS = HERE / "tokens"
@@ -166,6 +169,30 @@ REFINED = {
                       negative_prompt="rain", **{"from": .55}),
     "picture": dict(width=64, height=320, seed=15, strength=.4,
                     aesthetic_score=7, negative_aesthetic_score=1.5),
+}
+# What follows pictures: control_NAME.safetensors has the latents alone. Model,
+# what is asked, and of each control net its config, its picture and the rest.
+SEEN = dict(conditioning_embedding_out_channels=[8, 12, 16, 24])
+CONTROLLED = {
+    "sd15": ("sd15", dict(prompt=PROMPT, negative_prompt="rain", guidance=5,
+                          width=64, height=320, seed=21), [
+        (control([C, C, C, D], [16, 16, 32, 32], **SEEN), "pipe_sd15.png",
+         dict(scale=.75))]),
+    "two": ("sd15", dict(prompt=PROMPT, guidance=3, width=64, height=320,
+                         seed=22), [
+        (control([C, C, C, D], [16, 16, 32, 32], **SEEN), "paint_mask.png",
+         dict(scale=1, start=.1, end=.7)),
+        (control([C, C, C, D], [16, 16, 32, 32], **SEEN,
+                 controlnet_conditioning_channel_order="bgr"), "pipe_sd15.png",
+         dict(scale=-.5, end=.45))]),
+    "sdxl": ("sdxl", dict(prompt=PROMPT, guidance=4, width=96, height=192,
+                          seed=23), [
+        (control([D, C, C], [16, 32, 64], attention_head_dim=[1, 2, 4],
+                 transformer_layers_per_block=[1, 2, 3],
+                 use_linear_projection=True, cross_attention_dim=56,
+                 addition_embed_type="text_time", addition_time_embed_dim=8,
+                 projection_class_embeddings_input_dim=68, **SEEN),
+         "control_xl.png", dict(scale=1.25))]),
 }
 STEPS = 20
 LIBRARY = {"unet": "diffusers", "vae": "diffusers", "scheduler": "diffusers",
@@ -450,6 +477,66 @@ def make_refined(out):
         write_how(out, f"refine_{name}", x, asked, meta)
 
 
+def stripes(width, height):
+    """A picture of smooth colours and hard edges."""
+    y, x = np.mgrid[:height, :width]
+    c = [x * 255 // (width - 1), y * 255 // (height - 1),
+         np.where((x + y) // 24 % 2, 230, 40)]
+    return Image.fromarray(np.stack(c, -1).astype(np.uint8))
+
+
+@torch.no_grad()
+def follow(pipe, sample, nets, controls, dtype):
+    cls = (diffusers.StableDiffusionXLControlNetPipeline
+           if hasattr(pipe, "text_encoder_2")
+           else diffusers.StableDiffusionControlNetPipeline)
+    more = {} if hasattr(pipe, "text_encoder_2") else {
+        "requires_safety_checker": False}
+    of = cls(**pipe.components, controlnet=nets, **more).to(dtype)
+    of.set_progress_bar_config(disable=True)
+    start = noise(sample, torch.Generator().manual_seed(sample["seed"]))
+    return of(prompt=sample["prompt"],
+              negative_prompt=sample.get("negative_prompt"),
+              guidance_scale=sample["guidance"], num_inference_steps=STEPS,
+              width=sample["width"], height=sample["height"],
+              latents=start.to(dtype), output_type="latent",
+              image=[Image.open(HERE / c["image"]) for c in controls],
+              controlnet_conditioning_scale=[c["scale"] for c in controls],
+              control_guidance_start=[c.get("start", 0.) for c in controls],
+              control_guidance_end=[c.get("end", 1.) for c in controls]).images
+
+
+def make_controlled(name, out):
+    which, sample, asked = CONTROLLED[name]
+    with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
+        meta = write_model(folder, MODELS[which])
+        controls = []
+        for i, (conf, image, how) in enumerate(asked):
+            part = f"control{i}"
+            meta[part] = json.dumps(conf)
+            meta[f"{part}.tensors"] = write_net(folder / part, conf)
+            controls.append({"path": f"model/{part}", "image": image, **how})
+        pipe = diffusers.DiffusionPipeline.from_pretrained(
+            folder, torch_dtype=torch.float32)
+        plain, _ = draw(folder, sample, torch.float32)
+        x = []
+        for dtype in torch.float32, torch.float64:
+            nets = diffusers.MultiControlNetModel([
+                diffusers.ControlNetModel.from_pretrained(
+                    folder / f"control{i}", torch_dtype=torch.float32).to(dtype)
+                for i in range(len(asked))])
+            x.append(follow(pipe, sample, nets, controls, dtype))
+    print(f"control_{name:8} float32 against float64 {distance(x[0], x[1]):.1e}"
+          f", against no control {distance(x[0], plain):.1e}; "
+          f"rms {x[0].std():.2f}")
+    assert x[0].isfinite().all() and distance(x[0], plain) > .01
+    write(out / f"control_{name}.safetensors", {"latents": x[0]},
+          meta | {"controls": json.dumps(controls), "sample": json.dumps(
+              {"steps": STEPS, "solver": "ddim", "rng": "torch-cpu", **sample}),
+              "diffusers": diffusers.__version__})
+
+
 def main():
     ap = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     ap.add_argument("names", nargs="*")
@@ -461,6 +548,11 @@ def main():
         return make_nine(a.out)
     if a.names == ["refine"]:
         return make_refined(a.out)
+    if a.names == ["control"]:
+        stripes(96, 192).save(a.out / "control_xl.png", optimize=True)
+        for name in CONTROLLED:
+            make_controlled(name, a.out)
+        return
     for name in a.names or [*CASES, *METHODS]:
         (make if name in CASES else make_method)(name, a.out)
 

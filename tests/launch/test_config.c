@@ -22,8 +22,6 @@
     "  width: 512\n"                                                           \
     "  height: 256\n"
 
-#define LATER " is not supported by this version"
-
 static weft_status parse(const char *text, const char *const *over, int n,
                          weft_config *c)
 {

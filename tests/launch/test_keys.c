@@ -190,7 +190,8 @@ static const char *type_of(const cyaml_schema_value_t *v)
     }
 }
 
-/* KEY=VALUE, with a name for NAME; LIST[].KEY becomes LIST=[{KEY: VALUE}]. */
+/* KEY=VALUE, with a name for NAME; LIST[].KEY becomes LIST=[{KEY: VALUE}], with
+ * the path that such entries want. */
 static void write_override(const char *path, const char *value, char *out,
                            size_t room)
 {
@@ -202,8 +203,9 @@ static void write_override(const char *path, const char *value, char *out,
              name ? "strong" : "", name ? name + 4 : "");
     if (list) {
         char *inner = strstr(typed, "[].");
-        snprintf(out, room, "%.*s=[{%s: %s}]", (int)(inner - typed), typed,
-                 inner + 3, value);
+        snprintf(out, room, "%.*s=[{%s: %s%s}]", (int)(inner - typed), typed,
+                 inner + 3, value,
+                 strcmp(inner + 3, "path") ? ", path: x" : "");
     } else {
         snprintf(out, room, "%s=%s", typed, value);
     }

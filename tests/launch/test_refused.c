@@ -303,15 +303,12 @@ static const bad bad_dataset[] = {
      "found \"8/8\""},
 };
 
-#define LATER " is not supported by this version"
-
 #define ANY_GPU "; any is MULTIPROCESSORSxTHREADS, as 108x2048"
 #define KNOWN_GPUS                                                             \
     "; known are t4, v100, rtx-2080-ti, rtx-3060, rtx-3090, rtx-4090, "        \
     "rtx-a4000, rtx-a6000, a10, a100, l4, l40s, h100, h100-pcie, h200"
 
 static const bad bad_later[] = {
-    {GOOD "control: []\n", "6: control" LATER},
     {"models:\n  a: {path: x, loras: [{path: y, scale: 1001}]}\n",
      "2: models.a.loras.scale: 1001 is out of range, expected -1000 to 1000"},
     {"models:\n  a: {path: x, loras: [{path: y}]}\n",

@@ -1,0 +1,196 @@
+#!/bin/sh
+# Control nets against diffusers' pipelines (tests/golden/pipelines.py drew the
+# latents), the same bytes however the work is dealt out, messages and memory as
+# planned, and what is refused.
+# shellcheck source=tests/e2e/lib.sh
+. "$(dirname "$0")/lib.sh"
+: "${COMPARE:?}" "${PIPELINE:?}" "${PYTHON:?}"
+golden=$WEFT_SOURCE_DIR/tests/golden
+rm -rf ./*.png ./*.safetensors ./*.yaml ./*.txt ./*.json ./*.jsonl model set \
+    other .weft
+cp "$golden/pipe_sd15.png" "$golden/paint_mask.png" "$golden/control_xl.png" .
+
+# What golden NAME was asked, as NAME.yaml, and its pipeline: config NAME
+config() {
+    rm -rf model
+    "$PIPELINE" "$golden/control_$1.safetensors" model >"$1.yaml"
+}
+
+for name in sd15 sdxl two; do
+    config $name
+    "$WEFT" sample $name.yaml output.latents=a.safetensors || fail "$name"
+    printf 'control_%s: ' $name
+    "$COMPARE" a.safetensors "$golden/control_$name.safetensors" 2e-4 ||
+        fail "control_$name"
+done
+
+# ---- the same bytes, however the work is dealt out --------------------------
+
+same() { # RANKS KEY=VALUE...: few.yaml on one rank
+    n=$1
+    shift
+    ranks "$n" "$WEFT" sample few.yaml "$@" output.latents=b.safetensors \
+        2>out.txt || fail "$n ranks, $*: $(cat out.txt)"
+    same_file b.safetensors one.safetensors
+    rm -f b.safetensors
+}
+
+sed 's/"steps": 20/"steps": 3/' two.yaml >few.yaml
+"$WEFT" sample few.yaml output.latents=one.safetensors output.image=one.png ||
+    fail "few steps"
+same 2
+same 3
+same 5
+same 3 'parallel.roles={cond: 2, uncond: 1}'
+"$WEFT" sample one.png output.image=again.png || fail "drawn again"
+same_file again.png one.png
+
+# strong and weak: one has control nets, the other has not
+"$PYTHON" - <<'END'
+import json
+
+c = json.load(open("few.yaml"))
+c["models"] = {"strong": c["models"]["it"], "weak": {"pipeline": "model"}}
+c["sample"]["method"] = "w2sd"
+json.dump(c, open("few.yaml", "w"))
+END
+"$WEFT" sample few.yaml output.latents=one.safetensors || fail "w2sd"
+same 3 'parallel.roles={strong: 2, weak: 1}'
+
+# ---- what is planned is what is done ----------------------------------------
+
+counts() { # RANKS KEY=VALUE...
+    n=$1
+    shift
+    set -- two.yaml sample.steps=3 output.latents=a.safetensors \
+        output.report=run.jsonl "$@"
+    rm -f run.jsonl
+    "$WEFT" plan "$@" --ranks "$n" --json >plan.json
+    ranks "$n" "$WEFT" sample "$@" 2>out.txt || fail "$*: $(cat out.txt)"
+    "$PYTHON" - <<'END' || fail "$n ranks: $*"
+import json
+import sys
+
+plan = json.load(open("plan.json"))
+run = json.loads(open("run.jsonl").readlines()[-1])
+for name, messages in run["messages_sent"].items():
+    want = plan["group_0_total"].get(name, {"messages": 0, "bytes": 0})
+    got = {"messages": messages, "bytes": run["bytes_sent"][name]}
+    if got != want:
+        sys.exit(f"{name}: the plan says {want}, the run {got}")
+END
+}
+counts 2
+counts 3 parallel.exchange=async parallel.warmup=1
+"$WEFT" plan two.yaml >out.txt
+[ "$(grep -c "1 evaluation per run of 1 sample" out.txt)" = 2 ] ||
+    fail "control nets in the plan: $(cat out.txt)"
+
+# stopped, and gone on with
+"$WEFT" sample two.yaml output.latents=e.safetensors run.checkpoint=3 \
+    2>stop.txt &
+pid=$!
+while [ ! -e .weft/e.safetensors.lock ] && kill -0 "$pid"; do sleep 0.02; done
+kill -USR1 "$pid"
+code=0
+wait "$pid" || code=$?
+[ "$code" = 75 ] || fail "stopped with $code: $(cat stop.txt)"
+ranks 2 "$WEFT" sample two.yaml output.latents=e.safetensors 2>stop.txt ||
+    fail "gone on: $(cat stop.txt)"
+"$COMPARE" e.safetensors "$golden/control_two.safetensors" 2e-4 ||
+    fail "gone on to another picture"
+
+# ---- items of a data set with pictures of their own --------------------------
+
+"$PYTHON" - <<'END'
+import json
+
+c = json.load(open("two.yaml"))
+for control in c["models"]["it"]["controls"]:
+    del control["image"]
+c["sample"] |= {"steps": 2, "seed": 4}
+json.dump(c, open("own.yaml", "w"))
+END
+mkdir -p lists
+cat >lists/items.jsonl <<'END'
+{"id": "a", "seed": 4, "control": "../pipe_sd15.png"}
+{"id": "b", "seed": 4, "control": "../paint_mask.png"}
+END
+ranks 2 "$WEFT" dataset own.yaml dataset.manifest=lists/items.jsonl \
+    dataset.format=folder output.dir=set 2>out.txt ||
+    fail "a data set: $(cat out.txt)"
+"$WEFT" sample own.yaml sample.control=paint_mask.png output.image=b.png ||
+    fail "an item's own picture"
+same_file set/000000/b.png b.png
+! cmp -s set/000000/a.png b.png || fail "items follow one picture"
+echo '{"id": "c", "seed": 4, "control": "none.png"}' >>lists/items.jsonl
+rm -rf set
+refused 2 "lists/none.png" "$WEFT" dataset own.yaml output.dir=set \
+    dataset.manifest=lists/items.jsonl
+
+# ---- what is said, and refused ----------------------------------------------
+
+"$WEFT" inspect model/control1 >out.txt || fail "inspect: $(cat out.txt)"
+grep -q "follows a picture of 3 channels in reverse order, 8x8 pixels" out.txt ||
+    fail "inspect says $(cat out.txt)"
+! grep -q "cannot" out.txt || fail "inspect says $(cat out.txt)"
+
+with() { # CODE TEXT CONTROL: CONTROL is the only one
+    printf '{pipeline: model, models: {it: {pipeline: model, controls: [%s]}},
+        sample: {prompt: a, width: 64, height: 320, steps: 2}}\n' "$3" >c.yaml
+    refused "$1" "$2" "$WEFT" plan c.yaml
+}
+picture="image: pipe_sd15.png"
+with 0 "" "{path: model/control0, $picture}"
+with 2 "model/none" "{path: model/none, $picture}"
+with 2 "a UNet2DConditionModel is not a control net" \
+    "{path: model/unet, $picture}"
+with 2 "has no picture: give it an image" "{path: model/control0}"
+with 2 "control_xl.png is 96 x 192 pixels, and sample.width and height are 64" \
+    "{path: model/control0, image: control_xl.png}"
+with 2 "none.png" "{path: model/control0, image: none.png}"
+with 2 "expected a number, found \".inf\"" \
+    "{path: model/control0, $picture, scale: .inf}"
+with 2 "it ends (0.5) before it starts (0.5)" \
+    "{path: model/control0, $picture, start: 0.5, end: 0.5}"
+refused 0 "" "$WEFT" plan c.yaml "models.it.controls=[{path: model/control0}]" \
+    sample.control=pipe_sd15.png
+refused 2 "none of the models has controls" "$WEFT" plan "$configs/demo.yaml" \
+    sample.control=pipe_sd15.png
+refused 2 "control nets are for a UNet2DConditionModel" "$WEFT" plan "$configs/demo.yaml" sample.width=64 \
+    sample.height=320 "models.strong.controls=[{path: model/control0}]" \
+    sample.control=pipe_sd15.png
+"$PIPELINE" "$golden/control_sdxl.safetensors" other >xl.yaml
+with 2 "another base" "{path: other/control0, $picture}"
+
+# nets that are none, or of other bases
+change() { # KEY VALUE: other/control0 is model/control0 but for that
+    rm -rf other/control0
+    cp -r model/control0 other/control0
+    "$PYTHON" - "$1" "$2" <<'END'
+import json
+import sys
+
+path = "other/control0/config.json"
+c = json.load(open(path))
+c[sys.argv[1]] = json.loads(sys.argv[2])
+json.dump(c, open(path, "w"))
+END
+}
+refuses() { # KEY VALUE TEXT
+    change "$1" "$2"
+    with 2 "$3" "{path: other/control0, $picture}"
+}
+refuses _class_name '"T2IAdapter"' "T2IAdapter"
+refuses cross_attention_dim 768 "a cross_attention_dim of 768"
+refuses block_out_channels '[16, 16, 32, 40]' "one may be for another base"
+refuses conditioning_embedding_out_channels '[8, 12, 16]' \
+    "looks at 4 x 4 pixels for each of the sample, and a picture has 8 x 8"
+refuses conditioning_channels 4 "looks at 4 channels"
+refuses global_pool_conditions true "global_pool_conditions"
+"$WEFT" inspect other/control0 >out.txt || true
+grep -q "global_pool_conditions" out.txt || fail "inspect says $(cat out.txt)"
+rm other/control0/diffusion_pytorch_model.safetensors
+with 2 "other/control0" "{path: other/control0, $picture}"
+
+finish

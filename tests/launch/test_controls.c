@@ -1,0 +1,100 @@
+/* Control nets in a config: what is meant, what an image says of it, and in
+ * which steps they are followed. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "launch/control.h"
+
+static void must(weft_status st)
+{
+    if (st != WEFT_OK) fail_msg("%s", weft_fail_text());
+}
+
+static void parse(const char *controls, const char *sample, weft_config *c)
+{
+    char yaml[1024];
+
+    snprintf(yaml, sizeof yaml,
+             "models: {m: {path: /m, controls: [%s]}}\n"
+             "sample: {width: 64, height: 64%s}\n",
+             controls, sample);
+    must(weft_config_parse("a.yaml", yaml, strlen(yaml), NULL, 0, c));
+}
+
+static void image_says_them(void **state)
+{
+    weft_config c, again;
+    char *text, *twice;
+
+    (void)state;
+    parse("{path: /x}, {path: '/y:fp16', image: /p.png, scale: -0.25, "
+          "start: 0.1, end: 0.9}",
+          ", control: /q.png", &c);
+    assert_int_equal(c.model[0].ncontrols, 2);
+    assert_true(c.model[0].control[0].scale == 1);
+    assert_true(c.model[0].control[0].start == 0);
+    assert_true(c.model[0].control[0].end == 1);
+    assert_null(c.model[0].control[0].image.path);
+    assert_string_equal(c.model[0].control[1].image.path, "/p.png");
+    must(weft_config_identity(&c, 0, &text));
+    assert_non_null(strstr(
+        text,
+        "\"controls\":[{\"path\":\"/x\",\"scale\":1,\"start\":0,\"end\":1},"
+        "{\"path\":\"/y:fp16\",\"image\":\"/p.png\",\"scale\":-0.25,"
+        "\"start\":0.1,\"end\":0.9}]"));
+    assert_non_null(strstr(text, "\"control\":\"/q.png\""));
+    must(weft_config_parse("a.yaml", text, strlen(text), NULL, 0, &again));
+    must(weft_config_identity(&again, 0, &twice));
+    assert_string_equal(text, twice);
+    free(twice);
+    free(text);
+    weft_config_release(&again);
+    weft_config_release(&c);
+}
+
+/* The steps of `steps`, from `first` on, in which a net is followed: one letter
+ * each. */
+static void expect_steps(const char *control, int first, const char *expected)
+{
+    weft_solver solver = {.first = first, .steps = (int)strlen(expected)};
+    weft_setup s = {.solver = &solver};
+    weft_config c;
+
+    parse(control, "", &c);
+    s.config = &c;
+    for (int i = first; i < solver.steps; i++) {
+        float follow[WEFT_CONTROLS];
+
+        weft_control_follow(&s, 0, i, follow);
+        assert_true(follow[0] == (expected[i] == 'x' ? 2 : 0));
+    }
+    weft_config_release(&c);
+}
+
+/* What diffusers' pipelines say in controlnet_keep, of which the first steps
+ * are left out where a picture is the start. */
+static void follows_in_its_steps(void **state)
+{
+    (void)state;
+    expect_steps("{path: x, scale: 2}", 0, "xxxxxxxxxx");
+    expect_steps("{path: x, scale: 2, end: 0.45}", 0, "xxxx......");
+    expect_steps("{path: x, scale: 2, start: 0.1, end: 0.7}", 0, ".xxxxxx...");
+    expect_steps("{path: x, scale: 2, start: 0.15}", 0, "..xxxxxxxx");
+    expect_steps("{path: x, scale: 2, start: 0.5}", 4, ".......xxx");
+    expect_steps("{path: x, scale: 2, end: 0.05}", 0, "..........");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(image_says_them),
+        cmocka_unit_test(follows_in_its_steps),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
