@@ -101,13 +101,39 @@ static weft_status add_readers(json_t *models, const weft_config_model *m)
     return WEFT_OK;
 }
 
+static weft_status add_numbered(json_t *models, const char *model,
+                                const char *what, int i, const char *path)
+{
+    char name[128];
+
+    snprintf(name, sizeof name, "%.63s.%s%d", model, what, i);
+    return add_folder(models, name, path);
+}
+
+/* LoRAs, control nets and their pictures. */
+static weft_status add_changes(json_t *models, const weft_config_model *m)
+{
+    for (int i = 0; i < m->nloras; i++)
+        WEFT_TRY(
+            add_numbered(models, m->name, "lora", i, m->lora[i].file.path));
+    for (int i = 0; i < m->ncontrols; i++) {
+        const weft_config_control *c = &m->control[i];
+
+        WEFT_TRY(add_numbered(models, m->name, "control", i, c->net.path));
+        WEFT_TRY(add_numbered(models, m->name, "image", i, c->image.path));
+    }
+    return WEFT_OK;
+}
+
 static weft_status hash_models(const weft_config *c, json_t *models)
 {
     for (int i = 0; i < c->nmodels; i++) {
         WEFT_TRY(add_folder(models, c->model[i].name, c->model[i].path));
         WEFT_TRY(add_readers(models, &c->model[i]));
+        WEFT_TRY(add_changes(models, &c->model[i]));
     }
     WEFT_TRY(add_folder(models, "vae", c->vae));
+    WEFT_TRY(add_folder(models, "control", c->sample.control.path));
     return add_folder(models, "schedule", c->schedule);
 }
 

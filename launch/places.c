@@ -100,11 +100,36 @@ static weft_status add_model(places *p, const char *path)
     return add_folder(p, file);
 }
 
+static weft_status add_picture(places *p, const weft_config_path *picture)
+{
+    if (!picture->path) return WEFT_OK;
+    return add_input(p, picture->path, "a picture that this run looks at");
+}
+
+/* A model, and what it is changed by and told with. */
+static weft_status add_parts(places *p, const weft_config_model *m)
+{
+    WEFT_TRY(add_model(p, m->path));
+    for (int i = 0; i < WEFT_ENCODERS; i++) {
+        WEFT_TRY(add_model(p, m->text.encoder[i].path));
+        WEFT_TRY(add_model(p, m->text.tokenizer[i].path));
+    }
+    for (int i = 0; i < m->nloras; i++)
+        WEFT_TRY(add_model(p, m->lora[i].file.path));
+    for (int i = 0; i < m->ncontrols; i++) {
+        WEFT_TRY(add_model(p, m->control[i].net.path));
+        WEFT_TRY(add_picture(p, &m->control[i].image));
+    }
+    return WEFT_OK;
+}
+
 static weft_status add_inputs(places *p, const weft_config *c)
 {
     WEFT_TRY(add_input(p, c->file, "the config of this run"));
-    for (int i = 0; i < c->nmodels; i++)
-        WEFT_TRY(add_model(p, c->model[i].path));
+    for (int i = 0; i < c->nmodels; i++) WEFT_TRY(add_parts(p, &c->model[i]));
+    WEFT_TRY(add_picture(p, &c->sample.image));
+    WEFT_TRY(add_picture(p, &c->sample.mask));
+    WEFT_TRY(add_picture(p, &c->sample.control));
     WEFT_TRY(add_model(p, c->vae));
     return add_model(p, c->schedule);
 }

@@ -18,6 +18,13 @@ same 5 "$name" "$image" "$mask"
 
 # ---- what is refused --------------------------------------------------------
 
+cp "$golden/pipe_sd15.png" start.png
+for key in image mask; do
+    refused 2 "start.png is a picture that this run looks at" \
+        "$WEFT" sample "$name.yaml" "$image" "$mask" sample.$key=start.png \
+        output.image=start.png
+done
+same_file start.png "$golden/pipe_sd15.png"
 refused 2 "is made for inpainting: give sample.image and sample.mask" \
     "$WEFT" plan "$name.yaml"
 refused 2 "is made for inpainting: give sample.image and sample.mask" \

@@ -5,7 +5,7 @@
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
 : "${COMPARE:?}" "${PIPELINE:?}"
-rm -rf ./*.safetensors ./*.yaml ./*.txt ./*.jsonl model copy .weft
+rm -rf ./*.safetensors ./*.yaml ./*.txt ./*.jsonl model copy set .weft
 "$PIPELINE" "$WEFT_SOURCE_DIR/tests/golden/pipe_sd15.safetensors" model >/dev/null
 cp -r model copy
 
@@ -82,5 +82,18 @@ same_file b.safetensors one.safetensors
 
 "$WEFT" plan kin.yaml >out.txt
 grep -q "packed with those of strong" out.txt || fail "the plan does not say it"
+
+# a data set is not gone on with by a LoRA whose content is another
+cat >set.yaml <<'END'
+models: { one: { pipeline: model, loras: [ { path: lora.safetensors, scale: 1 } ] } }
+sample: { steps: 1, width: 64, height: 320, prompt: "a cat" }
+dataset: { manifest: items.jsonl }
+output: { dir: set }
+END
+echo '{"id": "a", "seed": 1}' >items.jsonl
+"$WEFT" dataset set.yaml 2>out.txt || fail "data set: $(cat out.txt)"
+printf '\1' | dd of=lora.safetensors bs=1 conv=notrunc status=none \
+    seek=$(($(wc -c <lora.safetensors) - 4))
+refused 2 "models.one.lora0 was" "$WEFT" dataset set.yaml
 
 finish
