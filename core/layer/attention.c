@@ -275,16 +275,17 @@ static void add_share(weft_graph *g, weft_node *d, const weft_names *n,
 }
 
 /* The projections: their shapes and weights, into the node. */
-static void add_weights(weft_graph *g, weft_node *d, const weft_names *n, int c,
+static void add_weights(weft_graph *g, weft_node *d, const weft_names *n,
                         bool bias, float scale)
 {
-    const int inner = d->u.attend.heads * d->u.attend.dim;
+    const weft_value *over = weft_graph_at(g, d->in[IN]);
+    const int inner = d->u.attend.heads * d->u.attend.dim, c = over->c;
     const int shares = d->u.attend.shares;
     weft_conv *q = &d->u.attend.q, *out = &d->u.attend.out;
 
-    d->u.attend.kv = weft_conv_1x1(g, c, 2 * inner / shares);
-    *q = weft_conv_1x1(g, c, inner);
-    *out = weft_conv_1x1(g, inner, c);
+    d->u.attend.kv = weft_conv_1x1(g, over, c, 2 * inner / shares);
+    *q = weft_conv_1x1(g, over, c, inner);
+    *out = weft_conv_1x1(g, over, inner, c);
     out->scale = scale;
     for (int i = 0; i < shares; i++)
         add_share(g, d, n, i, inner / shares, bias);
@@ -321,7 +322,7 @@ weft_val weft_add_self_attention(weft_graph *g, const char *name, weft_val in,
     d->out = out;
     for (int i = 0; i < TEMPS; i++) d->temp[i] = like.temp[i];
     d->u = like.u;
-    add_weights(g, d, &n, weft_graph_at(g, in)->c, bias, scale);
+    add_weights(g, d, &n, bias, scale);
     if (res != WEFT_NONE) d->over = RES;
     return g->status == WEFT_OK ? out : WEFT_NONE;
 }

@@ -260,6 +260,7 @@ static weft_conv describe(const weft_graph *g, weft_val in, int cout,
                           const weft_conv_opts *o)
 {
     const int pad = (o->k - 1) / 2;
+    const weft_value *x = weft_graph_at(g, in);
 
     return (weft_conv){
         .kh = o->k,
@@ -268,13 +269,13 @@ static weft_conv describe(const weft_graph *g, weft_val in, int cout,
         .up = o->up ? o->up : 1,
         .pad_top = o->pad_given ? o->pad_top : pad,
         .pad_left = o->pad_given ? o->pad_left : pad,
-        .cin = {weft_graph_at(g, in)->c,
-                o->in2 == WEFT_NONE ? 0 : weft_graph_at(g, o->in2)->c},
+        .cin = {x->c, o->in2 == WEFT_NONE ? 0 : weft_graph_at(g, o->in2)->c},
         .cout = cout,
         .wtype = g->wtype,
         .act = o->act,
         .post = o->post,
         .gated = o->gated,
+        .paired = o->k == 1 && o->stride < 2 && o->up < 2 && x->rows_per_unit,
         .scale = o->scale != 0 ? o->scale : 1,
     };
 }
@@ -389,7 +390,7 @@ weft_val weft_add_linear(weft_graph *g, const char *name, weft_val in, int cout,
     weft_conv v;
 
     if (g->status != WEFT_OK) return WEFT_NONE;
-    v = weft_conv_1x1(g, weft_graph_at(g, in)->c, cout);
+    v = weft_conv_1x1(g, weft_graph_at(g, in), weft_graph_at(g, in)->c, cout);
     v.act = act;
     if (!weft_channels_ok(g, name, v.cin[0], cout)) return WEFT_NONE;
     out = weft_graph_value(g, 0, weft_graph_at(g, in)->w, cout);
@@ -408,7 +409,7 @@ weft_val weft_add_stacked(weft_graph *g, const char *name,
 
     if (g->status != WEFT_OK) return WEFT_NONE;
     x = *weft_graph_at(g, in);
-    v = weft_conv_1x1(g, x.c, cout);
+    v = weft_conv_1x1(g, &x, x.c, cout);
     if (!weft_channels_ok(g, name, x.c, cout)) return WEFT_NONE;
     out = weft_graph_value(g, x.rows_per_unit, x.w, cout);
     d = weft_graph_node(g, &linear_ops, name);

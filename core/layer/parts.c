@@ -14,7 +14,8 @@ bool weft_channels_ok(weft_graph *g, const char *name, int cin, int cout)
     return false;
 }
 
-weft_conv weft_conv_1x1(const weft_graph *g, int cin, int cout)
+weft_conv weft_conv_1x1(const weft_graph *g, const weft_value *over, int cin,
+                        int cout)
 {
     return (weft_conv){.kh = 1,
                        .kw = 1,
@@ -24,6 +25,7 @@ weft_conv weft_conv_1x1(const weft_graph *g, int cin, int cout)
                        .cout = cout,
                        .tile_rows = 1,
                        .wtype = g->wtype,
+                       .paired = over->rows_per_unit > 0,
                        .scale = 1};
 }
 

@@ -12,8 +12,9 @@
 enum { WEFT_MOST_CHANNELS = 1 << 20 };
 bool weft_channels_ok(weft_graph *g, const char *name, int cin, int cout);
 
-/* A 1x1 convolution of one tensor, all else neutral. */
-weft_conv weft_conv_1x1(const weft_graph *g, int cin, int cout);
+/* A 1x1 convolution of one tensor with the rows of `over`, all else neutral. */
+weft_conv weft_conv_1x1(const weft_graph *g, const weft_value *over, int cin,
+                        int cout);
 
 /* The matrix of `v`: tensors NAME.weight for each of the `n` names, stacked
  * along cout in equal parts; [cout][cin][kh][kw], or [cout][cin] if `linear`.

@@ -141,10 +141,11 @@ typedef struct sequence {
 static void add_projections(weft_graph *g, weft_node *d, const weft_names *n,
                             int c, const sequence *s)
 {
+    const weft_value *over = weft_graph_at(g, s->in);
     const int inner = s->heads * s->dim;
 
-    d->u.attend.q = weft_conv_1x1(g, c, inner);
-    d->u.attend.out = weft_conv_1x1(g, inner, c);
+    d->u.attend.q = weft_conv_1x1(g, over, c, inner);
+    d->u.attend.out = weft_conv_1x1(g, over, inner, c);
     d->weight[W_Q] =
         weft_weight_matrix(g, &d->u.attend.q, &n->at[WEFT_NAME_Q], 1, true);
     if (s->bias)

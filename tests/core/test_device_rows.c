@@ -218,16 +218,17 @@ static void test_tilted(void **unused)
 
 /* ---- linear layers ------------------------------------------------------- */
 
-enum { PIXELS = 23, CIN = 40 };
+enum { PIXELS = 23 };
 
 static double linear_answer(const weft_conv *v, const float *in,
                             const float *weight, const float *bias,
                             const float *res, int p, int o)
 {
+    const int cin = v->cin[0];
     double sum = bias[o];
 
-    for (int k = 0; k < CIN; k++)
-        sum += (double)in[p * CIN + k] * weight[o * CIN + k];
+    for (int k = 0; k < cin; k++)
+        sum += (double)in[p * cin + k] * weight[o * cin + k];
     if (v->act == WEFT_QUICK_GELU) sum = sum / (1 + exp(-1.702 * sum));
     return v->gated ? sum * res[p * v->cout + o] : sum + res[p * v->cout + o];
 }
@@ -260,20 +261,22 @@ static void call_linear(const weft_device *dev, const weft_conv *v,
 }
 
 /* In the place of what it is multiplied with, or added to. */
-static void check_linear(int cout, bool gated)
+static void check_linear(int cin, int cout, bool gated)
 {
     const weft_conv v = {.kh = 1,
                          .kw = 1,
                          .stride = 1,
                          .up = 1,
-                         .cin = {CIN},
+                         .cin = {cin},
                          .cout = cout,
                          .tile_rows = 1,
                          .act = WEFT_QUICK_GELU,
                          .gated = gated,
+                         .paired = true,
                          .scale = 1};
     const size_t count = (size_t)PIXELS * cout;
-    float *in = array(PIXELS * CIN, 1), *weight = array((size_t)cout * CIN, 1);
+    float *in = array((size_t)PIXELS * cin, 1);
+    float *weight = array((size_t)cout * cin, cin > 40 ? .1f : 1);
     float *bias = array(cout, 1), *res = array(count, 1);
     float *want = nans(count), *out = nans(count);
     double *answer = malloc(count * sizeof *answer);
@@ -303,9 +306,10 @@ static void test_linear(void **unused)
     (void)unused;
     state = 7;
     for (int gated = 0; gated < 2; gated++) {
-        check_linear(3, gated);
-        check_linear(16, gated);
-        check_linear(77, gated);
+        check_linear(40, 3, gated);
+        check_linear(40, 16, gated);
+        check_linear(40, 77, gated);
+        check_linear(256, 320, gated);
     }
 }
 

@@ -27,9 +27,22 @@ static bool narrow(const weft_conv *c)
     return c->cout <= 4 && c->cin[0] + c->cin[1] >= 16;
 }
 
+/* Halves of pixels, channels and columns: enough of the latter two that sums
+ * of halves cost little beside an eighth of the products. Half the columns are
+ * whole panels on any instruction set. */
+enum { SEVEN_CHANNELS = 256, SEVEN_COLUMNS = 64, SEVEN_VECTOR = 32 };
+
+static bool seven(const weft_conv *c)
+{
+    return c->paired && !c->rank && !c->cin[1] && c->cin[0] >= SEVEN_CHANNELS &&
+           c->cin[0] % SEVEN_VECTOR == 0 && c->cout >= SEVEN_CHANNELS &&
+           c->cout % SEVEN_COLUMNS == 0;
+}
+
 weft_variant weft_variant_of(const weft_conv *c, bool lean)
 {
     if (narrow(c)) return (weft_variant){WEFT_NARROW, 1, 1, c->wtype};
+    if (!lean && seven(c)) return (weft_variant){WEFT_SEVEN, 1, 1, c->wtype};
     if (!lean && strided(c))
         return (weft_variant){WEFT_STRIDED, 1, 4, WEFT_F32};
     if (lean || !minimal(c)) return (weft_variant){WEFT_DIRECT, 1, 1, c->wtype};

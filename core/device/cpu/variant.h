@@ -13,7 +13,8 @@ typedef enum weft_variant_kind {
     WEFT_DIRECT,  /* register tile over a table of pixel pointers */
     WEFT_NARROW,  /* few output channels: vectors run along the input's */
     WEFT_MINIMAL, /* 3x3 by minimal filtering F(mh x mw) */
-    WEFT_STRIDED  /* 3x3 of stride 2, minimal along the width */
+    WEFT_STRIDED, /* 3x3 of stride 2, minimal along the width */
+    WEFT_SEVEN    /* 1x1 by seven products of halves in place of eight */
 } weft_variant_kind;
 
 typedef struct weft_variant {

@@ -1,20 +1,13 @@
 /* gemm.c - the register tile. */
 #include "core/device/cpu/fast/kernel.h"
 
-INLINE vf load_weights(const void *b, size_t i, weft_dtype t)
-{
-    if (t == WEFT_F16) return vhalf((const uint16_t *)b + i);
-    if (t == WEFT_BF16) return vbf16((const uint16_t *)b + i);
-    return vld((const float *)b + i);
-}
-
 /* One step of k: mr broadcasts times nv vectors of weights. */
 INLINE void step(int mr, int nv, weft_dtype t, vf s[][3], const float *const *r,
                  int p, const void *b, int q)
 {
     vf w[3];
     UNROLL for (int j = 0; j < nv; j++) w[j] =
-        load_weights(b, (size_t)(q * nv + j) * VL, t);
+        vweights(b, (size_t)(q * nv + j) * VL, t);
     UNROLL for (int i = 0; i < mr; i++)
     {
         const vf x = vset(r[i][p + q]);
@@ -106,7 +99,7 @@ INLINE void thin(int mr, int np, weft_dtype t, const segment *seg, int ns,
             UNROLL for (int j = 0; j < np * NV; j++)
             {
                 const vf w =
-                    load_weights(b + j / NV * apart, (size_t)(j % NV) * VL, t);
+                    vweights(b + j / NV * apart, (size_t)(j % NV) * VL, t);
                 UNROLL for (int i = 0; i < mr; i++) vacc(&s[i][j], x[i], w);
             }
         }

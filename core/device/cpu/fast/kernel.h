@@ -92,6 +92,13 @@ static inline int panel_vectors(int n, int n0)
     return left <= NV + 1 ? left : NV;
 }
 
+/* Keep rows of so many floats out of each other's L1 sets. */
+static inline size_t off_4k(size_t floats)
+{
+    floats = (floats + 15) / 16 * 16;
+    return floats % 256 ? floats : floats + 16;
+}
+
 /* Length of the parts that k channels are cut into. */
 static inline int part_length(int k)
 {
@@ -114,6 +121,14 @@ void ISA(weight_read)(const weight_view *v, int n, int k0, int nk, float *out);
 void ISA(weight_copy)(const weight_view *v, int n, int k0, int nk, weft_dtype t,
                       void *out);
 
+/* Elements i .. i + VL of weights in type t. */
+INLINE vf vweights(const void *b, size_t i, weft_dtype t)
+{
+    if (t == WEFT_F16) return vhalf((const uint16_t *)b + i);
+    if (t == WEFT_BF16) return vbf16((const uint16_t *)b + i);
+    return vld((const float *)b + i);
+}
+
 /* ---- one algorithm per file ---------------------------------------------- */
 
 /* A share of the work that all threads know: part i of `parts` of n things. */
@@ -130,7 +145,8 @@ typedef struct conv_kernel {
     void (*run)(const weft_conv_args *a, weft_variant v, weft_pool *pool);
 } conv_kernel;
 
-extern const conv_kernel ISA(direct), ISA(narrow), ISA(minimal), ISA(strided);
+extern const conv_kernel ISA(direct), ISA(narrow), ISA(minimal), ISA(strided),
+    ISA(seven);
 
 enum { ATTEND_BLOCK = 256 }; /* keys per block: part of the result */
 size_t ISA(attend_scratch)(int w, int heads, int dim);

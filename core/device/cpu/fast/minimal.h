@@ -30,13 +30,6 @@ static inline size_t position_floats(const weft_conv *c, int mh)
            taps_of(mh);
 }
 
-/* Keep the rows of a tile out of each other's L1 sets. */
-static inline size_t off_4k(size_t floats)
-{
-    floats = (floats + 15) / 16 * 16;
-    return floats % 256 ? floats : floats + 16;
-}
-
 size_t ISA(minimal_bytes)(const weft_conv *c, weft_variant v);
 void ISA(minimal_pack)(const weight_view *w, weft_variant v, void *packed,
                        int i, int parts);

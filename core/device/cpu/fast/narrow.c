@@ -54,13 +54,6 @@ static void narrow_pack(const weight_view *w, weft_variant v, void *packed,
 
 /* ---- run ----------------------------------------------------------------- */
 
-INLINE vf load_weights(const void *b, size_t i, weft_dtype t)
-{
-    if (t == WEFT_F16) return vhalf((const uint16_t *)b + i);
-    if (t == WEFT_BF16) return vbf16((const uint16_t *)b + i);
-    return vld((const float *)b + i);
-}
-
 /* Of 16 channels those of one unit, fewer or none at the tail, of `np` pixels
  * times n columns. */
 INLINE void unit_times(int np, int n, weft_dtype t, vf s[][MAX_N],
@@ -71,7 +64,7 @@ INLINE void unit_times(int np, int n, weft_dtype t, vf s[][MAX_N],
         lanes <= 0 ? vset(0) : vload(p[i] + k, min_int(lanes, VL));
     UNROLL for (int j = 0; j < n; j++)
     {
-        const vf w = load_weights(b, (size_t)j * LANES, t);
+        const vf w = vweights(b, (size_t)j * LANES, t);
         UNROLL for (int i = 0; i < np; i++) vacc(&s[i][j], x[i], w);
     }
 }

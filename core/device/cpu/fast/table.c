@@ -11,6 +11,8 @@ static const conv_kernel *kernel_of(weft_variant v)
         return &ISA(minimal);
     case WEFT_STRIDED:
         return &ISA(strided);
+    case WEFT_SEVEN:
+        return &ISA(seven);
     default:
         return &ISA(direct);
     }
