@@ -188,15 +188,37 @@ weft_status weft_control_make(weft_job *j)
 
 /* ---- following ----------------------------------------------------------- */
 
-void weft_control_follow(const weft_setup *s, int leaf, int step, float *follow)
+/* Evaluations of steps from `from` up to `to`. */
+static int evaluations(const weft_solver *s, int from, int to)
+{
+    int n = 0;
+
+    for (int i = from; i < to; i++) n += weft_solver_stages(s, i);
+    return n;
+}
+
+/* The solver that steps are made of, whatever is made of those. */
+static const weft_solver *walk_of(const weft_setup *s)
+{
+    const weft_solver *walk = s->solver;
+
+    while (walk->inner) walk = walk->inner;
+    return walk;
+}
+
+void weft_control_follow(const weft_setup *s, int leaf, int step, int stage,
+                         float *follow)
 {
     const weft_config_model *m = model_of(s, s->method.leaf[leaf].model);
-    const double steps = s->solver->steps - s->solver->first;
-    const double i = step - s->solver->first;
+    const weft_solver *walk = walk_of(s);
+    const int last = weft_solver_stages(walk, step) - 1;
+    const double all = evaluations(walk, walk->first, walk->steps);
+    const double i =
+        evaluations(walk, walk->first, step) + (stage < last ? stage : last);
 
     for (int k = 0; k < m->ncontrols; k++) {
         const weft_config_control *c = &m->control[k];
-        const bool follows = i / steps >= c->start && (i + 1) / steps <= c->end;
+        const bool follows = i / all >= c->start && (i + 1) / all <= c->end;
 
         follow[k] = follows ? (float)c->scale : 0;
     }

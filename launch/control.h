@@ -19,10 +19,11 @@ weft_status weft_control_plan(weft_setup *s);
  */
 weft_status weft_control_make(weft_job *j);
 
-/* Local: what a leaf's control nets are multiplied by in step `step`, [as many
- * as there are]. As diffusers counts, the first step of n is from 0 to 1 / n of
- * all, and a net is followed in steps that are within [start, end]. */
-void weft_control_follow(const weft_setup *s, int leaf, int step,
+/* Local: what a leaf's control nets are multiplied by in a stage of a step, [as
+ * many as there are]. As diffusers counts, the first evaluation of n is from 0
+ * to 1 / n of all, and a net is followed in those that are within [start, end];
+ * a step of a reflection counts once. */
+void weft_control_follow(const weft_setup *s, int leaf, int step, int stage,
                          float *follow);
 
 #endif

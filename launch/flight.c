@@ -530,7 +530,7 @@ weft_status weft_flight_begin(weft_flight *f, int i, int k)
     f->step = i;
     f->stage = k;
     for (int leaf = 0; leaf < f->job->setup.method.nleaves; leaf++)
-        weft_control_follow(&f->job->setup, leaf, i, f->follow[leaf]);
+        weft_control_follow(&f->job->setup, leaf, i, k, f->follow[leaf]);
     weft_solver_ask(f->solver, i, k, f->x, &f->question);
     st = put(f);
     return st == WEFT_OK ? st : weft_solver_failed(f->solver, i, st);

@@ -57,22 +57,43 @@ static void image_says_them(void **state)
     weft_config_release(&c);
 }
 
-/* The steps of `steps`, from `first` on, in which a net is followed: one letter
- * each. */
-static void expect_steps(const char *control, int first, const char *expected)
+static int one(const weft_solver *s, int i)
 {
-    weft_solver solver = {.first = first, .steps = (int)strlen(expected)};
-    weft_setup s = {.solver = &solver};
+    (void)s;
+    (void)i;
+    return 1;
+}
+
+/* PLMS looks twice in its first step, Heun in all but its last. */
+static int plms(const weft_solver *s, int i) { return i == s->first ? 2 : 1; }
+static int heun(const weft_solver *s, int i)
+{
+    return i < s->steps - 1 ? 2 : 1;
+}
+
+typedef int stages(const weft_solver *s, int i);
+
+/* The evaluations in `steps` steps, from `first` on, in which a net is
+ * followed: one letter each. */
+static void expect(const char *control, stages *of, int first, int steps,
+                   const char *expected)
+{
+    const weft_solver_ops ops = {.stages = of};
+    weft_solver solver = {.ops = &ops, .first = first, .steps = steps};
+    weft_solver made = {.inner = &solver};
+    weft_setup s = {.solver = &made};
     weft_config c;
 
     parse(control, "", &c);
     s.config = &c;
-    for (int i = first; i < solver.steps; i++) {
-        float follow[WEFT_CONTROLS];
+    for (int i = first; i < steps; i++)
+        for (int k = 0; k < of(&solver, i); k++) {
+            float follow[WEFT_CONTROLS];
 
-        weft_control_follow(&s, 0, i, follow);
-        assert_true(follow[0] == (expected[i] == 'x' ? 2 : 0));
-    }
+            weft_control_follow(&s, 0, i, k, follow);
+            assert_true(follow[0] == (*expected++ == 'x' ? 2 : 0));
+        }
+    assert_int_equal(*expected, 0);
     weft_config_release(&c);
 }
 
@@ -81,12 +102,16 @@ static void expect_steps(const char *control, int first, const char *expected)
 static void follows_in_its_steps(void **state)
 {
     (void)state;
-    expect_steps("{path: x, scale: 2}", 0, "xxxxxxxxxx");
-    expect_steps("{path: x, scale: 2, end: 0.45}", 0, "xxxx......");
-    expect_steps("{path: x, scale: 2, start: 0.1, end: 0.7}", 0, ".xxxxxx...");
-    expect_steps("{path: x, scale: 2, start: 0.15}", 0, "..xxxxxxxx");
-    expect_steps("{path: x, scale: 2, start: 0.5}", 4, ".......xxx");
-    expect_steps("{path: x, scale: 2, end: 0.05}", 0, "..........");
+    expect("{path: x, scale: 2}", one, 0, 10, "xxxxxxxxxx");
+    expect("{path: x, scale: 2, end: 0.45}", one, 0, 10, "xxxx......");
+    expect("{path: x, scale: 2, start: 0.1, end: 0.7}", one, 0, 10,
+           ".xxxxxx...");
+    expect("{path: x, scale: 2, start: 0.15}", one, 0, 10, "..xxxxxxxx");
+    expect("{path: x, scale: 2, start: 0.5}", one, 4, 10, "...xxx");
+    expect("{path: x, scale: 2, end: 0.05}", one, 0, 10, "..........");
+    expect("{path: x, scale: 2, end: 0.5}", plms, 0, 4, "xx...");
+    expect("{path: x, scale: 2, start: 0.5}", plms, 1, 4, "..xx");
+    expect("{path: x, scale: 2, end: 0.5}", heun, 0, 4, "xxx....");
 }
 
 int main(void)
