@@ -67,15 +67,24 @@ static weft_status fill(weft_job *j, book *b, const weft_reading *r)
                                &b->reading));
     WEFT_TRY(weft_reading_read(j, b->model, b->condition, &b->reading));
     b->reading.serial = ++j->told.serial;
-    j->told.read += r->text != NULL;
-    j->told.cut += b->reading.prompt[0].cut != NULL;
     return WEFT_OK;
 }
 
+/* Of all who read a text for the same patches the first counts it. */
+static void count(weft_job *j, int leaf, const weft_reading *r)
+{
+    const int role = j->setup.plan.net[j->setup.net_of[leaf]].role;
+
+    if (j->role[role].cut.me != 0) return;
+    j->told.read += r->text != NULL;
+    j->told.cut += r->prompt[0].cut != NULL;
+}
+
 /* The reading of a text; the one that nobody asked for longest makes room. */
-static weft_status borrow(weft_job *j, int model, weft_condition condition,
+static weft_status borrow(weft_job *j, int leaf, weft_condition condition,
                           const weft_reading *r, const weft_reading **found)
 {
+    const int model = j->setup.method.leaf[leaf].model;
     weft_library *l = j->library;
     book *b = &l->book[0];
     weft_status st = WEFT_OK;
@@ -89,7 +98,10 @@ static weft_status borrow(weft_job *j, int model, weft_condition condition,
         b->model = model;
         b->condition = condition;
         st = fill(j, b, r);
-        if (st != WEFT_OK) empty(b);
+        if (st == WEFT_OK)
+            count(j, leaf, &b->reading);
+        else
+            empty(b);
     }
     b->asked = ++l->asked;
     *found = &b->reading;
@@ -147,9 +159,10 @@ char *weft_telling_place(const weft_job *j, int leaf, int flight)
 /* ---- telling ------------------------------------------------------------- */
 
 /* Of sample k of a leaf's net: unconditional ones come last. */
-static weft_status find(weft_job *j, const weft_leaf *leaf, int k,
-                        const int *image, const weft_reading **r)
+static weft_status find(weft_job *j, int i, int k, const int *image,
+                        const weft_reading **r)
 {
+    const weft_leaf *leaf = &j->setup.method.leaf[i];
     const int batch = j->setup.plan.batch;
     const weft_condition condition =
         leaf->condition == WEFT_UNCOND || k >= batch ? WEFT_UNCOND : WEFT_COND;
@@ -161,7 +174,7 @@ static weft_status find(weft_job *j, const weft_leaf *leaf, int k,
     }
     weft_prompts_choose(&j->setup.method, leaf->model, condition,
                         &j->config.sample.each_said[image[k % batch]], &chosen);
-    return borrow(j, leaf->model, condition, &chosen, r);
+    return borrow(j, i, condition, &chosen, r);
 }
 
 static void give(const weft_graph *g, const weft_run *run, weft_given what,
@@ -206,7 +219,7 @@ weft_status weft_telling_tell(weft_job *j, int i, int flight, const int *image)
     for (int k = 0; k < j->setup.plan.net[net].n; k++) {
         const weft_reading *r;
 
-        WEFT_TRY(find(j, leaf, k, image, &r));
+        WEFT_TRY(find(j, i, k, image, &r));
         if (r->serial == h->told[k]) continue;
         give(g, &run, WEFT_GIVEN_TEXT, k, r->hidden);
         give(g, &run, WEFT_GIVEN_ADDED, k, r->added);

@@ -129,10 +129,12 @@ words 1 words run.batch=1 output.report=words.jsonl
 words 1 words4 run.batch=4
 words 2 words2 run.batch=3
 words 3 words3 run.batch=2
-words 5 words5 run.batch=4 parallel.patches=5
+words 5 words5 run.batch=4 parallel.patches=5 output.report=words5.jsonl
 for dir in words4 words2 words3 words5; do same_shards $dir words; done
 grep -q '"encoders_loaded": 1, "texts_read": 13,' words.jsonl ||
     fail "texts are read anew: $(grep summary words.jsonl)"
+grep -Eq '"texts_read": (9|1[0-3]),' words5.jsonl ||
+    fail "texts are counted by all who read them: $(grep summary words5.jsonl)"
 word() { # NAME ARGUMENT...
     name=$1
     shift
