@@ -112,7 +112,7 @@ static void find_pairs(const job *j, ptrdiff_t q0, int m, const room *r)
     const int k = a->conv->cin[0];
     for (int i = 0; i < m; i++) {
         const ptrdiff_t line = (q0 + i) / j->columns;
-        const int x = 2 * (int)((q0 + i) % j->columns);
+        const int x = a->col0 + 2 * (int)((q0 + i) % j->columns);
         r->pixel[i] = line * a->w + x;
         r->single[i] = x + 1 == a->w;
         r->row[EVEN][i] = a->in[0] + r->pixel[i] * k;
@@ -289,13 +289,14 @@ static void seven_task(void *arg, int i, int worker)
 static void seven_run(const weft_conv_args *a, weft_variant v, weft_pool *pool)
 {
     const int threads = weft_pool_size(pool);
-    job j = {.a = a, .v = v, .pool = pool, .columns = ceil_div(a->w, 2)};
-    const int line = a->n * j.columns;
+    job j = {.a = a, .v = v, .pool = pool};
+    const int columns = ceil_div(a->col1 - a->col0, 2), line = a->n * columns;
+    j.columns = columns;
     j.first = (ptrdiff_t)a->row0 * line;
     j.pairs = (a->row1 - a->row0) * line;
     j.panels = a->conv->cout / 2 / NR;
     j.parts = 1;
-    if (j.pairs <= 0) return;
+    if (j.pairs <= 0 || columns <= 0) return;
     j.blocks = ceil_div(j.pairs, most_pairs(a->conv));
     if (threads > 1 && j.blocks < 8 * threads) {
         j.blocks = round_up(j.blocks, threads);
