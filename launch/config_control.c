@@ -51,8 +51,8 @@ static weft_status take_control(const weft_tree *t, const char *model,
 {
     if (!(raw->start < raw->end))
         return weft_place_fail(&t->place,
-                               "models.%s.controls: it ends (%g) before it "
-                               "starts (%g)",
+                               "models.%s.controls: its end (%g) is not after "
+                               "its start (%g)",
                                model, raw->end, raw->start);
     to->scale = raw->scale;
     to->start = raw->start;

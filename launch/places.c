@@ -61,9 +61,13 @@ static weft_status add_input(places *p, const char *path, const char *what)
 
 static bool is_model_file(const char *name)
 {
+    static const char *const ends[] = {".json", ".safetensors", ".txt",
+                                       ".model"};
     const char *end = strrchr(name, '.');
 
-    return end && (!strcmp(end, ".json") || !strcmp(end, ".safetensors"));
+    for (size_t i = 0; end && i < sizeof ends / sizeof *ends; i++)
+        if (strcmp(end, ends[i]) == 0) return true;
+    return false;
 }
 
 static weft_status add_folder(places *p, const char *folder)

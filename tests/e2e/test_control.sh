@@ -151,7 +151,7 @@ with 2 "control_xl.png is 96 x 192 pixels, and sample.width and height are 64" \
 with 2 "none.png" "{path: model/control0, image: none.png}"
 with 2 "expected a number, found \".inf\"" \
     "{path: model/control0, $picture, scale: .inf}"
-with 2 "it ends (0.5) before it starts (0.5)" \
+with 2 "its end (0.5) is not after its start (0.5)" \
     "{path: model/control0, $picture, start: 0.5, end: 0.5}"
 refused 0 "" "$WEFT" plan c.yaml "models.it.controls=[{path: model/control0}]" \
     sample.control=pipe_sd15.png
