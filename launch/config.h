@@ -215,6 +215,7 @@ typedef struct weft_config {
         weft_config_path image, mask; /* pictures to begin with */
         double strength;              /* how much of image goes */
         weft_config_path control;     /* for control nets without a picture */
+        int control_line;             /* of the file; 0: not said there */
         weft_config_gpu gpu;    /* torch-cuda; 0 multiprocessors: not said */
         double *nodes, *sigmas; /* descending; NULL: the schedule's */
         int nnodes; /* of whichever is given; then steps == nnodes */

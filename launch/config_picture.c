@@ -9,6 +9,7 @@ weft_status weft_config_take_picture(const weft_tree *root,
 {
     const weft_tree *image = weft_tree_find(root, "sample.image");
     const weft_tree *mask = weft_tree_find(root, "sample.mask");
+    const weft_tree *control = weft_tree_find(root, "sample.control");
 
     c->sample.strength = raw->strength;
     if (mask && !image)
@@ -18,6 +19,8 @@ weft_status weft_config_take_picture(const weft_tree *root,
         return weft_place_fail(&image->place,
                                "sample.image: the images of a data set cannot "
                                "begin with a picture");
+    if (control && !control->place.override)
+        c->sample.control_line = control->place.line;
     WEFT_TRY(weft_config_take_path(root, "sample.control", identity,
                                    &c->sample.control));
     WEFT_TRY(weft_config_take_path(root, "sample.image", identity,

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/finite.h"
+#include "launch/config_tree.h"
 #include "launch/pixels.h"
 #include "launch/telling.h"
 #include "mpi/watch.h"
@@ -47,21 +48,33 @@ static weft_status check_control(weft_setup *s, int model, int k)
     return weft_pixels_check(c, picture, &s->picture);
 }
 
+/* None of the models' control nets, if there are any, looks at it. */
+static weft_status not_seen(const weft_config *c, bool controls)
+{
+    const weft_place at = {c->file, NULL, c->sample.control_line};
+
+    return weft_place_fail(&at, "sample.control: %s",
+                           controls ? "all controls of the models have an "
+                                      "image of their own"
+                                    : "none of the models has controls");
+}
+
 weft_status weft_control_plan(weft_setup *s)
 {
     const weft_config *c = s->config;
-    int controls = 0;
+    int controls = 0, own = 0;
 
     for (int i = 0; i < s->method.nmodels; i++) {
-        const int n = model_of(s, i)->ncontrols;
+        const weft_config_model *m = model_of(s, i);
 
-        for (int k = 0; k < n; k++) WEFT_TRY(check_control(s, i, k));
-        controls += n;
+        for (int k = 0; k < m->ncontrols; k++) {
+            WEFT_TRY(check_control(s, i, k));
+            own += m->control[k].image.path != NULL;
+        }
+        controls += m->ncontrols;
     }
-    if (controls || !c->sample.control.path) return WEFT_OK;
-    return weft_fail(WEFT_EINPUT,
-                     "%s: sample.control: none of the models has controls",
-                     c->file);
+    if (own < controls || !c->sample.control.path) return WEFT_OK;
+    return not_seen(c, controls > 0);
 }
 
 /* ---- seeing -------------------------------------------------------------- */

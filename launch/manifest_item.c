@@ -220,7 +220,7 @@ static weft_status take_key(const weft_line_field *f, weft_words *w, rest *r)
     if (!is_key(f))
         return weft_fail(WEFT_EINPUT, "unknown key \"%.*s\"",
                          f->nkey < 80 ? (int)f->nkey : 80, f->key);
-    if (is_prompt(f)) WEFT_TRY(check_text(f));
+    if (is_prompt(f) || weft_line_is(f, "control")) WEFT_TRY(check_text(f));
     if (weft_line_is(f, "negative_prompt")) w->negative = f;
     if (weft_line_is(f, "prompts")) w->own = f;
     if (weft_line_is(f, "prompt")) {

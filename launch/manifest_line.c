@@ -221,7 +221,7 @@ weft_status weft_line_cells(const char *s, size_t bytes, weft_line *l)
 static bool is_text_key(const weft_line_field *f)
 {
     return weft_line_is(f, "caption") || weft_line_is(f, "prompt") ||
-           weft_line_is(f, "negative_prompt");
+           weft_line_is(f, "negative_prompt") || weft_line_is(f, "control");
 }
 
 static bool looks_like_text(const weft_line_field *f)

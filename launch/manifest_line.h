@@ -37,8 +37,8 @@ weft_status weft_line_json(const char *s, size_t bytes, weft_line *l);
  * values without keys. */
 weft_status weft_line_cells(const char *s, size_t bytes, weft_line *l);
 /* One row under such a header: empty cells are left out, and what looks like a
- * number, true, false, a list or a mapping is one, but for captions and
- * prompts.
+ * number, true, false, a list or a mapping is one, but for captions,
+ * prompts and control.
  */
 weft_status weft_line_row(const weft_line *header, const char *s, size_t bytes,
                           weft_line *l);

@@ -168,14 +168,17 @@ static weft_status blame(const weft_manifest *m, long long line, weft_status st)
     return weft_fail_within(st, "%s:%lld", m->name, line);
 }
 
-/* A plan is made for the largest label of a kind. */
+/* A plan is made for the largest label of a kind. What has no parameters is the
+ * config's fault, but where others name a picture for control nets. */
 static weft_status blame_plan(const weft_manifest *m, const weft_kind *kind,
                               weft_status st)
 {
     if (st == WEFT_OK) return st;
     if (strstr(weft_fail_text(), "sample.label"))
         return blame(m, kind->most_line, st);
-    return kind->keys[0] ? blame(m, kind->line, st) : st;
+    return kind->keys[0] || strstr(weft_fail_text(), "has no picture")
+               ? blame(m, kind->line, st)
+               : st;
 }
 
 /* Items without a label need one from the config, if any item's model asks. */

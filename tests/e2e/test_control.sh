@@ -128,6 +128,18 @@ rm -rf set
 refused 2 "lists/none.png" "$WEFT" dataset own.yaml output.dir=set \
     dataset.manifest=lists/items.jsonl
 
+
+# items that none looks at, and one that has nothing to be looked at
+cat >lists/items.jsonl <<'END'
+{"id": "a", "seed": 4}
+{"id": "b", "seed": 4, "control": "../paint_mask.png"}
+END
+refused 2 "lists/items.jsonl:2: two.yaml: sample.control: all controls of the \
+models have an image of their own" "$WEFT" dataset two.yaml output.dir=set \
+    dataset.manifest=lists/items.jsonl
+refused 2 "lists/items.jsonl:1: own.yaml: models.it.controls: " "$WEFT" \
+    dataset own.yaml output.dir=set dataset.manifest=lists/items.jsonl
+
 # ---- what is said, and refused ----------------------------------------------
 
 "$WEFT" inspect model/control1 >out.txt || fail "inspect: $(cat out.txt)"
@@ -154,6 +166,12 @@ with 2 "expected a number, found \".inf\"" \
 with 2 "its end (0.5) is not after its start (0.5)" \
     "{path: model/control0, $picture, start: 0.5, end: 0.5}"
 refused 0 "" "$WEFT" plan c.yaml "models.it.controls=[{path: model/control0}]" \
+    sample.control=pipe_sd15.png
+with 0 "" "{path: model/control0, $picture}"
+sed 's/prompt: a,/prompt: a, control: pipe_sd15.png,/' c.yaml >both.yaml
+refused 2 "both.yaml:2: sample.control: all controls of the models have an \
+image of their own" "$WEFT" plan both.yaml
+refused 2 "c.yaml: sample.control: all controls" "$WEFT" plan c.yaml \
     sample.control=pipe_sd15.png
 refused 2 "none of the models has controls" "$WEFT" plan "$configs/demo.yaml" \
     sample.control=pipe_sd15.png

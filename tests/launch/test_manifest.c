@@ -136,6 +136,16 @@ static void json_and_tables_say_the_same(void **state)
     }
 }
 
+static void pictures_in_tables_are_texts(void **state)
+{
+    const weft_config_dataset d = file_of("x.csv", "id,seed,control\na,1,5\n");
+    weft_manifest *m = read_well(&d, 0);
+
+    (void)state;
+    assert_string_equal(m->kind[0].keys, "sample.control=\"5\"\n");
+    weft_manifest_free(m);
+}
+
 typedef struct bad {
     const char *name, *text, *says;
 } bad;
@@ -188,6 +198,12 @@ static const bad bad_files[] = {
      ":1: caption: expected a text in quotes"},
     {"x.jsonl", "{\"id\": \"a\", \"seed\": 1, \"prompt\": [1]}\n",
      ":1: prompt: expected a text in quotes"},
+    {"x.jsonl", "{\"id\": \"a\", \"seed\": 1, \"control\": 5}\n",
+     ":1: control: expected a text in quotes"},
+    {"x.jsonl", "{\"id\": \"a\", \"seed\": 1, \"control\": true}\n",
+     ":1: control: expected a text in quotes"},
+    {"x.jsonl", "{\"id\": \"a\", \"seed\": 1, \"control\": [\"x.png\"]}\n",
+     ":1: control: expected a text in quotes"},
     {"x.jsonl", "{\"id\": \"a\", \"seed\": 1, \"prompt\": \"\xff\"}\n",
      ":1: prompt: expected a text in UTF-8"},
     {"x.jsonl", "{\"id\": \"a\", \"seed\": 1, \"caption\": \"a\\u0000b\"}\n",
@@ -441,6 +457,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(json_and_tables_say_the_same),
+        cmocka_unit_test(pictures_in_tables_are_texts),
         cmocka_unit_test(what_is_wrong_is_refused_with_its_line),
         cmocka_unit_test(equal_items_may_be_allowed),
         cmocka_unit_test(there_may_be_many_kinds),
