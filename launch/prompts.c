@@ -36,6 +36,19 @@ static weft_status check_tokens(const weft_reader *r)
                      r->tokens, most, r->encoder, r->info.tokens);
 }
 
+/* An encoder may have more than a tokenizer gives, but not fewer. */
+static weft_status check_vocabulary(const weft_reader *r)
+{
+    const weft_tokenizer_info *t = weft_tokenizer_tell(r->tokenizer);
+
+    if (t->last < r->info.vocab) return WEFT_OK;
+    return weft_fail(WEFT_EINPUT,
+                     "%s: token \"%s\" has the id %d, and the text encoder %s "
+                     "has %d tokens (vocab_size): they are of different models",
+                     r->tokens, t->last_token, t->last, r->encoder,
+                     r->info.vocab);
+}
+
 /* For chunks of a prompt one by one. */
 static weft_status lay_out(weft_reader *r, const weft_device *dev)
 {
@@ -50,6 +63,7 @@ static weft_status build_reader(weft_reader *r, const weft_device *dev)
     weft_load_summary used;
 
     WEFT_TRY(check_tokens(r));
+    WEFT_TRY(check_vocabulary(r));
     WEFT_TRY(weft_text_build(r->config, &r->opts,
                              weft_tokenizer_tell(r->tokenizer)->most,
                              weft_load_dtype(r->st), &r->text));

@@ -181,6 +181,12 @@ void weft_spiece_free(weft_spiece *m)
 
 int weft_spiece_pieces(const weft_spiece *m) { return m->pieces; }
 
+const char *weft_spiece_piece(const weft_spiece *m, int id, size_t *bytes)
+{
+    *bytes = m->piece[id].bytes;
+    return m->piece[id].text;
+}
+
 /* ---- normal form --------------------------------------------------------- */
 
 typedef struct normal {

@@ -28,6 +28,7 @@ weft_status weft_spiece_create(const char *name, const void *file, size_t bytes,
 void weft_spiece_free(weft_spiece *m);
 
 int weft_spiece_pieces(const weft_spiece *m); /* ids lie below */
+const char *weft_spiece_piece(const weft_spiece *m, int id, size_t *bytes);
 /* The id of a piece of any kind; -1: there is none. */
 int weft_spiece_find(const weft_spiece *m, const char *piece);
 

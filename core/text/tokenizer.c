@@ -6,6 +6,7 @@
 
 #include "core/text/spiece.h"
 #include "core/text/token_file.h"
+#include "core/text/vocab.h"
 #include "core/text/words.h"
 
 enum { ROLE_BEGIN, ROLE_END, ROLE_UNKNOWN, ROLE_PAD, ROLES };
@@ -346,13 +347,24 @@ static weft_status find_roles(weft_tokenizer *t, const char *file,
     return WEFT_OK;
 }
 
+static void set_last(weft_tokenizer *t, int id, const char *token, size_t bytes)
+{
+    const size_t room = sizeof t->info.last_token - 1;
+
+    t->info.last = id;
+    memcpy(t->info.last_token, token, bytes < room ? bytes : room);
+}
+
 static weft_status create_bpe(const weft_tokenizer_files *f,
                               const weft_json *vocab, const weft_merges *merges,
                               weft_tokenizer *t)
 {
     spelling role[ROLES];
+    weft_vocab_last last;
 
     t->family = &clip;
+    WEFT_TRY(weft_vocab_check(vocab, &last));
+    set_last(t, last.id, last.token, strlen(last.token));
     WEFT_TRY(read_config(f->config, t));
     WEFT_TRY(read_roles(f, t, vocab, role));
     WEFT_TRY(find_roles(t, weft_json_name(vocab), vocab, role));
@@ -373,6 +385,20 @@ static weft_status create_clip(const weft_tokenizer_files *f, weft_tokenizer *t)
     return st;
 }
 
+/* Behind the pieces, T5's own tokens. */
+static void find_last_piece(weft_tokenizer *t)
+{
+    static const char extra[] = "<extra_id_0>";
+    const int id = weft_spiece_pieces(t->spiece) - 1;
+    size_t bytes;
+    const char *piece = weft_spiece_piece(t->spiece, id, &bytes);
+
+    if (t->extra)
+        set_last(t, extra_id(t, 0), extra, sizeof extra - 1);
+    else
+        set_last(t, id, piece, bytes);
+}
+
 static weft_status create_t5(const weft_tokenizer_files *f, weft_tokenizer *t)
 {
     spelling role[ROLES];
@@ -381,6 +407,7 @@ static weft_status create_t5(const weft_tokenizer_files *f, weft_tokenizer *t)
     WEFT_TRY(weft_spiece_create(f->spiece_name, f->spiece, f->spiece_bytes,
                                 &t->spiece));
     WEFT_TRY(read_config(f->config, t));
+    find_last_piece(t);
     WEFT_TRY(read_roles(f, t, NULL, role));
     /* They are never cleaned; SentencePiece's rules do not apply to them. */
     for (int i = 0; i < ROLES; i++) role[i].cleaned = false;

@@ -21,6 +21,8 @@ typedef struct weft_tokenizer_info {
     int begin, end, unknown, pad; /* ids; begin -1: none (T5) */
     int comma;                    /* of a comma by itself; -1: none */
     int most;                     /* tokens of a text, begin and end included */
+    int last;                     /* the largest id */
+    char last_token[64];          /* its token, or how that begins */
 } weft_tokenizer_info;
 
 /* Plan time. WEFT_EINPUT names the file and what is wrong with it; tokens that

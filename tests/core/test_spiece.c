@@ -136,11 +136,16 @@ static void counts_extra_ids_down(void **state)
     must(weft_tokenize(t, "<extra_id_0>", 12, &ids));
     assert_int_equal(ids.n, 1);
     last = ids.id[0];
+    assert_int_equal(weft_tokenizer_tell(t)->last, last);
+    assert_string_equal(weft_tokenizer_tell(t)->last_token, "<extra_id_0>");
     check_ids(t, "<extra_id_2><pad></s>", 21, (int[]){last - 2, 0, 1}, 3);
     ids.n = 0;
     must(weft_tokenize(t, "<extra_id_3>", 12, &ids));
     assert_true(ids.n > 1);
     weft_ids_release(&ids);
+    weft_tokenizer_free(t);
+    t = open_with(T5, "{\"extra_ids\": 0}");
+    assert_int_equal(weft_tokenizer_tell(t)->last, last - 3);
     weft_tokenizer_free(t);
 }
 

@@ -78,6 +78,8 @@ static void tells_the_special_tokens(void **state)
     assert_int_equal(info->unknown, info->end);
     assert_int_equal(info->pad, 0); /* "!": special_tokens_map.json wins */
     assert_int_equal(info->most, 77);
+    assert_int_equal(info->last, info->end);
+    assert_string_equal(info->last_token, "<|endoftext|>");
     weft_tokenizer_free(t);
     t = open_style(BARE);
     assert_int_equal(weft_tokenizer_tell(t)->pad, weft_tokenizer_tell(t)->end);
@@ -177,9 +179,10 @@ static weft_status create(const char *vocab, const char *merges,
     return st;
 }
 
-#define SMALL                                                                  \
+#define OPEN                                                                   \
     "{\"a\": 0, \"b</w>\": 1, \"ab</w>\": 2, \"<|startoftext|>\": 3, "         \
-    "\"<|endoftext|>\": 4}"
+    "\"<|endoftext|>\": 4"
+#define SMALL OPEN "}"
 
 static void refuses_bad_files(void **state)
 {
@@ -187,9 +190,6 @@ static void refuses_bad_files(void **state)
         const char *vocab, *merges, *config, *word;
     } bad[] = {
         {"{}", "", NULL, "<|startoftext|>"},
-        {"{\"<|startoftext|>\": -1, \"<|endoftext|>\": 1}", "", NULL, "bos"},
-        {"{\"<|startoftext|>\": 1048576, \"<|endoftext|>\": 1}", "", NULL,
-         "bos"},
         {SMALL, "#version: 0.2\na b</w>\na c\n", NULL, "merges.txt:3"},
         {SMALL, "a b</w>\na b</w>\n", NULL, "merges.txt:2"},
         {SMALL, "a  b</w>\n", NULL, "merges.txt:1"},
@@ -216,6 +216,49 @@ static void refuses_bad_files(void **state)
     }
 }
 
+/* An id that was passed over made another token of a word. */
+static const char *const no_id[] = {
+    "\"x\"", "null", "-1",    "1099511627776", "2147483648", "1048576", "1.5",
+    "1.0",   "true", "\"5\"", "[1]",           "1e30",       "{}"};
+
+static void refuses_bad_ids(void **state)
+{
+    char vocab[512];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof no_id / sizeof *no_id; i++) {
+        snprintf(vocab, sizeof vocab, OPEN ", \"cat\": %s}", no_id[i]);
+        if (create(vocab, "a b</w>\n", NULL) != WEFT_EINPUT ||
+            !strstr(weft_fail_text(), "vocab.json: token \"cat\": expected an "
+                                      "id, a whole number from 0 to 1048575"))
+            fail_msg("%s: %s", no_id[i], weft_fail_text());
+    }
+    must(create(OPEN ", \"cat\": 1048575}", "a b</w>\n", NULL));
+}
+
+static void refuses_two_tokens_of_one_id(void **state)
+{
+    (void)state;
+    assert_int_equal(create(OPEN ", \"cat\": 2}", "a b</w>\n", NULL),
+                     WEFT_EINPUT);
+    assert_non_null(strstr(weft_fail_text(),
+                           "vocab.json: tokens \"ab</w>\" and \"cat\" "
+                           "have the same id, 2"));
+}
+
+static void refuses_tokens_without_end(void **state)
+{
+    char vocab[4096], token[2049] = "";
+
+    (void)state;
+    memset(token, 'x', sizeof token - 1);
+    snprintf(vocab, sizeof vocab, OPEN ", \"%s\": 5}", token);
+    assert_int_equal(create(vocab, "a b</w>\n", NULL), WEFT_EINPUT);
+    assert_non_null(strstr(weft_fail_text(), "is of 2048 bytes"));
+    snprintf(vocab, sizeof vocab, OPEN ", \"%s\": 5}", token + 1);
+    must(create(vocab, "a b</w>\n", NULL));
+}
+
 /* ---- tokenizer.json ------------------------------------------------------ */
 
 #define NORM                                                                   \
@@ -229,10 +272,11 @@ static void refuses_bad_files(void **state)
     "\"}, \"behavior\": \"Removed\", \"invert\": true}"
 #define BYTES   "{\"type\": \"ByteLevel\", \"add_prefix_space\": false}"
 #define CUT(of) "{\"type\": \"Sequence\", \"pretokenizers\": [" of "]}"
-#define MODEL(more)                                                            \
-    "{\"type\": \"BPE\", \"end_of_word_suffix\": \"</w>\", \"vocab\": " SMALL  \
+#define MODEL_OF(vocab, more)                                                  \
+    "{\"type\": \"BPE\", \"end_of_word_suffix\": \"</w>\", \"vocab\": " vocab  \
         more "}"
-#define PAIR ", \"merges\": [[\"a\", \"b</w>\"]]"
+#define MODEL(more) MODEL_OF(SMALL, more)
+#define PAIR        ", \"merges\": [[\"a\", \"b</w>\"]]"
 
 /* A whole file, any part of which may be left to what is right. */
 static weft_status create_whole(const char *norm, const char *cut,
@@ -310,6 +354,12 @@ static void refuses_other_tokenizers(void **state)
          .word = "merges:1: a piece"},
         {.model = "{\"end_of_word_suffix\": \"</w>\", \"vocab\": []" PAIR "}",
          .word = "vocab: expected an object"},
+        {.model = MODEL_OF(OPEN ", \"cat\": null}", PAIR),
+         .word = "one.json: model: vocab: token \"cat\": expected an id"},
+        {.model = MODEL_OF(OPEN ", \"cat\": \"5\"}", PAIR),
+         .word = "one.json: model: vocab: token \"cat\": expected an id"},
+        {.model = MODEL_OF(OPEN ", \"cat\": 4}", PAIR),
+         .word = "tokens \"<|endoftext|>\" and \"cat\" have the same id, 4"},
         {.added = "[{\"id\": 9, \"content\": \"<cat>\"}]", .word = "added"},
         {.added = "[{\"id\": 4, \"content\": \"<|startoftext|>\"}]",
          .word = "not that of the vocabulary"},
@@ -374,6 +424,9 @@ int main(void)
         cmocka_unit_test(cleans_as_the_reference),
         cmocka_unit_test(takes_long_words),
         cmocka_unit_test(refuses_bad_files),
+        cmocka_unit_test(refuses_bad_ids),
+        cmocka_unit_test(refuses_two_tokens_of_one_id),
+        cmocka_unit_test(refuses_tokens_without_end),
         cmocka_unit_test(takes_merges_in_both_spellings),
         cmocka_unit_test(refuses_other_tokenizers),
         cmocka_unit_test(reads_a_folder_of_one_file),

@@ -191,6 +191,18 @@ refused 0 "" "$WEFT" plan parts.yaml schedule.prediction_type=v_prediction
 rm -f b.png
 refused 2 "they are of different models" "$WEFT" plan parts.yaml \
     text.encoder=other/text_encoder_2
+# a tokenizer with one token more than its encoder is refused at the start, also
+# where no text has it
+cp -r model/tokenizer v/more
+sed 's/^{/{"xyzzy<\/w>": 1214, /' model/tokenizer/vocab.json >v/more/vocab.json
+more='v/more: token "xyzzy</w>" has the id 1214, and the text encoder'
+more="$more model/text_encoder has 1214 tokens"
+refused 2 "$more" "$WEFT" plan parts.yaml text.tokenizer=v/more
+refused 2 "$more" "$WEFT" sample parts.yaml text.tokenizer=v/more
+printf '{"id": "a", "seed": 1, "prompt": "a cat"}\n' >v/items.jsonl
+refused 2 "$more" "$WEFT" dataset parts.yaml text.tokenizer=v/more \
+    dataset.manifest=v/items.jsonl output.dir=v/set
+[ ! -e v/set/index.jsonl ] || fail "begun with a tokenizer of another model"
 "$PIPELINE" "$WEFT_SOURCE_DIR/tests/golden/pipe_lcm.safetensors" lcm >lcm.yaml
 refused 2 "is told its guidance (time_cond_proj_dim)" "$WEFT" plan lcm.yaml \
     sample.guidance_rescale=0.5
