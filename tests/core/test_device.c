@@ -15,6 +15,7 @@
 /* ---- convolution --------------------------------------------------------- */
 
 enum { BIAS = 1, BIAS_N = 2, RES = 4, STACKED = 8, NO_PAD = 16 };
+enum { MOST_RANK = 208 };
 
 typedef struct conv_case {
     const char *name;
@@ -136,20 +137,17 @@ static double sum_at(const conv_data *d, int y, int s, int x, int o)
     return sum;
 }
 
-/* What the thin matrices add to it. */
-static double low_at(const conv_data *d, int y, int s, int x, int o)
+/* What the first of the thin matrices makes of a pixel. */
+static void make_low(const conv_data *d, int y, int s, int x, double *low)
 {
     const weft_conv *c = &d->k->c;
-    double sum = 0;
     for (int r = 0; r < c->rank; r++) {
-        double low = 0;
-        for (int src = 0, from = 0; src < 2; from += c->cin[src++])
+        const float *down = d->down + (size_t)r * channels(c);
+        low[r] = 0;
+        for (int src = 0; src < 2; down += c->cin[src++])
             for (int i = 0; i < c->cin[src]; i++)
-                low += (double)input_at(d, src, y, s, x)[i] *
-                       d->down[r * channels(c) + from + i];
-        sum += low * d->up[o * c->rank + r];
+                low[r] += (double)input_at(d, src, y, s, x)[i] * down[i];
     }
-    return sum;
 }
 
 static double *conv_answer(const conv_data *d)
@@ -161,15 +159,20 @@ static double *conv_answer(const conv_data *d)
     size_t at = 0;
     for (int y = 0; y < k->rows; y++)
         for (int s = 0; s < k->n; s++)
-            for (int x = 0; x < d->wout; x++)
+            for (int x = 0; x < d->wout; x++) {
+                double low[MOST_RANK];
+                make_low(d, y, s, x, low);
                 for (int o = 0; o < c->cout; o++, at++) {
-                    double v = sum_at(d, y, s, x, o) + low_at(d, y, s, x, o);
+                    double v = sum_at(d, y, s, x, o);
+                    for (int r = 0; r < c->rank; r++)
+                        v += low[r] * d->up[o * c->rank + r];
                     if (k->what & BIAS) v += d->bias[o];
                     if (k->what & BIAS_N) v += d->bias_n[s * c->cout + o];
                     v = act(c->act, v);
                     if (k->what & RES) v += d->res[at];
                     out[at] = act(c->post, v) * c->scale;
                 }
+            }
     return out;
 }
 
@@ -399,7 +402,7 @@ static const conv_case conv_cases[] = {
     {"paired, odd, half",
      LINEAR(.paired = true, .cin = {320}, .cout = 320, .wtype = WEFT_F16,
             .act = WEFT_GELU),
-     BIAS | RES, 2, 3, 77},
+     BIAS | RES, 2, 2, 13},
     {"pairs, rank", LINEAR(.paired = 1, .cin = {256}, .cout = 256, .rank = 16),
      BIAS, 1, 2, 9},
     {"linear 100-3", LINEAR(.cin = {100}, .cout = 3), BIAS, 2, 4, 5},
@@ -559,31 +562,6 @@ static void test_conv_in_place(void **unused)
     }
 }
 
-/* ---- choosing ------------------------------------------------------------ */
-
-static void test_find(void **unused)
-{
-    (void)unused;
-    const weft_device *dev = NULL;
-    assert_int_equal(weft_device_find("fast", NULL, &dev), WEFT_OK);
-    assert_string_equal(dev->name, "fast");
-    assert_int_equal(weft_device_find("lean", "generic", &dev), WEFT_OK);
-    assert_string_equal(dev->name, "lean");
-    assert_string_equal(dev->isa, "generic");
-    assert_int_equal(weft_device_find("reference", NULL, &dev), WEFT_OK);
-    const weft_device *before = dev;
-    assert_int_equal(weft_device_find("fats", NULL, &dev), WEFT_EINPUT);
-    assert_int_equal(weft_device_find("fast", "neon", &dev), WEFT_EINPUT);
-    assert_ptr_equal(dev, before);
-}
-
-static void test_flops(void **unused)
-{
-    (void)unused;
-    const weft_conv c = CONV3(4, .cin = {3, 4}, .cout = 5);
-    assert_true(weft_conv_flops(&c, 10) == 2. * 9 * 7 * 5 * 10);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -592,8 +570,6 @@ int main(void)
         cmocka_unit_test(test_conv_nan),
         cmocka_unit_test(test_conv_in_place),
         cmocka_unit_test(test_types_stay),
-        cmocka_unit_test(test_find),
-        cmocka_unit_test(test_flops),
         cmocka_unit_test(test_rank_reference),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -1,8 +1,8 @@
 /*
- * Attention, norms and resampling of the fast devices against plain loops in
- * double, and against themselves: any cut of the rows, any batch, any number of
- * threads and any instruction set must give the same bytes. Inputs are
- * allocated to the byte, outputs are preset to NaN.
+ * Choosing a device; attention, norms and resampling of the fast devices
+ * against plain loops in double, and against themselves: any cut of the rows,
+ * any batch, any number of threads and any instruction set must give the same
+ * bytes. Inputs are allocated to the byte, outputs are preset to NaN.
  */
 #include <stdarg.h>
 #include <setjmp.h>
@@ -384,12 +384,39 @@ static void test_resample(void **unused)
     free(in), free(up), free(down);
 }
 
+/* ---- choosing ------------------------------------------------------------ */
+
+static void test_find(void **unused)
+{
+    (void)unused;
+    const weft_device *dev = NULL;
+    assert_int_equal(weft_device_find("fast", NULL, &dev), WEFT_OK);
+    assert_string_equal(dev->name, "fast");
+    assert_int_equal(weft_device_find("lean", "generic", &dev), WEFT_OK);
+    assert_string_equal(dev->name, "lean");
+    assert_string_equal(dev->isa, "generic");
+    assert_int_equal(weft_device_find("reference", NULL, &dev), WEFT_OK);
+    const weft_device *before = dev;
+    assert_int_equal(weft_device_find("fats", NULL, &dev), WEFT_EINPUT);
+    assert_int_equal(weft_device_find("fast", "neon", &dev), WEFT_EINPUT);
+    assert_ptr_equal(dev, before);
+}
+
+static void test_flops(void **unused)
+{
+    (void)unused;
+    const weft_conv c = {
+        .kh = 3, .kw = 3, .stride = 1, .up = 1, .cin = {3, 4}, .cout = 5};
+    assert_true(weft_conv_flops(&c, 10) == 2. * 9 * 7 * 5 * 10);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_attend),       cmocka_unit_test(test_attend_nan),
         cmocka_unit_test(test_moments),      cmocka_unit_test(test_affine),
         cmocka_unit_test(test_act_accuracy), cmocka_unit_test(test_resample),
+        cmocka_unit_test(test_find),         cmocka_unit_test(test_flops),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
