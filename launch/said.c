@@ -119,5 +119,5 @@ void weft_said_release(weft_said *said)
     free(said->prompt);
     free(said->negative);
     free(said->own);
-    *said = (weft_said){NULL};
+    *said = (weft_said){.prompt = NULL};
 }
