@@ -41,11 +41,13 @@ static size_t most_of(const size_t bytes[WEFT_PHASES])
     return most;
 }
 
-/* Ranks of a node that share one copy of a reader's weights with `sharers`. */
+/* Before the steps, where readers do not stay: of ranks of a node that share
+ * one copy of a reader's weights with `sharers`. */
 static size_t reading_of(const weft_plan *p, int ranks, int sharers)
 {
     size_t most = 0;
 
+    if (p->readers_stay) return 0;
     for (int i = 0; i < p->nreaders; i++) {
         const weft_plan_reader *r = &p->reader[i];
         const size_t own =
@@ -58,27 +60,30 @@ static size_t reading_of(const weft_plan *p, int ranks, int sharers)
     return most;
 }
 
-/* Weights of all readers, and what one of them needs to work. */
+/* While sampling, where readers stay: the weights of all. */
 static size_t readers_weights(const weft_plan *p)
 {
     size_t sum = 0;
 
-    for (int i = 0; i < p->nreaders && p->readers_stay; i++)
-        sum += p->reader[i].weight_bytes;
+    if (!p->readers_stay) return 0;
+    for (int i = 0; i < p->nreaders; i++) sum += p->reader[i].weight_bytes;
     return sum;
 }
 
+/* ... and what one of them needs to work. Batches in flight have texts of their
+ * own then. */
 static void add_readers(const weft_plan *p, int ranks_on_node,
                         weft_plan_memory *m)
 {
+    if (!p->readers_stay) return;
     m->weights_share += readers_weights(p) / (size_t)ranks_on_node;
-    for (int i = 0; i < p->nreaders && p->readers_stay; i++) {
+    m->held *= (size_t)p->flights;
+    for (int i = 0; i < p->nreaders; i++) {
         const weft_plan_reader *r = &p->reader[i];
 
         if (r->block_bytes > m->activations) m->activations = r->block_bytes;
         if (r->scratch_bytes > m->scratch) m->scratch = r->scratch_bytes;
     }
-    if (p->readers_stay) m->held *= (size_t)p->flights;
 }
 
 /* While sampling, but for weights. */
@@ -120,7 +125,7 @@ weft_plan_memory weft_plan_memory_of(const weft_plan *p, int rank,
     m.state = p->state_bytes_per_row * (size_t)mine.rows *
               (size_t)mine.columns / (size_t)p->columns * (size_t)p->batch *
               (size_t)p->flights;
-    m.reading = p->readers_stay ? 0 : reading_of(p, 1, ranks_on_node);
+    m.reading = reading_of(p, 1, ranks_on_node);
     m.total = m.weights_share + unshared(&m);
     if (m.reading > m.total) m.total = m.reading;
     return m;
@@ -139,8 +144,7 @@ static bool has_net(const weft_plan *p, int i, int rank, int ranks)
 /* Of these ranks of the job, who share one copy of each net's weights. */
 static size_t memory_of_node(const weft_plan *p, int rank, int ranks)
 {
-    const size_t reading =
-        rank || p->readers_stay ? 0 : reading_of(p, ranks, 1);
+    const size_t reading = rank ? 0 : reading_of(p, ranks, 1);
     size_t weights[WEFT_PHASES] = {0}, sum = readers_weights(p);
 
     for (int r = rank; r < rank + ranks; r++) {
