@@ -264,10 +264,10 @@ refused 2 'output.dir is missing' "$WEFT" dataset toy.yaml
 refused 2 'dataset.manifest or dataset.items is missing' \
     "$WEFT" dataset toy.yaml output.dir=x
 [ ! -e x ] || fail "what was refused left a folder"
-flock one/.lock sleep 5 &
-sleep 1
+exec 9>>one/.lock
+flock 9
 no 2 'another weft dataset works on it' one
-wait
+exec 9>&-
 : >file
 no 2 'file: is not a folder' file/x
 
