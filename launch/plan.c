@@ -63,7 +63,7 @@ static void print_kinds(const weft_setup *s, const kind k[KINDS])
            "lean %.1f MiB, fast %.1f MiB\n",
            (double)file / mib, (double)k[LEAN].packed / mib,
            (double)k[FAST].packed / mib);
-    printf("kernels    %s%s; weights and one whole image: lean %.1f MiB, "
+    printf("kernels    %s%s; weights and a batch of images: lean %.1f MiB, "
            "fast %.1f MiB",
            s->dev->name, chosen ? ", chosen" : "", (double)k[LEAN].alone / mib,
            (double)k[FAST].alone / mib);
