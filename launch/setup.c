@@ -17,7 +17,7 @@ enum { BATCH_PIXELS = 4096, BATCH_MOST = 8 };
  * minimal filtering are that wide, so that no cut divides one. And strips to
  * the shorter side of the image, at most: group norm keeps a record for each.
  */
-enum { STRIP_COLUMNS = 4, STRIPS = 4 };
+enum { STRIP_COLUMNS = WEFT_CONV_COLUMNS, STRIPS = 4 };
 
 /* ---- sizes --------------------------------------------------------------- */
 

@@ -153,7 +153,8 @@ static double inside_share(const weft_cost_walk *w, const weft_node *d, int p)
     for (int side = -1; side <= 1; side += 2) {
         if (weft_cut_neighbour(w->cut, p, side, 0) >= 0)
             rows -= d->u.conv.tile_rows;
-        if (weft_cut_neighbour(w->cut, p, 0, side) >= 0) columns -= 4;
+        if (weft_cut_neighbour(w->cut, p, 0, side) >= 0)
+            columns -= WEFT_CONV_COLUMNS;
     }
     if (rows <= 0 || columns <= 0) return 0;
     return (double)rows * columns / (double)weft_rect_pixels(&r);
