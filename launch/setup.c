@@ -1,5 +1,6 @@
 #include "launch/setup.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -320,18 +321,19 @@ static weft_status lay_out(weft_setup *s, bool apart)
 }
 
 /* With roles chosen for the user, conditions are kept apart only where that is
- * worth something. */
+ * worth something, or else there is no plan: two roles have a use for twice the
+ * ranks of one. */
 static weft_status make_plan(weft_setup *s)
 {
     const double worth = 0.98;
-    double joint;
+    const weft_status together = lay_out(s, false);
+    const double most =
+        together == WEFT_OK ? s->plan.forecast.seconds * worth : HUGE_VAL;
 
-    WEFT_TRY(lay_out(s, false));
     if (s->config->parallel.roles != WEFT_ROLES_AUTO || s->plan.ranks == 1 ||
         !weft_method_guides(&s->method))
-        return WEFT_OK;
-    joint = s->plan.forecast.seconds;
-    if (lay_out(s, true) == WEFT_OK && s->plan.forecast.seconds < joint * worth)
+        return together;
+    if (lay_out(s, true) == WEFT_OK && s->plan.forecast.seconds < most)
         return WEFT_OK;
     return lay_out(s, false);
 }
