@@ -84,8 +84,8 @@ static void shape_text(char *text, size_t room, const int64_t *shape, int n)
                                (long long)shape[i]);
 }
 
-static void list_shape(weft_listing *wrong, const weft_st_tensor *t,
-                       const int want[4])
+static void list_shape(weft_listing *wrong, const char *name,
+                       const weft_st_tensor *t, const int want[4])
 {
     char have_text[128], want_text[64];
     int64_t shape[4];
@@ -94,24 +94,35 @@ static void list_shape(weft_listing *wrong, const weft_st_tensor *t,
     while (n < 4 && want[n]) shape[n] = want[n], n++;
     shape_text(have_text, sizeof have_text, t->shape, t->ndim);
     shape_text(want_text, sizeof want_text, shape, n);
-    weft_list(wrong, "%s is %s instead of %s", t->name,
+    weft_list(wrong, "%s is %s instead of %s", name,
               t->ndim ? have_text : "a number", want_text);
 }
 
+/* Of the first file that has any. */
+typedef struct faults {
+    const char *path; /* NULL: there are none */
+    weft_listing missing, wrong;
+} faults;
+
 static const weft_st_tensor *check(const weft_st *st, const weft_weight *w,
-                                   int i, weft_listing *missing,
-                                   weft_listing *wrong)
+                                   int i, faults *f)
 {
     const weft_st_tensor *t = find(st, w->name[i]);
+    const char *name = t ? t->name : w->name[i], *path;
     weft_dtype type;
+    const bool typed = t && weft_load_type(t, &type);
 
+    if (typed && same_shape(t, w->shape[i])) return t;
+    path = weft_st_home(st, &name);
+    if (!f->path) f->path = path;
+    if (f->path != path) return t;
     if (!t)
-        weft_list(missing, "%s", w->name[i]);
-    else if (!weft_load_type(t, &type))
-        weft_list(wrong, "%s is %s instead of F32, F16 or BF16", t->name,
+        weft_list(&f->missing, "%s", name);
+    else if (!typed)
+        weft_list(&f->wrong, "%s is %s instead of F32, F16 or BF16", name,
                   t->dtype);
-    else if (!same_shape(t, w->shape[i]))
-        list_shape(wrong, t, w->shape[i]);
+    else
+        list_shape(&f->wrong, name, t, w->shape[i]);
     return t;
 }
 
@@ -134,18 +145,18 @@ static void sum_up(const weft_st *st, const weft_st_tensor **used, int n,
     }
 }
 
-static weft_status complain(const weft_st *st, const weft_listing *missing,
-                            const weft_listing *wrong)
+static weft_status complain(const faults *f)
 {
+    const weft_listing *missing = &f->missing, *wrong = &f->wrong;
     char more_missing[WEFT_LISTING_REST], more_wrong[WEFT_LISTING_REST];
 
     weft_listing_rest(missing, more_missing);
     weft_listing_rest(wrong, more_wrong);
     if (!missing->n)
-        return weft_fail(WEFT_EINPUT, "%s: does not fit the net: %s%s",
-                         weft_st_path(st), wrong->text, more_wrong);
+        return weft_fail(WEFT_EINPUT, "%s: does not fit the net: %s%s", f->path,
+                         wrong->text, more_wrong);
     return weft_fail(WEFT_EINPUT, "%s: %d tensor%s missing: %s%s%s%s%s",
-                     weft_st_path(st), missing->n, missing->n == 1 ? "" : "s",
+                     f->path, missing->n, missing->n == 1 ? "" : "s",
                      missing->text, more_missing, wrong->n ? "; " : "",
                      wrong->text, more_wrong);
 }
@@ -155,16 +166,16 @@ weft_status weft_load_check(const weft_graph *g, const weft_st *st,
 {
     const size_t most = (size_t)g->nweights * WEFT_MAX_SOURCES;
     const weft_st_tensor **used = malloc((most + 1) * sizeof *used);
-    weft_listing missing = {0}, wrong = {0};
+    faults f = {.path = NULL};
     int n = 0;
 
     if (!used) return weft_fail(WEFT_ENOMEM, "out of memory for weights");
     for (int i = 0; i < g->nweights; i++)
         for (int k = 0; k < g->weight[i].nsrc; k++)
-            used[n++] = check(st, &g->weight[i], k, &missing, &wrong);
-    if (summary && !missing.n) sum_up(st, used, n, summary);
+            used[n++] = check(st, &g->weight[i], k, &f);
+    if (summary && !f.path) sum_up(st, used, n, summary);
     free(used);
-    return missing.n || wrong.n ? complain(st, &missing, &wrong) : WEFT_OK;
+    return f.path ? complain(&f) : WEFT_OK;
 }
 
 /* ---- packing ------------------------------------------------------------- */

@@ -34,8 +34,8 @@ typedef struct weft_load_summary {
 } weft_load_summary;
 
 /* WEFT_EINPUT unless the file has every tensor of the graph with its shape,
- * as F32, F16 or BF16; names what is missing or wrong, at most ten of each.
- * `summary` may be NULL. */
+ * as F32, F16 or BF16; names what is missing or wrong, at most ten of each, of
+ * the first file of joined ones that has any of it. `summary` may be NULL. */
 weft_status weft_load_check(const weft_graph *g, const weft_st *st,
                             weft_load_summary *summary);
 

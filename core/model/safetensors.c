@@ -9,6 +9,12 @@
 #include "core/model/json_tree.h"
 #include "core/model/st_file.h"
 
+/* Another's tensors, under names with a prefix. */
+typedef struct joined {
+    char *prefix; /* owned, as the other */
+    weft_st *st;
+} joined;
+
 /* `tensor` holds copies of the entries of the files; what they point to stays
  * with the files. */
 struct weft_st {
@@ -18,7 +24,7 @@ struct weft_st {
     int n;
     weft_st_tensor *tensor; /* by name order */
     void *memory;           /* of tensors that were made; NULL: of all files */
-    weft_st **joined;       /* [njoined]; owned */
+    joined *joined;         /* [njoined] */
     int njoined;
     char **name; /* [nnames], of their tensors here; owned */
     int nnames;
@@ -258,11 +264,15 @@ static weft_status join_names(weft_st *st, const char *prefix,
 
 weft_status weft_st_join(weft_st *st, const char *prefix, weft_st *other)
 {
+    char *copy;
+
     WEFT_TRY(make_room(st, &st->joined, st->njoined, 1, sizeof *st->joined));
     WEFT_TRY(make_room(st, &st->tensor, st->n, other->n, sizeof *st->tensor));
     WEFT_TRY(make_room(st, &st->name, st->nnames, other->n, sizeof *st->name));
     WEFT_TRY(join_names(st, prefix, other));
-    st->joined[st->njoined++] = other;
+    copy = strdup(prefix);
+    if (copy == NULL) return no_memory(st);
+    st->joined[st->njoined++] = (joined){copy, other};
     st->n += other->n;
     weft_st_sort(st->tensor, st->n);
     return WEFT_OK;
@@ -274,7 +284,10 @@ void weft_st_close(weft_st *st)
 {
     if (st == NULL) return;
     for (int i = 0; i < st->nnames; i++) free(st->name[i]);
-    for (int i = 0; i < st->njoined; i++) weft_st_close(st->joined[i]);
+    for (int i = 0; i < st->njoined; i++) {
+        free(st->joined[i].prefix);
+        weft_st_close(st->joined[i].st);
+    }
     free(st->joined);
     free(st->name);
     for (int i = 0; i < st->nfile; i++) weft_st_file_release(&st->file[i]);
@@ -326,6 +339,18 @@ const char *weft_st_metadata(const weft_st *st, const char *key)
 
 const char *weft_st_path(const weft_st *st) { return st->path; }
 
+const char *weft_st_home(const weft_st *st, const char **name)
+{
+    for (int i = 0; i < st->njoined; i++) {
+        const size_t n = strlen(st->joined[i].prefix);
+
+        if (strncmp(*name, st->joined[i].prefix, n) != 0) continue;
+        *name += n;
+        return weft_st_home(st->joined[i].st, name);
+    }
+    return st->path;
+}
+
 size_t weft_st_bytes(const weft_st *st)
 {
     size_t bytes = 0;
@@ -334,7 +359,7 @@ size_t weft_st_bytes(const weft_st *st)
     for (int i = 0; !st->memory && i < st->nfile; i++)
         bytes += st->file[i].bytes;
     for (int i = 0; !st->memory && i < st->njoined; i++)
-        bytes += weft_st_bytes(st->joined[i]);
+        bytes += weft_st_bytes(st->joined[i].st);
     return bytes;
 }
 
@@ -346,7 +371,7 @@ static bool is_mapped(const weft_st *st, uintptr_t at)
         if (at >= map && at - map < st->file[i].bytes) return true;
     }
     for (int i = 0; i < st->njoined; i++)
-        if (is_mapped(st->joined[i], at)) return true;
+        if (is_mapped(st->joined[i].st, at)) return true;
     return false;
 }
 

@@ -52,6 +52,9 @@ const weft_st_tensor *weft_st_find(const weft_st *st, const char *name);
 /* A string of __metadata__ (of the first file that has the key), or NULL. */
 const char *weft_st_metadata(const weft_st *st, const char *key);
 const char *weft_st_path(const weft_st *st);
+/* The path of the file, of those that were joined, which a tensor of that name
+ * is in or would be; *name is then what it is called there. */
+const char *weft_st_home(const weft_st *st, const char **name);
 size_t weft_st_bytes(const weft_st *st); /* of its files, or its part of one */
 
 /* Give the pages of a tensor back to the system; a later read maps them in

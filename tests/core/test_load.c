@@ -159,6 +159,21 @@ static void joins_files_under_a_prefix(void **state)
     weft_st_close(st);
 }
 
+static void names_the_file_of_a_joined_tensor(void **state)
+{
+    weft_st *st = open_new("a F32 1;"), *other = open_new("a F32 3;");
+    const char *name = "y.missing", *path = weft_st_path(other);
+
+    (void)state;
+    must(weft_st_join(st, "y.", other));
+    assert_ptr_equal(weft_st_home(st, &name), path);
+    assert_string_equal(name, "missing");
+    name = "ya";
+    assert_ptr_equal(weft_st_home(st, &name), weft_st_path(st));
+    assert_string_equal(name, "ya");
+    weft_st_close(st);
+}
+
 /* ---- refusals ------------------------------------------------------------ */
 
 static void refused(const char *name, const char *from, const char *to,
@@ -324,6 +339,7 @@ int main(void)
         cmocka_unit_test(reads_matrices_as_convolutions_and_back),
         cmocka_unit_test(counts_what_is_not_used),
         cmocka_unit_test(joins_files_under_a_prefix),
+        cmocka_unit_test(names_the_file_of_a_joined_tensor),
         cmocka_unit_test(names_what_is_wrong),
         cmocka_unit_test(shows_ten_at_most),
         cmocka_unit_test(packs_the_same_however_shared),
