@@ -16,17 +16,24 @@ static weft_status check_size(const weft_config *c, const char *path, int width,
                      c->sample.height);
 }
 
+weft_status weft_pixels_fit(const weft_config *c, const char *path)
+{
+    weft_png_info info;
+    weft_status st;
+
+    if (!path) return WEFT_OK;
+    WEFT_TRY(weft_png_read_info(path, &info));
+    st = check_size(c, path, info.width, info.height);
+    weft_png_info_release(&info);
+    return st;
+}
+
 weft_status weft_pixels_check(const weft_config *c, const char *path,
                               uint64_t *hash)
 {
     char text[WEFT_HASH_TEXT];
-    weft_png_info info;
-    weft_status st;
 
-    WEFT_TRY(weft_png_read_info(path, &info));
-    st = check_size(c, path, info.width, info.height);
-    weft_png_info_release(&info);
-    WEFT_TRY(st);
+    WEFT_TRY(weft_pixels_fit(c, path));
     WEFT_TRY(weft_hash_file(path, text, NULL));
     text[16] = 0;
     *hash = *hash * 31 ^ strtoull(text, NULL, 16);

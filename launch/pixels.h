@@ -12,8 +12,10 @@ typedef struct weft_pixels {
     int width, channels;
 } weft_pixels;
 
-/* A PNG of the sample's size, for a plan: *hash is folded with that of the
- * file, so that ranks which compare it have the same one. */
+/* A PNG of the sample's size, as its header says; NULL: there is none. */
+weft_status weft_pixels_fit(const weft_config *c, const char *path);
+/* The same, for a plan: *hash is folded with that of the file, so that ranks
+ * which compare it have the same one. */
 weft_status weft_pixels_check(const weft_config *c, const char *path,
                               uint64_t *hash);
 /* NULL: there is none. */

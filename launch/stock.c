@@ -6,6 +6,7 @@
 
 #include "launch/cli.h"
 #include "launch/config_dataset.h"
+#include "launch/pixels.h"
 #include "launch/said.h"
 #include "mpi/watch.h"
 
@@ -97,13 +98,15 @@ weft_status weft_stock_check(void *arg, const char *keys, weft_verdict *v)
 {
     const weft_stock_spec *spec = arg;
     weft_config c = {0};
+    weft_status st;
 
     WEFT_TRY(parse(spec, keys, &c));
     v->pixels = (double)c.sample.width * c.sample.height;
     v->cost = (double)c.sample.steps * v->pixels;
     v->weighted = c.sample.weighted;
+    st = weft_setup_status(weft_pixels_fit(&c, c.sample.control.path));
     weft_config_release(&c);
-    return WEFT_OK;
+    return st;
 }
 
 /* Seeds and labels are those of a shard's items; `most` is their largest label,

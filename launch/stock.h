@@ -60,7 +60,8 @@ typedef struct weft_stock {
 } weft_stock;
 
 /* Local: a weft_manifest_check with a weft_stock_spec, which needs no manifest
- * for it. An item's cost is its steps times its pixels. */
+ * for it. An item's cost is its steps times its pixels; the picture for its
+ * control nets is there, and of its size. */
 weft_status weft_stock_check(void *spec, const char *keys, weft_verdict *v);
 
 /* Collective over the job: plans the base; rank 0 holds all kinds that its

@@ -125,7 +125,7 @@ same_file set/000000/b.png b.png
 ! cmp -s set/000000/a.png b.png || fail "items follow one picture"
 echo '{"id": "c", "seed": 4, "control": "none.png"}' >>lists/items.jsonl
 rm -rf set
-refused 2 "lists/none.png" "$WEFT" dataset own.yaml output.dir=set \
+refused 2 "lists/items.jsonl:3: lists/none.png" "$WEFT" dataset own.yaml output.dir=set \
     dataset.manifest=lists/items.jsonl
 
 
@@ -208,6 +208,13 @@ refuses conditioning_channels 4 "looks at 4 channels"
 refuses global_pool_conditions true "global_pool_conditions"
 "$WEFT" inspect other/control0 >out.txt || true
 grep -q "global_pool_conditions" out.txt || fail "inspect says $(cat out.txt)"
+
+# a damaged one is told from the U-Net that it is built into
+change _class_name '"ControlNetModel"'
+sed -i 's/"controlnet_mid_block.weight"/"controlnet_mid_block.weighs"/' \
+    other/control0/diffusion_pytorch_model.safetensors
+with 2 "other/control0/diffusion_pytorch_model.safetensors: 1 tensor missing: \
+controlnet_mid_block.weight" "{path: other/control0, $picture}"
 rm other/control0/diffusion_pytorch_model.safetensors
 with 2 "other/control0" "{path: other/control0, $picture}"
 

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "launch/control.h"
+#include "launch/stock.h"
 
 static void must(weft_status st)
 {
@@ -114,11 +115,48 @@ static void follows_in_its_steps(void **state)
     expect("{path: x, scale: 2, end: 0.5}", heun, 0, 4, "xxx....");
 }
 
+/* What a line of a data set that names this picture is told; NULL: nothing. */
+static void check_line(const char *picture, const char *refusal)
+{
+    static const char yaml[] =
+        "models: {m: {path: /m, controls: [{path: /x}]}}\n"
+        "sample: {width: 64, height: 320}\n"
+        "dataset: {manifest: " WEFT_SOURCE_DIR "/tests/golden/none.jsonl}\n"
+        "output: {dir: /out}\n";
+    const char *const override[] = {""};
+    weft_stock_spec spec = {.path = "a.yaml",
+                            .text = yaml,
+                            .bytes = strlen(yaml),
+                            .override = override};
+    char keys[256];
+    weft_verdict v;
+
+    snprintf(keys, sizeof keys, "sample.control=\"%s\"\n", picture);
+    if (!refusal) {
+        must(weft_stock_check(&spec, keys, &v));
+        return;
+    }
+    assert_int_equal(weft_stock_check(&spec, keys, &v), WEFT_EINPUT);
+    if (!strstr(weft_fail_text(), refusal)) fail_msg("%s", weft_fail_text());
+}
+
+/* Of each item, not only of those that are planned at the start. */
+static void pictures_of_items_are_looked_for(void **state)
+{
+    (void)state;
+    check_line("pipe_sd15.png", NULL);
+    check_line(WEFT_SOURCE_DIR "/tests/golden/pipe_sd15.png", NULL);
+    check_line("nothing.png", "tests/golden/nothing.png");
+    check_line("control_xl.png", "control_xl.png is 96 x 192 pixels");
+    check_line("pipelines.py", "pipelines.py: ");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(image_says_them),
         cmocka_unit_test(follows_in_its_steps),
+        cmocka_unit_test(pictures_of_items_are_looked_for),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
