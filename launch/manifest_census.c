@@ -36,10 +36,7 @@ static weft_status keep_kind(weft_kind *k, const weft_item *item,
 /* What an item says of its prompts' grammar; NULL: nothing. */
 static const char *own_syntax(const weft_words *w)
 {
-    static const char key[] = "sample.prompt_syntax=";
-    const char *at = strstr(w->kind, key);
-
-    return at ? at + strlen(key) : NULL;
+    return weft_keys_find(w->kind, "prompt_syntax");
 }
 
 static bool is_weighted(const weft_census *c, const weft_words *w)

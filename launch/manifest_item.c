@@ -167,6 +167,19 @@ static weft_status write_keys(const weft_line_field **f, int n, bool wordless,
     return WEFT_OK;
 }
 
+const char *weft_keys_find(const char *keys, const char *key)
+{
+    const char section[] = "sample.";
+    const size_t n = strlen(key);
+
+    for (const char *end; (end = strchr(keys, '\n')); keys = end + 1) {
+        const char *at = keys + strlen(section);
+
+        if (strncmp(at, key, n) == 0 && at[n] == '=') return at + n + 1;
+    }
+    return NULL;
+}
+
 /* ---- texts ----------------------------------------------------------------
  */
 

@@ -22,4 +22,8 @@ typedef struct weft_words {
 /* All but the kind, the caption and the prompts of the item; those are in w. */
 weft_status weft_item_take(const weft_line *l, weft_item *item, weft_words *w);
 
+/* What stands behind "sample.KEY=" in such keys, up to the line's end; NULL:
+ * nothing. */
+const char *weft_keys_find(const char *keys, const char *key);
+
 #endif

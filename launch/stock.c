@@ -56,15 +56,13 @@ static weft_status check_length(const weft_config *c)
  * looked for from that file on. */
 static weft_status find_picture(const char *keys, weft_config *c)
 {
-    static const char key[] = "sample.control=";
     const char *slash = c->dataset.manifest;
     char *path;
 
-    while (strncmp(keys, key, sizeof key - 1) != 0 &&
-           (keys = strchr(keys, '\n')))
-        keys++;
     if (slash) slash = strrchr(slash, '/');
-    if (!keys || !slash || c->sample.control.path[0] == '/') return WEFT_OK;
+    if (!weft_keys_find(keys, "control") || !slash ||
+        c->sample.control.path[0] == '/')
+        return WEFT_OK;
     if (asprintf(&path, "%.*s/%s", (int)(slash - c->dataset.manifest),
                  c->dataset.manifest, c->sample.control.path) < 0)
         return weft_fail(WEFT_ENOMEM, "out of memory");

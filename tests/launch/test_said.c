@@ -230,13 +230,16 @@ static void a_grammar_is_held_to_its_items(void **state)
         "{\"id\":\"b\",\"seed\":1,\"steps\":77,\"prompt\":\"(a:9999999)\"}\n",
         "{\"id\":\"a\",\"seed\":1,\"prompt\":\"(a:9999999)\"}\n"
         "{\"id\":\"b\",\"seed\":1,\"prompt_syntax\":\"weighted\","
-        "\"negative_prompt\":\"(a:9999999)\"}\n"};
-    static const char *const says[] = {":2: prompt: ", ":2: negative_prompt: "};
+        "\"negative_prompt\":\"(a:9999999)\"}\n",
+        "{\"id\":\"a\",\"seed\":1,\"steps\":77,\"prompt\":\"(a:9999999)\","
+        "\"control\":\"sample.prompt_syntax=\"}\n"};
+    static const char *const says[] = {
+        ":2: prompt: ", ":2: negative_prompt: ", ":1: prompt: "};
     weft_manifest *m;
     int asked = 0;
 
     (void)state;
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 3; i++) {
         const weft_config_dataset d = file_of("x.jsonl", text[i]);
 
         assert_int_equal(weft_manifest_read(&d, 0, count_kind, &asked, &m),
