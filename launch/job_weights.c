@@ -111,8 +111,7 @@ static bool same_reader(const weft_reader *a, const weft_reader *b)
 {
     return !strcmp(a->encoder, b->encoder) &&
            a->fingerprint == b->fingerprint && a->part == b->part &&
-           a->opts.skip == b->opts.skip && a->opts.norm == b->opts.norm &&
-           a->opts.pooled == b->opts.pooled &&
+           weft_prompts_same_opts(&a->opts, &b->opts) &&
            a->layout.weight_bytes == b->layout.weight_bytes &&
            weft_adapters_same(a->changes, b->changes);
 }

@@ -10,7 +10,7 @@
 
 /* ---- readers ------------------------------------------------------------- */
 
-static bool same_opts(const weft_text_opts *a, const weft_text_opts *b)
+bool weft_prompts_same_opts(const weft_text_opts *a, const weft_text_opts *b)
 {
     return a->skip == b->skip && a->norm == b->norm && a->pooled == b->pooled;
 }
@@ -85,7 +85,7 @@ static weft_status find_reader(weft_prompts *p, const weft_device *dev,
     for (int k = 0; k < p->readers; k++)
         if (!strcmp(p->reader[k].encoder, t->encoder[i].path) &&
             !strcmp(p->reader[k].tokens, t->tokenizer[i].path) &&
-            same_opts(&p->reader[k].opts, &opts) &&
+            weft_prompts_same_opts(&p->reader[k].opts, &opts) &&
             weft_adapters_same(p->reader[k].changes, m)) {
             *which = k;
             return WEFT_OK;
@@ -480,6 +480,14 @@ uint64_t weft_prompts_fingerprint(const weft_prompts *p)
     return h;
 }
 
+const char *weft_reading_cut(const weft_reading *r)
+{
+    const char *cut = NULL;
+
+    for (int i = 0; i < WEFT_ENCODERS && !cut; i++) cut = r->prompt[i].cut;
+    return cut;
+}
+
 void weft_prompts_tell(const weft_prompts *p, FILE *to)
 {
     static const char *const name[] = {"prompt", "negative prompt"};
@@ -487,7 +495,7 @@ void weft_prompts_tell(const weft_prompts *p, FILE *to)
 
     for (int m = 0; m < WEFT_MODELS; m++)
         for (int c = 0; c < WEFT_BOTH; c++) {
-            const char *cut = p->model[m].told[c].prompt[0].cut;
+            const char *cut = weft_reading_cut(&p->model[m].told[c]);
 
             if (!cut || (said && !strcmp(said, cut))) continue;
             said = cut;

@@ -86,6 +86,8 @@ void weft_prompts_close(weft_prompts *p);
 /* What any of the readers needs to work: of each worker, and in one piece. */
 size_t weft_prompts_scratch(const weft_prompts *p);
 size_t weft_prompts_block(const weft_prompts *p);
+/* Whether readers do the same with the same weights. */
+bool weft_prompts_same_opts(const weft_text_opts *a, const weft_text_opts *b);
 /* Of the readers' files. */
 uint64_t weft_prompts_fingerprint(const weft_prompts *p);
 /* Which text a model is told under a condition, or that it is zeros; NULL: of
@@ -98,6 +100,9 @@ void weft_prompts_choose(const weft_method *m, int model,
 weft_status weft_prompts_fill(const weft_prompts *p, const weft_method *m,
                               int model, weft_reading *r);
 void weft_reading_release(weft_reading *r);
+/* What the first of its readers that has no room for all of it leaves out;
+ * NULL: nothing. */
+const char *weft_reading_cut(const weft_reading *r);
 /* The chunks of the longest text that is told in place of the run's. */
 weft_status weft_prompts_chunks(const weft_prompts *p, const weft_method *m,
                                 const weft_said *said, int *chunks);

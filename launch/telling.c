@@ -74,12 +74,10 @@ static weft_status fill(weft_job *j, book *b, const weft_reading *r)
 static void count(weft_job *j, int leaf, const weft_reading *r)
 {
     const int role = j->setup.plan.net[j->setup.net_of[leaf]].role;
-    bool cut = false;
 
     if (j->role[role].cut.me != 0) return;
-    for (int i = 0; i < WEFT_ENCODERS; i++) cut |= r->prompt[i].cut != NULL;
     j->told.read += r->text != NULL;
-    j->told.cut += cut;
+    j->told.cut += weft_reading_cut(r) != NULL;
 }
 
 /* The reading of a text; the one that nobody asked for longest makes room. */

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "launch/config.h"
+#include "launch/prompts.h"
 
 #define COUNT(array) ((int)(sizeof(array) / sizeof *(array)))
 
@@ -181,6 +182,25 @@ static void test_parameters(void **state)
     free(text);
 }
 
+/* What the second of two encoders alone has no room for. */
+static void test_cut(void **state)
+{
+    static weft_prompts p;
+    char rest[] = "and more", *text = NULL;
+    size_t bytes;
+    FILE *f = open_memstream(&text, &bytes);
+
+    (void)state;
+    assert_non_null(f);
+    p.model[1].tokens = 77;
+    p.model[1].told[WEFT_UNCOND].prompt[1].cut = rest;
+    weft_prompts_tell(&p, f);
+    fclose(f);
+    assert_non_null(strstr(text, "negative prompt is longer than the 75"));
+    assert_non_null(strstr(text, "cut off: \"and more\""));
+    free(text);
+}
+
 #define SAMPLE "sample: {width: 8, height: 8"
 #define MODEL  "models: {m: {path: /m}}\n"
 
@@ -240,7 +260,7 @@ int main(void)
         cmocka_unit_test(test_meaning),    cmocka_unit_test(test_refined),
         cmocka_unit_test(test_alone),      cmocka_unit_test(test_identity),
         cmocka_unit_test(test_parameters), cmocka_unit_test(test_breaks),
-        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_cut),        cmocka_unit_test(test_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
