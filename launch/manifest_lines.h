@@ -16,14 +16,13 @@ typedef struct weft_lines {
     size_t from, to;       /* what was read and not yet handed out */
     uint64_t begins, next; /* in the file: the line handed out, the next */
     long long number;      /* of the line handed out; 0: unknown */
-    bool counted;          /* from the first of the file on */
+    bool counted;          /* false: who moved elsewhere does not know */
     weft_hash *hash;       /* takes all that is read; or NULL */
     weft_line *fields, *header;
     char *header_text; /* what the header's fields point into */
 } weft_lines;
 
-/* Of bytes `from` to `to` of m's file; m is borrowed. Lines are counted where
- * that is the beginning of the file. */
+/* Of m's file up to byte `to`; m is borrowed. */
 weft_status weft_lines_open(const weft_manifest *m, uint64_t to, weft_lines *l);
 void weft_lines_close(weft_lines *l);
 
