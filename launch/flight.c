@@ -479,7 +479,6 @@ weft_status weft_flight_resume(weft_flight *f, const int *image,
     if (!f->solver) return WEFT_OK;
     begin_noise(f);
     if (f->picture) begin_picture(f);
-    weft_solver_resume(f->solver, from[0]->step);
     for (int i = 0; i < f->job->setup.plan.batch; i++)
         take_saved(f, from[i < n ? i : n - 1], i);
     return WEFT_OK;

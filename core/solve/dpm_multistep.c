@@ -12,7 +12,7 @@ static int order_of(const weft_solver *s, int i)
 {
     const weft_noise_schedule *c = s->schedule;
     const bool brief = c->lower_order_final && s->steps < 15;
-    int order = s->history + 1;
+    int order = weft_solver_history(s, i) + 1;
 
     if (order > c->solver_order) order = c->solver_order;
     if (i == s->steps - 1 &&
@@ -64,7 +64,6 @@ static double step(weft_solver *s, int i, float *x)
     for (int j = 0; j < order; j++) m[j] = weft_dpm_kept(s, i - j);
     spread(s, i, order, t, w);
     weft_combine(t.x, x, w, m, order, x, weft_solver_floats(s));
-    s->history++;
     return t.noise;
 }
 
@@ -97,7 +96,7 @@ static unsigned keeps(const weft_solver *s, int i, int k)
     unsigned bits = 0;
 
     (void)k;
-    for (int j = 1; j < order && j <= i - s->first; j++)
+    for (int j = 1; j < order && j <= weft_solver_history(s, i); j++)
         bits |= 1u << (i - j) % order;
     return bits;
 }

@@ -24,9 +24,9 @@ static int place_of(const weft_solver *s, int i)
 /* A walk that begins within a group has less behind it. */
 static int order_of(const weft_solver *s, int i)
 {
-    const int place = place_of(s, i);
+    const int place = place_of(s, i), most = weft_solver_history(s, i) + 1;
 
-    return s->history + 1 < place ? s->history + 1 : place;
+    return most < place ? most : place;
 }
 
 /* Weights of the predictions at the group's nodes, the first one's first. */
@@ -73,13 +73,12 @@ static weft_status take(weft_solver *s, int i, int k, float *x)
     weft_combine(t.x, first_x(s), w, m, order, x, n);
     if (weft_dpm_draws(s, i))
         weft_solver_add_noise(s, t.noise, weft_dpm_kept(s, i + 1), x);
-    s->history++;
     return WEFT_OK;
 }
 
 static unsigned keeps(const weft_solver *s, int i, int k)
 {
-    const int most = s->schedule->solver_order, order = place_of(s, i);
+    const int most = s->schedule->solver_order, order = order_of(s, i);
     unsigned bits = order > 1 ? 1u << most : 0;
 
     (void)k;

@@ -45,7 +45,8 @@ static double weight(const weft_solver *s, int i, int order, int j)
 static weft_status take(weft_solver *s, int i, int k, float *x)
 {
     const int order = i < ORDER ? i + 1 : ORDER;
-    const int terms = s->history < order ? s->history + 1 : order;
+    const int before = weft_solver_history(s, i);
+    const int terms = before < order ? before + 1 : order;
     const float *slope[ORDER];
     double c[ORDER];
 
@@ -56,7 +57,6 @@ static weft_status take(weft_solver *s, int i, int k, float *x)
         c[j] = weight(s, i, order, j);
     }
     weft_combine(1, x, c, slope, terms, x, weft_solver_floats(s));
-    s->history++;
     return WEFT_OK;
 }
 
@@ -65,7 +65,7 @@ static unsigned keeps(const weft_solver *s, int i, int k)
     unsigned bits = 0;
 
     (void)k;
-    for (int j = 1; j < ORDER && j <= i - s->first; j++)
+    for (int j = 1; j < ORDER && j <= weft_solver_history(s, i); j++)
         bits |= 1u << (1 + (i - j) % ORDER);
     return bits;
 }

@@ -42,6 +42,15 @@ static inline void weft_solver_wrap(weft_solver *outer,
     outer->inner = inner;
 }
 
+/* Steps before step i that its model has walked: what a multistep method may
+ * look back on. */
+static inline int weft_solver_history(const weft_solver *s, int i)
+{
+    const bool second = s->handover && i >= s->handover;
+
+    return i - (second ? s->handover : s->first);
+}
+
 /* The question about x as it is at node i; the answer goes to `answer`. */
 static inline void weft_ask_at(const weft_solver *s, int i, const float *x,
                                float *answer, weft_question *q)

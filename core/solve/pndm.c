@@ -143,7 +143,8 @@ static void multistep(weft_solver *s, int i, float *x)
         {3. / 2, -1. / 2},
         {23. / 12, -16. / 12, 5. / 12},
         {55. / 24, -59. / 24, 37. / 24, -9. / 24}};
-    const int order = s->history < ORDER ? s->history + 1 : ORDER;
+    const int before = weft_solver_history(s, i);
+    const int order = before < ORDER ? before + 1 : ORDER;
     const float *m[ORDER];
 
     for (int j = 0; j < order; j++) m[j] = kept(s, i - j);
@@ -173,7 +174,6 @@ static weft_status take(weft_solver *s, int i, int k, float *x)
         heun(s, i, k, x);
     else
         multistep(s, i, x);
-    if (k == stages(s, i) - 1) s->history++;
     return WEFT_OK;
 }
 
@@ -181,7 +181,7 @@ static unsigned keeps(const weft_solver *s, int i, int k)
 {
     unsigned bits = 0;
 
-    for (int j = k ? 0 : 1; j < ORDER && j <= i - s->first; j++)
+    for (int j = k ? 0 : 1; j < ORDER && j <= weft_solver_history(s, i); j++)
         bits |= 1u << (i - j) % ORDER;
     if (k) bits |= 1u << AHEAD;
     if (k && by_runge_kutta(s, i)) bits |= 1u << SUM;

@@ -32,7 +32,7 @@ static level level_of(const weft_solver *s, int i)
     return (level){sqrt(s->abar[i]), sqrt(1 - s->abar[i])};
 }
 
-void weft_repaint_noised(weft_solver *s, int i, const float *picture,
+void weft_repaint_noised(const weft_solver *s, int i, const float *picture,
                          const float *noise, float *x)
 {
     const level l = level_of(s, i);
@@ -40,13 +40,11 @@ void weft_repaint_noised(weft_solver *s, int i, const float *picture,
 
     for (size_t k = 0; k < n; k++)
         x[k] = (float)(l.a * picture[k] + l.b * noise[k]);
-    weft_solver_resume(s, s->first);
 }
 
-void weft_repaint_noise(weft_solver *s, const float *noise, float *x)
+void weft_repaint_noise(const weft_solver *s, const float *noise, float *x)
 {
     weft_scale(s->init_sigma, noise, x, weft_solver_floats(s));
-    weft_solver_resume(s, s->first);
 }
 
 /* The end is the picture itself, though its level may be a little above 0. */

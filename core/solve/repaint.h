@@ -42,12 +42,12 @@
 weft_status weft_repaint_first(int steps, double strength, int *first);
 
 /* x = what `picture` is at node i under this noise; all are of the solver's
- * batch. x may be `noise`. Forgets history. */
-void weft_repaint_noised(weft_solver *s, int i, const float *picture,
+ * batch. x may be `noise`. */
+void weft_repaint_noised(const weft_solver *s, int i, const float *picture,
                          const float *noise, float *x);
 
 /* x = the start from noise alone: with a mask and strength 1. */
-void weft_repaint_noise(weft_solver *s, const float *noise, float *x);
+void weft_repaint_noise(const weft_solver *s, const float *noise, float *x);
 
 /* What is kept: [rows][n][columns][channels] but for the mask, which is alike
  * for all samples: [rows][columns], 1 where the picture may change. */

@@ -150,7 +150,6 @@ weft_status weft_solver_bind(weft_solver *s, const weft_batch *b,
     s->field = *f;
     s->noise = noise;
     s->buffer = buffer;
-    s->history = 0;
     if (s->inner) WEFT_TRY(weft_solver_bind(s->inner, b, f, noise, buffer));
     return s->ops->bind ? s->ops->bind(s) : WEFT_OK;
 }
@@ -224,7 +223,6 @@ weft_status weft_solver_start(weft_solver *s, float *x)
 {
     weft_solver_draw(s, x);
     weft_scale(s->init_sigma, x, x, weft_solver_floats(s));
-    weft_solver_resume(s, s->first);
     return s->ops->start ? s->ops->start(s, x) : WEFT_OK;
 }
 
@@ -241,13 +239,6 @@ void weft_solver_drawn(const weft_solver *s, int i, int k, uint32_t *least,
     for (int j = s->first; j < i; j++)
         *least += (uint32_t)weft_solver_draws(s, j);
     *most = *least + (k > 0 ? (uint32_t)weft_solver_draws(s, i) : 0);
-}
-
-void weft_solver_resume(weft_solver *s, int i)
-{
-    for (; s; s = s->inner)
-        s->history =
-            i - (s->handover && i >= s->handover ? s->handover : s->first);
 }
 
 void weft_solver_begin(weft_solver *s, int first, uint32_t before)
@@ -308,7 +299,6 @@ void weft_solver_ask(weft_solver *s, int i, int k, const float *x,
 {
     WEFT_MUST(i >= 0 && i < s->steps);
     weft_solver_who(s, i, k, q);
-    if (s->handover && i == s->handover && k == 0) s->history = 0;
     s->ops->ask(s, i, k, x, q);
     q->in.lane = weft_solver_lane(s, i, k);
 }

@@ -124,7 +124,6 @@ struct weft_solver {
     weft_noise *noise;                   /* [n], one per sample; borrowed */
     int buffers;   /* of a batch's floats that it keeps and works with */
     float *buffer; /* [buffers][batch], borrowed from the plan */
-    int history;   /* predictions kept so far (multistep) */
     int denoisers; /* that it asks: who is below this */
     const weft_total *total; /* over my rows; NULL: all rows are here. Borrowed,
                               * set before binding */
@@ -178,11 +177,13 @@ void weft_solver_begin(weft_solver *s, int first, uint32_t before);
 int weft_solver_begins(const weft_solver *s);
 
 /* Fill x with the start: the next draw (draw 0 of fresh streams) times
- * init_sigma; forget history. */
+ * init_sigma. */
 weft_status weft_solver_start(weft_solver *s, float *x);
 
 /* What a sample consists of before stage k of step i, but for x, log-densities
- * and the position of its noise: bit b says buffer b (of weft_solver_work). */
+ * and the position of its noise: bit b says buffer b (of weft_solver_work).
+ * Where all of it has been put back, a walk goes on as if it had never ended.
+ */
 unsigned weft_solver_keeps(const weft_solver *s, int i, int k);
 /* Buffer b of a bound solver, [rows][n][columns][channels]. */
 float *weft_solver_work(const weft_solver *s, int b);
@@ -190,10 +191,6 @@ float *weft_solver_work(const weft_solver *s, int b);
  * at least, and at most. */
 void weft_solver_drawn(const weft_solver *s, int i, int k, uint32_t *least,
                        uint32_t *most);
-/* Go on with step i, instead of a start, where x, the buffers that it keeps,
- * log_density and noise have been put back. */
-void weft_solver_resume(weft_solver *s, int i);
-
 /* One stage: what to ask, and what follows from the answers. Taking the last
  * one gives WEFT_ENAN, naming step, sample and row, where x is no longer
  * finite. */

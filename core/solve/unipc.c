@@ -17,9 +17,9 @@ static float *last_x(const weft_solver *s)
     return weft_solver_work(s, s->schedule->solver_order + 1);
 }
 
-/* Of the step from node i, when `before` predictions have been kept. */
-static int order_of(const weft_solver *s, int i, int before)
+static int order_of(const weft_solver *s, int i)
 {
+    const int before = weft_solver_history(s, i);
     int order = s->schedule->solver_order;
 
     if (s->schedule->lower_order_final && s->steps - i < order)
@@ -108,7 +108,7 @@ static bool corrects(const weft_solver *s, int i)
 {
     const weft_noise_schedule *c = s->schedule;
 
-    if (s->history < 1) return false;
+    if (weft_solver_history(s, i) < 1) return false;
     for (int k = 0; k < c->nuncorrected; k++)
         if (c->uncorrected[k] == i - 1) return false;
     return true;
@@ -126,21 +126,20 @@ static weft_status take(weft_solver *s, int i, int k, float *x)
 
     (void)k;
     weft_dpm_convert(s, i, x, kept(s, i));
-    if (corrects(s, i))
-        update(s, i - 1, order_of(s, i - 1, s->history - 1), true, last, x);
+    if (corrects(s, i)) update(s, i - 1, order_of(s, i - 1), true, last, x);
     weft_scale(1, x, last, weft_solver_floats(s));
-    update(s, i, order_of(s, i, s->history), false, last, x);
-    s->history++;
+    update(s, i, order_of(s, i), false, last, x);
     return WEFT_OK;
 }
 
 static unsigned keeps(const weft_solver *s, int i, int k)
 {
     const int order = s->schedule->solver_order;
-    unsigned bits = i > s->first ? 1u << (order + 1) : 0;
+    const int before = weft_solver_history(s, i);
+    unsigned bits = before > 0 ? 1u << (order + 1) : 0;
 
     (void)k;
-    for (int j = 1; j <= order && j <= i - s->first; j++)
+    for (int j = 1; j <= order && j <= before; j++)
         bits |= 1u << (i - j) % (order + 1);
     return bits;
 }

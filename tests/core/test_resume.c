@@ -173,7 +173,6 @@ static void hand_over(const rig *from, rig *to, int step, int next)
     assert_in_range(from->noise[0].draw, least, most);
     for (int k = 0; k < N; k++)
         weft_noise_skip(&to->noise[k], &to->s->field, (int)from->noise[k].draw);
-    weft_solver_resume(to->s, step);
     if (from->s->models)
         memcpy(to->s->log_density, from->s->log_density,
                (size_t)(N * from->s->models) * sizeof(double));
@@ -240,7 +239,7 @@ static void by_halves(const made_of *of, const weft_noise_schedule *c,
 
     plain.way = PLAIN;
     rig_open(&first, &plain, c, 0);
-    rig_open(second, &plain, c, 0);
+    rig_open(second, &plain, c, from);
     assert_int_equal(weft_solver_start(first.s, first.x), WEFT_OK);
     for (int i = 0; i < from; i++)
         assert_int_equal(weft_solver_step(first.s, i, first.ask, first.x),
