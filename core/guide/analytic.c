@@ -203,9 +203,7 @@ weft_status weft_analytic_create(const weft_analytic_opts *o,
     m->components = o->components;
     m->prediction = o->prediction;
     m->abar = o->abar;
-    m->total = o->total
-                   ? *o->total
-                   : weft_total_solo(o->batch.rows, o->batch.w, o->batch.w);
+    m->total = weft_total_or_solo(o->total, &o->batch);
     st = allocate(m);
     if (st != WEFT_OK) {
         destroy(&m->base);

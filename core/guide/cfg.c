@@ -12,11 +12,11 @@ typedef struct cfg {
     weft_denoiser base;
     weft_denoiser *cond, *uncond; /* uncond NULL: both in one batch */
     weft_guidance g;
-    int node;         /* of the question under way */
-    float *x;         /* [rows][2 n][w][c] of the joint batch; or NULL */
-    float *e;         /* joint: likewise, both predictions; else e_u */
-    weft_total total; /* rescaled only, as */
-    double *each;     /* [stretches][n][SUMS], then [n][SUMS] */
+    int node; /* of the question under way */
+    float *x; /* [rows][2 n][w][c] of the joint batch; or NULL */
+    float *e; /* joint: likewise, both predictions; else e_u */
+    weft_total total;
+    double *each; /* [stretches][n][SUMS], then [n][SUMS]; rescaled only */
 } cfg;
 
 double weft_guidance_at(const weft_guidance *g, int node)
@@ -230,9 +230,7 @@ weft_status weft_cfg_create(weft_denoiser *cond, weft_denoiser *uncond,
     g->cond = cond;
     g->uncond = uncond;
     g->g = *guidance;
-    g->total =
-        weft_total_solo(g->base.batch.rows, g->base.batch.w, g->base.batch.w);
-    if (guidance->total) g->total = *guidance->total;
+    g->total = weft_total_or_solo(guidance->total, &g->base.batch);
     st = allocate(g);
     if (st == WEFT_OK)
         *out = &g->base;

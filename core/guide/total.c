@@ -25,6 +25,11 @@ weft_total weft_total_solo(int rows, int columns, int strip)
                         .pixels = (double)rows * columns};
 }
 
+weft_total weft_total_or_solo(const weft_total *t, const weft_batch *b)
+{
+    return t ? *t : weft_total_solo(b->rows, b->w, b->w);
+}
+
 static void visit_row(const weft_total *t, const weft_batch *b, weft_stretch *s,
                       weft_stretch_fn *fn, void *arg)
 {

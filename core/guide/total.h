@@ -33,6 +33,8 @@ weft_total_sum(const weft_total *t, const double *each, int k, double *total)
 
 /* The total of one rank that holds the image. */
 weft_total weft_total_solo(int rows, int columns, int strip);
+/* *t; where that is NULL, of one rank that holds the images of b. */
+weft_total weft_total_or_solo(const weft_total *t, const weft_batch *b);
 
 static inline size_t weft_total_stretches(const weft_total *t)
 {

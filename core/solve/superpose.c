@@ -70,10 +70,7 @@ static coefficients coefficients_of(const superpose *p, int i)
 
 static weft_total total_of(const superpose *p)
 {
-    const weft_batch *b = &p->base.batch;
-
-    return p->base.total ? *p->base.total
-                         : weft_total_solo(b->rows, b->w, b->w);
+    return weft_total_or_solo(p->base.total, &p->base.batch);
 }
 
 /* ---- elements ------------------------------------------------------------ */
