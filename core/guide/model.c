@@ -1,6 +1,5 @@
 #include "core/guide/model.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,11 +12,16 @@ typedef struct model {
     weft_input in;
     weft_exchange *const *lane; /* [lanes], or NULL: run.x for all */
     int lanes;
-    size_t in_bytes, out_bytes;
     weft_beside beside; /* without mask: x is all that the net reads */
     float *out;
     float *time, *label; /* [n] each */
 } model;
+
+/* Of a question, and of its answer. */
+static size_t bytes_of(const model *m)
+{
+    return weft_batch_floats(&m->base.batch) * sizeof(float);
+}
 
 static weft_status ask(weft_denoiser *d, const weft_input *in)
 {
@@ -51,13 +55,11 @@ void weft_beside_widen(const weft_batch *b, const float *x,
 static void read_input(const model *m)
 {
     float *to = weft_run_value(&m->run, m->graph->input);
-    weft_batch b = m->base.batch;
 
-    b.c /= 2;
     if (m->beside.mask)
-        weft_beside_widen(&b, m->in.x, &m->beside, to);
+        weft_beside_widen(&m->base.batch, m->in.x, &m->beside, to);
     else
-        memcpy(to, m->in.x, m->in_bytes);
+        memcpy(to, m->in.x, bytes_of(m));
 }
 
 /* Nets take turns in one block, so the answer is kept apart from it. */
@@ -72,10 +74,10 @@ static weft_status work(weft_denoiser *d)
         m->run.x = m->lane[m->in.lane];
     }
     WEFT_TRY(weft_graph_eval(m->graph, &m->run));
-    memcpy(m->out, weft_run_value(&m->run, m->graph->output), m->out_bytes);
+    memcpy(m->out, weft_run_value(&m->run, m->graph->output), bytes_of(m));
     d->evaluations += (uint64_t)d->batch.n;
     if (!m->run.lenient &&
-        !weft_all_finite(m->out, m->out_bytes / sizeof *m->out))
+        !weft_all_finite(m->out, weft_batch_floats(&d->batch)))
         return weft_fail(WEFT_ENAN,
                          "the net's prediction at time %g is not a number",
                          m->in.time);
@@ -86,7 +88,7 @@ static weft_status answer(weft_denoiser *d, float *out)
 {
     const model *m = (const model *)d;
 
-    memcpy(out, m->out, m->out_bytes);
+    memcpy(out, m->out, bytes_of(m));
     return WEFT_OK;
 }
 
@@ -102,33 +104,23 @@ static void destroy(weft_denoiser *d)
 
 static const weft_denoiser_ops ops = {"model", ask, work, answer, destroy};
 
-static size_t bytes_of(const weft_graph *g, weft_val v, const weft_layout *l)
-{
-    const weft_value *x = weft_graph_at(g, v);
-
-    return (size_t)x->rows_per_unit * (size_t)l->units * (size_t)l->n *
-           (size_t)weft_layout_columns(l, x) * (size_t)x->c * sizeof(float);
-}
-
 weft_status weft_model_create(const weft_graph *g, const weft_run *run,
                               const float *label, weft_denoiser **out)
 {
     const weft_layout *l = run->layout;
-    const weft_value *in = weft_graph_at(g, g->input);
+    const weft_value *x = weft_graph_at(g, g->output); /* as what is asked */
     model *m = calloc(1, sizeof *m);
 
     if (!m) return weft_fail(WEFT_ENOMEM, "out of memory for a model");
     m->base = (weft_denoiser){.ops = &ops,
-                              .batch = {.rows = in->rows_per_unit * l->units,
+                              .batch = {.rows = x->rows_per_unit * l->units,
                                         .n = l->n,
-                                        .w = weft_layout_columns(l, in),
-                                        .c = in->c}};
+                                        .w = weft_layout_columns(l, x),
+                                        .c = x->c}};
     m->graph = g;
-    m->in_bytes = bytes_of(g, g->input, l);
-    m->out_bytes = bytes_of(g, g->output, l);
     m->time = calloc((size_t)l->n, sizeof *m->time);
     m->label = label ? calloc((size_t)l->n, sizeof *m->label) : NULL;
-    m->out = malloc(m->out_bytes);
+    m->out = malloc(bytes_of(m));
     if (!m->time || !m->out || (label && !m->label)) {
         destroy(&m->base);
         return weft_fail(WEFT_ENOMEM, "out of memory for a model");
