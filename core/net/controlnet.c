@@ -52,23 +52,20 @@ static weft_status refuse_pooling(const weft_json *c)
                  : WEFT_OK;
 }
 
-weft_status weft_unet_control_read(const weft_json *c, weft_unet_control *to,
-                                   int *ids)
+weft_status weft_unet_control_read(const weft_json *c, weft_unet_control *to)
 {
     WEFT_TRY(read_class(c));
     WEFT_TRY(read_encoder(c, to));
     WEFT_TRY(read_order(c, &to->reversed));
     WEFT_TRY(refuse_pooling(c));
-    return weft_unet_condition_read(c, true, &to->unet, ids);
+    return weft_unet_condition_read(c, true, &to->unet);
 }
 
 weft_status weft_unet_control_info(const weft_json *c, weft_net_info *info)
 {
     weft_unet_control read;
 
-    WEFT_TRY(weft_unet_control_read(c, &read, &info->id_channels));
-    info->text_channels = read.unet.text;
-    info->added = read.unet.added;
+    WEFT_TRY(weft_unet_control_read(c, &read));
     info->picture = read.picture;
     info->per_latent = 1 << (read.levels - 1);
     info->reversed = read.reversed;
@@ -99,9 +96,8 @@ weft_status weft_unet_control_build(const weft_json *c, weft_net_part part,
                                     weft_graph *g)
 {
     weft_unet_control read;
-    int ids;
 
-    WEFT_TRY(weft_unet_control_read(c, &read, &ids));
+    WEFT_TRY(weft_unet_control_read(c, &read));
     if (part == WEFT_PART_SIGHT) return weft_graph_finish(g, look(g, &read));
     read.unet.tokens = 1; /* nobody reads */
     return weft_unet_build_control(&read, g);

@@ -63,6 +63,7 @@ typedef struct weft_unet {
     int middle_depth;
     bool text_alone[WEFT_MAX_LEVELS]; /* not to the image; but in the middle */
     int added; /* channels of what else is given of it; 0: nothing */
+    int ids;   /* ... and of each size in that */
     int guide; /* of how strongly to follow it */
 } weft_unet;
 
@@ -86,14 +87,14 @@ weft_status weft_unet_read_time(const weft_json *c, weft_unet *u);
 weft_status weft_unet_read_labels(const weft_json *c, weft_unet *u);
 /* mid_block_scale_factor. */
 weft_status weft_unet_read_middle_scale(const weft_json *c, weft_unet *u);
-/* What both tell of themselves. */
+/* What all tell of themselves. */
 weft_status weft_unet_tell(const weft_json *c, const weft_unet *u,
                            weft_net_info *info);
 
-/* A UNet2DConditionModel's, or a ControlNetModel's, which has no way up; *ids:
- * channels of each size in what is given of a text. */
+/* A UNet2DConditionModel's, or a ControlNetModel's, which has no way up and is
+ * not told how strongly the text is followed. */
 weft_status weft_unet_condition_read(const weft_json *c, bool control,
-                                     weft_unet *u, int *ids);
+                                     weft_unet *u);
 
 /* ---- graph --------------------------------------------------------------- */
 
@@ -106,8 +107,7 @@ typedef struct weft_unet_control {
     weft_dtype wtype;
 } weft_unet_control;
 
-weft_status weft_unet_control_read(const weft_json *c, weft_unet_control *to,
-                                   int *ids);
+weft_status weft_unet_control_read(const weft_json *c, weft_unet_control *to);
 
 weft_status weft_unet_build(const weft_unet *u,
                             const weft_unet_control *control, int ncontrols,

@@ -203,24 +203,27 @@ static weft_status read_kernel(const weft_json *c, const char *key, int *size)
     return *size == 2 ? weft_unet_refuse(c, key, "2") : WEFT_OK;
 }
 
+/* Two angles at least, so that their frequencies have a ratio. */
+static weft_status read_guide(const weft_json *c, weft_unet *u)
+{
+    return weft_json_int(c, "time_cond_proj_dim", 0, 4, WEFT_MAX_CHANNELS,
+                         &u->guide);
+}
+
 /* What of the text, but for itself, joins the time. */
-static weft_status read_added(const weft_json *c, weft_unet *u, int *ids)
+static weft_status read_added(const weft_json *c, weft_unet *u)
 {
     static const char *const kinds[] = {"text_time", NULL};
     int choice;
 
-    *ids = 0;
-    /* Two angles at least, so that their frequencies have a ratio. */
-    WEFT_TRY(weft_json_int(c, "time_cond_proj_dim", 0, 4, WEFT_MAX_CHANNELS,
-                           &u->guide));
     if (!weft_json_has(c, "addition_embed_type")) return WEFT_OK;
     WEFT_TRY(weft_json_choice(c, "addition_embed_type", "text_time", kinds,
                               &choice));
     WEFT_TRY(weft_json_int(c, "projection_class_embeddings_input_dim", 0, 1,
                            WEFT_MAX_CHANNELS, &u->added));
     WEFT_TRY(weft_json_int(c, "addition_time_embed_dim", 0, 1,
-                           WEFT_MAX_CHANNELS, ids));
-    if (u->added && *ids) return WEFT_OK;
+                           WEFT_MAX_CHANNELS, &u->ids));
+    if (u->added && u->ids) return WEFT_OK;
     return weft_fail(WEFT_EINPUT,
                      "%s: addition_embed_type text_time needs "
                      "projection_class_embeddings_input_dim and "
@@ -256,7 +259,7 @@ static weft_status read_fixed(const weft_json *c)
 }
 
 weft_status weft_unet_condition_read(const weft_json *c, bool control,
-                                     weft_unet *u, int *ids)
+                                     weft_unet *u)
 {
     /* addition_embed_type_num_heads is for another addition_embed_type,
      * mid_block_only_cross_attention for another mid_block_type. */
@@ -275,7 +278,8 @@ weft_status weft_unet_condition_read(const weft_json *c, bool control,
     WEFT_TRY(read_transformers(c, u));
     WEFT_TRY(weft_unet_read_time(c, u));
     WEFT_TRY(weft_unet_read_labels(c, u));
-    WEFT_TRY(read_added(c, u, ids));
+    if (!control) WEFT_TRY(read_guide(c, u));
+    WEFT_TRY(read_added(c, u));
     WEFT_TRY(read_fixed(c));
     return weft_json_refuse_rest(c, harmless);
 }
@@ -283,16 +287,9 @@ weft_status weft_unet_condition_read(const weft_json *c, bool control,
 weft_status weft_unet_condition_info(const weft_json *c, weft_net_info *info)
 {
     weft_unet u;
-    int ids;
 
-    WEFT_TRY(weft_unet_condition_read(c, false, &u, &ids));
-    info->text_channels = u.text;
+    WEFT_TRY(weft_unet_condition_read(c, false, &u));
     info->tokens = 77; /* as CLIP's */
-    info->added = u.added;
-    info->id_channels = ids;
-    info->guide = u.guide;
-    info->flip = u.flip;
-    info->freq_shift = u.freq_shift;
     return weft_unet_tell(c, &u, info);
 }
 
@@ -301,14 +298,12 @@ weft_status weft_unet_condition_build(const weft_json *c,
 {
     weft_unet_control control[WEFT_HINTS];
     weft_unet u;
-    int ids;
 
     WEFT_MUST(info->ncontrols <= WEFT_HINTS);
-    WEFT_TRY(weft_unet_condition_read(c, false, &u, &ids));
+    WEFT_TRY(weft_unet_condition_read(c, false, &u));
     u.tokens = info->tokens;
     for (int i = 0; i < info->ncontrols; i++) {
-        WEFT_TRY(
-            weft_unet_control_read(info->control[i].config, &control[i], &ids));
+        WEFT_TRY(weft_unet_control_read(info->control[i].config, &control[i]));
         control[i].unet.tokens = info->tokens;
         control[i].wtype = info->control[i].wtype;
     }

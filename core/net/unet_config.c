@@ -108,5 +108,11 @@ weft_status weft_unet_tell(const weft_json *c, const weft_unet *u,
     info->stride = 1 << (u->levels - 1);
     info->labels = u->labels;
     info->label_is_time = u->label == WEFT_LABEL_TIME;
+    info->text_channels = u->text;
+    info->added = u->added;
+    info->id_channels = u->ids;
+    info->guide = u->guide;
+    info->flip = u->flip;
+    info->freq_shift = u->freq_shift;
     return WEFT_OK;
 }

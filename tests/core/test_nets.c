@@ -260,6 +260,10 @@ static void refuses_control_nets(void **state)
     control_refused(
         CONTROL "\"controlnet_conditioning_channel_order\": \"grb\"}", "grb");
     control_refused(CONTROL "\"encoder_hid_dim\": 3}", "encoder_hid_dim");
+    control_refused(CONTROL TWO "\"block_out_channels\": [8, 16], "
+                                "\"layers_per_block\": [2, 3], "
+                                "\"time_cond_proj_dim\": 8}",
+                    "time_cond_proj_dim");
     control_refused(CONTROL TWO "\"block_out_channels\": [8, 24]}",
                     "control0.the sum of 16 channels");
     control_refused(CONTROL TWO
