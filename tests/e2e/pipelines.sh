@@ -29,3 +29,19 @@ same() { # RANKS NAME KEY=VALUE...: a.safetensors on one rank
     same_file b.safetensors a.safetensors
     rm -f b.safetensors
 }
+
+# Begun, and stopped by SIGUSR1 on the way; begun again where it was quicker.
+stopped() { # LATENTS NAME KEY=VALUE...
+    to=$1 name=$2 code=0 tries=0
+    shift 2
+    while [ "$code" = 0 ] && [ "$tries" -lt 20 ]; do
+        tries=$((tries + 1))
+        rm -f "$to"
+        "$WEFT" sample "$name.yaml" output.latents="$to" "$@" 2>stop.txt &
+        pid=$!
+        while [ ! -e ".weft/$to.lock" ] && kill -0 "$pid"; do sleep 0.02; done
+        kill -USR1 "$pid" || :
+        wait "$pid" || code=$?
+    done
+    [ "$code" = 75 ] || fail "stopped with $code: $(cat stop.txt)"
+}

@@ -2,25 +2,15 @@
 # Text to image against whole pipelines of diffusers (tests/golden/pipelines.py
 # drew them): latents, a picture, and the same bytes however the work is dealt
 # out.
-# shellcheck source=tests/e2e/lib.sh
-. "$(dirname "$0")/lib.sh"
-: "${COMPARE:?}" "${PIPELINE:?}"
+# shellcheck source=tests/e2e/pipelines.sh
+. "$(dirname "$0")/pipelines.sh"
 rm -rf ./*.png ./*.safetensors ./*.yaml ./*.txt model other lcm broken v .weft
 
-# What golden NAME was asked, as NAME.yaml, and its pipeline: config NAME
-config() {
-    rm -rf model
-    "$PIPELINE" "$WEFT_SOURCE_DIR/tests/golden/$1.safetensors" model >"$1.yaml"
-}
-
-for golden in "$WEFT_SOURCE_DIR"/tests/golden/pipe_*.safetensors; do
-    name=$(basename "$golden" .safetensors)
+for drawn in "$golden"/pipe_*.safetensors; do
+    name=$(basename "$drawn" .safetensors)
     config "$name"
-    "$WEFT" sample "$name.yaml" output.image="$name.png" \
-        output.latents=a.safetensors || fail "$name: weft sample"
-    printf '%s: ' "$name"
-    "$COMPARE" a.safetensors "$golden" 2e-4 || fail "$name"
-    picture=${golden%.safetensors}.png
+    sample "$name" output.image="$name.png"
+    picture=$golden/$name.png
     [ -e "$picture" ] || continue
     printf '%s.png: ' "$name"
     "$COMPARE" "$name.png" "$picture" 0.001 || fail "$name.png"
@@ -28,7 +18,7 @@ done
 
 # ---- the same bytes, however the work is dealt out --------------------------
 
-same() { # RANKS KEY=VALUE...: $case on one rank
+dealt() { # RANKS KEY=VALUE...: $case as on one rank
     n=$1
     shift
     ranks "$n" "$WEFT" sample "$case.yaml" "$@" output.latents=b.safetensors \
@@ -47,23 +37,22 @@ begin() { # CASE, of which 6 steps are enough
 }
 
 begin w2sd
-same 3 'parallel.roles={strong: 2, weak: 1}'
+dealt 3 'parallel.roles={strong: 2, weak: 1}'
 begin and
-same 2 'parallel.roles={strong: 1, weak: 1}'
+dealt 2 'parallel.roles={strong: 1, weak: 1}'
 begin sdxl
-same 3
-same 5 'parallel.roles={cond: 3, uncond: 2}'
+dealt 3
+dealt 5 'parallel.roles={cond: 3, uncond: 2}'
 begin sd15
-same 2
-same 3
-same 5
-same 2 'parallel.roles={cond: 1, uncond: 1}'
-same 3 'parallel.roles={cond: 2, uncond: 1}'
-same 2 parallel.roles=auto
+dealt 2
+dealt 3
+dealt 5
+dealt 2 'parallel.roles={cond: 1, uncond: 1}'
+dealt 3 'parallel.roles={cond: 2, uncond: 1}'
+dealt 2 parallel.roles=auto
 
 # ---- pictures as starts, and masks ------------------------------------------
 
-golden=$WEFT_SOURCE_DIR/tests/golden
 image="sample.image=$golden/pipe_sd15.png"
 mask="sample.mask=$golden/paint_mask.png"
 paint() { # NAME KEY=VALUE...
@@ -119,13 +108,7 @@ same_file again.png one.png
 grep -q "a photo of a cat, 8k" out.txt || fail "no prompt in the picture"
 
 # stopped, and gone on with on another number of ranks; not with other words
-"$WEFT" sample sd15.yaml output.latents=e.safetensors 2>stop.txt &
-pid=$!
-while [ ! -e .weft/e.safetensors.lock ] && kill -0 "$pid"; do sleep 0.02; done
-kill -USR1 "$pid"
-code=0
-wait "$pid" || code=$?
-[ "$code" = 75 ] || fail "stopped with $code: $(cat stop.txt)"
+stopped e.safetensors sd15
 refused 2 "sample.prompt was" "$WEFT" sample sd15.yaml sample.prompt=b \
     output.latents=e.safetensors
 ranks 2 "$WEFT" sample sd15.yaml output.latents=e.safetensors 2>stop.txt ||
@@ -187,7 +170,7 @@ sed 's/"DDIMScheduler",/& "prediction_type": "v_prediction",/' \
 refused 2 "prediction_type is v_prediction, and the model it has" \
     "$WEFT" plan parts.yaml schedule.path=v
 refused 0 "" "$WEFT" plan parts.yaml schedule.prediction_type=v_prediction
-"$PIPELINE" "$WEFT_SOURCE_DIR/tests/golden/pipe_sdxl.safetensors" other >xl.yaml
+"$PIPELINE" "$golden/pipe_sdxl.safetensors" other >xl.yaml
 rm -f b.png
 refused 2 "they are of different models" "$WEFT" plan parts.yaml \
     text.encoder=other/text_encoder_2
@@ -203,7 +186,7 @@ printf '{"id": "a", "seed": 1, "prompt": "a cat"}\n' >v/items.jsonl
 refused 2 "$more" "$WEFT" dataset parts.yaml text.tokenizer=v/more \
     dataset.manifest=v/items.jsonl output.dir=v/set
 [ ! -e v/set/index.jsonl ] || fail "begun with a tokenizer of another model"
-"$PIPELINE" "$WEFT_SOURCE_DIR/tests/golden/pipe_lcm.safetensors" lcm >lcm.yaml
+"$PIPELINE" "$golden/pipe_lcm.safetensors" lcm >lcm.yaml
 refused 2 "is told its guidance (time_cond_proj_dim)" "$WEFT" plan lcm.yaml \
     sample.guidance_rescale=0.5
 refused 2 "is told its guidance (time_cond_proj_dim)" "$WEFT" plan lcm.yaml \

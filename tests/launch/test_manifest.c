@@ -12,70 +12,9 @@
 
 #include <cmocka.h>
 
-#include <unistd.h>
-
-#include "launch/manifest.h"
+#include "tests/launch/manifests.h"
 
 #define COUNT(array) ((int)(sizeof(array) / sizeof *(array)))
-
-static char folder[] = "/tmp/weft_manifest_XXXXXX";
-static char path[64];
-
-/* The file of that name, with this in it. */
-static weft_config_dataset file_of(const char *name, const char *text)
-{
-    FILE *f;
-
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    remove(path);
-    f = fopen(path, "w");
-    assert_non_null(f);
-    fputs(text, f);
-    fclose(f);
-    return (weft_config_dataset){.manifest = path, .shard_size = 2};
-}
-
-static weft_manifest *read_well(const weft_config_dataset *d, int classes)
-{
-    weft_manifest *m;
-
-    if (weft_manifest_read(d, classes, NULL, NULL, &m) != WEFT_OK)
-        fail_msg("%s", weft_fail_text());
-    return m;
-}
-
-/* What another rank makes of it. */
-static weft_manifest *send(const weft_config_dataset *d,
-                           const weft_manifest *from)
-{
-    weft_manifest *m;
-    size_t bytes;
-    char *data;
-
-    assert_int_equal(weft_manifest_pack(from, &data, &bytes), WEFT_OK);
-    assert_int_equal(weft_manifest_unpack(d, data, bytes, &m), WEFT_OK);
-    free(data);
-    return m;
-}
-
-static void check_item(const weft_item *item, const char *id, int label,
-                       uint64_t seed, int kind)
-{
-    assert_string_equal(item->id, id);
-    assert_int_equal(item->label, label);
-    assert_true(item->seed == seed);
-    assert_int_equal(item->kind, kind);
-}
-
-static weft_items *shard_of(const weft_manifest *m, int k)
-{
-    weft_items *l;
-
-    if (weft_manifest_shard(m, k, &l) != WEFT_OK)
-        fail_msg("%s", weft_fail_text());
-    assert_int_equal(l->n, weft_manifest_count(m, k));
-    return l;
-}
 
 /* ---- files --------------------------------------------------------------- */
 
@@ -265,20 +204,6 @@ static void equal_items_may_be_allowed(void **state)
 
 /* ---- kinds --------------------------------------------------------------- */
 
-/* What is asked about keys: no kind twice, and an item's cost is its steps. The
- * larger it is the fewer. */
-static weft_status count_kind(void *arg, const char *keys, weft_verdict *v)
-{
-    const char *steps = strstr(keys, "sample.steps=");
-
-    ++*(int *)arg;
-    assert_null(strstr(keys, "cat"));
-    v->cost = steps ? strtod(steps + strlen("sample.steps="), NULL) : 1;
-    v->pixels = 10000 - v->cost;
-    v->weighted = strstr(keys, "sample.steps=77") != NULL;
-    return v->cost == 13 ? weft_fail(WEFT_EINPUT, "thirteen steps") : WEFT_OK;
-}
-
 /* More kinds than are kept, each of them twice and far apart. */
 static void there_may_be_many_kinds(void **state)
 {
@@ -437,22 +362,6 @@ static void rules_follow_the_model(void **state)
     assert_non_null(strstr(weft_fail_text(), "more than 1000000000 items"));
 }
 
-static int make_folder(void **state)
-{
-    (void)state;
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    for (int i = 0; i < 2; i++) {
-        snprintf(path, sizeof path, "%s/x.%s", folder, i ? "csv" : "jsonl");
-        remove(path);
-    }
-    return rmdir(folder);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -468,5 +377,5 @@ int main(void)
         cmocka_unit_test(rules_follow_the_model),
     };
 
-    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+    return cmocka_run_group_tests(tests, make_folder, remove_manifests);
 }
