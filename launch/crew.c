@@ -77,6 +77,8 @@ weft_status weft_crew_tell(weft_crew *c, bool left)
         [WEFT_FACT_STEPS] = made.steps, [WEFT_FACT_LOADED] = made.loaded,
         [WEFT_FACT_READ] = made.read,   [WEFT_FACT_CUT] = made.cut};
 
+    memcpy(fact + WEFT_FACT_BYTES, made.bytes, sizeof made.bytes);
+    memcpy(fact + WEFT_FACT_MESSAGES, made.messages, sizeof made.messages);
     if (c->encoder) {
         const weft_encoder_tally t = weft_encoder_look(c->encoder);
 
@@ -117,15 +119,26 @@ static weft_status take_latents(void *arg, int row, int rows, const void *data)
     return WEFT_OK;
 }
 
-/* What one rank found bad, all of its group have to know. */
-static weft_status agree_finite(const weft_crew *c, bool *finite)
+/* What a rank of a role found bad in its rows, all of the role know. */
+static weft_status agree_finite(const weft_job_role *role, bool *finite)
 {
     double bad = !*finite;
 
-    if (alone(c)) return WEFT_OK;
-    WEFT_TRY(weft_comm_max(job(c)->group, &bad, 1));
+    if (role->cut.me < 0 || role->cut.n == 1) return WEFT_OK;
+    WEFT_TRY(weft_comm_max(role->ranks, &bad, 1));
     *finite = bad == 0;
     return WEFT_OK;
+}
+
+/* Those who handed out rows, of whom the clerk is one; others go on. */
+static weft_status agree(const weft_crew *c, bool *finite)
+{
+    const weft_config_dataset *d = c->manifest->spec;
+    const weft_job *j = &c->kind->job;
+    const int vae = j->setup.plan.vae;
+
+    if (d->images && vae >= 0) return agree_finite(&j->role[vae], finite);
+    return agree_finite(&j->role[0], finite);
 }
 
 static weft_status give_item(weft_crew *c, const weft_flight *f, int slot)
@@ -139,7 +152,7 @@ static weft_status give_item(weft_crew *c, const weft_flight *f, int slot)
     if (c->encoder)
         WEFT_TRY(weft_encoder_room(c->encoder, &c->kind->form, &c->work));
     WEFT_TRY(weft_sampler_give(&c->kind->sampler, f, slot, &sink, &finite));
-    WEFT_TRY(agree_finite(c, &finite));
+    WEFT_TRY(agree(c, &finite));
     if (!c->encoder) return WEFT_OK;
     c->work->shard = c->shard;
     c->work->item = f->image[slot];

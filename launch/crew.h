@@ -25,7 +25,9 @@ typedef enum weft_fact {
     WEFT_FACT_READ,   /* texts */
     WEFT_FACT_CUT,    /* of them longer than encoders take */
     WEFT_FACT_LEFT,   /* it has nothing more to do */
-    WEFT_FACTS,
+    WEFT_FACT_BYTES,  /* sent, by class */
+    WEFT_FACT_MESSAGES = WEFT_FACT_BYTES + WEFT_CLASSES,
+    WEFT_FACTS = WEFT_FACT_MESSAGES + WEFT_CLASSES,
 } weft_fact;
 
 typedef struct weft_crew {

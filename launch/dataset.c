@@ -199,10 +199,9 @@ static weft_status start_encoder(dataset *d)
                                  .images = d->config.dataset.images,
                                  .latents = d->config.dataset.latents,
                                  .room = 2 * batch > LEAST ? 2 * batch : LEAST};
-    bool clerk = false;
 
-    WEFT_TRY(weft_stock_clerk(d->stock.good[0], &d->config.dataset, &clerk));
-    if (clerk) WEFT_TRY(weft_encoder_start(&s, &d->crew.encoder));
+    if (weft_stock_clerk(d->stock.good[0], &d->config.dataset))
+        WEFT_TRY(weft_encoder_start(&s, &d->crew.encoder));
     d->stock.encoder = d->crew.encoder;
     return WEFT_OK;
 }
@@ -310,6 +309,17 @@ static weft_status count_shards(const dataset *d, totals *t)
     return WEFT_OK;
 }
 
+/* By class. */
+static json_t *json_classes(const double *of)
+{
+    json_t *all = json_object();
+
+    for (int c = 0; c < WEFT_CLASSES; c++)
+        json_object_set_new(all, weft_class_name[c],
+                            json_integer((json_int_t)of[c]));
+    return all;
+}
+
 static weft_status report_end(dataset *d, const totals *t)
 {
     double sum[WEFT_FACTS];
@@ -318,7 +328,8 @@ static weft_status report_end(dataset *d, const totals *t)
     return weft_report_event(
         d->report, "summary",
         json_pack(
-            "{s:i, s:I, s:I, s:i, s:i, s:f, s:f, s:I, s:I, s:I, s:f, s:f, s:b}",
+            "{s:i, s:I, s:I, s:i, s:i, s:f, s:f, s:I, s:I, s:I, s:f, s:f, s:b, "
+            "s:o, s:o}",
             "ranks", weft_comm_size(d->world), "items",
             (json_int_t)sum[WEFT_FACT_ITEMS], "failed",
             (json_int_t)sum[WEFT_FACT_FAILED], "shards_left", t->left,
@@ -328,7 +339,9 @@ static weft_status report_end(dataset *d, const totals *t)
             (json_int_t)sum[WEFT_FACT_READ], "texts_cut",
             (json_int_t)sum[WEFT_FACT_CUT], "seconds_first_claim",
             d->lookout.began - d->cli->started, "seconds_total",
-            weft_clock() - d->cli->started, "stopped", d->crew.stopped));
+            weft_clock() - d->cli->started, "stopped", d->crew.stopped,
+            "bytes_sent", json_classes(sum + WEFT_FACT_BYTES), "messages_sent",
+            json_classes(sum + WEFT_FACT_MESSAGES)));
 }
 
 static void say(const dataset *d, const totals *t)

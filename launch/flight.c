@@ -296,15 +296,14 @@ static void set_labels(weft_flight *f)
     }
 }
 
-/* What all leaves here are told of these images. */
+/* What all leaves are told of these images. */
 static weft_status tell(weft_flight *f)
 {
     const weft_setup *s = &f->job->setup;
 
     set_labels(f);
     for (int i = 0; i < s->method.nleaves; i++)
-        if (f->model[i])
-            WEFT_TRY(weft_telling_tell(f->job, i, f->slot, f->image));
+        WEFT_TRY(weft_telling_tell(f->job, i, f->slot, f->image));
     return WEFT_OK;
 }
 

@@ -32,7 +32,7 @@ static weft_status move_messages(weft_job *j)
 
 static weft_status start_pool(weft_job *j)
 {
-    size_t scratch = weft_prompts_scratch(&j->setup.prompts);
+    size_t scratch = j->reads ? weft_prompts_scratch(&j->setup.prompts) : 0;
 
     WEFT_TRY(weft_pool_create(j->topology.threads, j->topology.cpu, &j->pool));
     for (int i = 0; i < j->setup.plan.nnets; i++)
@@ -46,7 +46,7 @@ static weft_status map_block(weft_job *j)
 {
     void *at;
 
-    j->block_bytes = weft_prompts_block(&j->setup.prompts);
+    j->block_bytes = j->reads ? weft_prompts_block(&j->setup.prompts) : 0;
     for (int i = 0; i < j->setup.plan.nnets; i++)
         if (j->net[i].layout.bytes > j->block_bytes)
             j->block_bytes = j->net[i].layout.bytes;
@@ -175,6 +175,7 @@ weft_status weft_job_connect(weft_job *j, bool timed)
     weft_watch_at("connecting", 0, 0);
     WEFT_TRY(weft_comm_agree(j->world, connect(j, timed)));
     st = open_roads(j);
+    if (st == WEFT_OK) st = weft_telling_connect(j);
     for (int i = 0; i < j->setup.plan.nnets && st == WEFT_OK; i++)
         st = open_lanes(j, i);
     if (st == WEFT_OK) st = move_messages(j);
@@ -312,13 +313,15 @@ void weft_job_release(weft_job *j)
     weft_background_stop(j->background);
     for (int i = 0; i < WEFT_PLAN_NETS; i++) release_net(&j->net[i]);
     weft_total_mpi_destroy(&j->total);
+    weft_telling_release(j);
     weft_crossroads_close(j->crossroads);
     for (int i = 0; i < WEFT_FILES; i++) {
         if (!j->weights[i].borrowed) weft_window_destroy(j->weights[i].packed);
         weft_comm_free(j->weights[i].sharers);
     }
     for (int k = 0; k < WEFT_ROLES; k++) weft_comm_free(j->role[k].ranks);
-    weft_telling_release(j);
+    weft_comm_free(j->readers);
+    weft_comm_free(j->node_readers);
     free(j->trace);
     if (j->block) munmap(j->block, j->block_bytes);
     weft_pool_destroy(j->pool);

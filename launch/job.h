@@ -63,17 +63,21 @@ typedef struct weft_job_reader {
     bool borrowed; /* another job's */
 } weft_job_reader;
 
-/* What a leaf's net keeps of the texts of one batch. */
+/* What a leaf's net keeps of the texts of one batch, and how it is told. */
 typedef struct weft_held {
-    char *at;       /* NULL: nothing */
-    uint64_t *told; /* [samples of the net], the readings' serials; 0: none */
+    char *at;        /* NULL: nothing, or the net is not mine */
+    uint64_t *told;  /* [samples of the net], the readings' serials; 0: none */
+    weft_span reads; /* samples whose texts are read here */
+    float *text;     /* [samples of the net], each of weft_listener_bytes; NULL:
+                        neither the net nor its texts are mine */
+    weft_redistribute *road; /* from those who read; NULL: read where told */
 } weft_held;
 
 typedef struct weft_library weft_library; /* telling.h */
 
 /* How much was read. */
 typedef struct weft_told {
-    uint64_t serial; /* of the last reading */
+    uint64_t serial; /* of the last reading here */
     long long
         loaded; /* times that encoders were, by whoever is first of a node */
     long long read, cut; /* texts of items, here; of them cut off */
@@ -107,7 +111,10 @@ typedef struct weft_job {
     size_t block_bytes;
     double read[WEFT_READERS][2]; /* a hash of some of each reader's file, as in
                                      weights; on all ranks */
-    weft_picture picture;         /* of sample.image */
+    bool reads;                   /* texts are read here */
+    weft_comm *readers;      /* those who read the same texts, or all others */
+    weft_comm *node_readers; /* ... of my node: they share encoders */
+    weft_picture picture;    /* of sample.image */
     weft_job_reader reader[WEFT_READERS]; /* as in setup.prompts */
     weft_held held[WEFT_LEAVES][WEFT_FLIGHTS];
     int texts; /* batches that may be told different texts: 1, or all flights */

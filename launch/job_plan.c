@@ -57,6 +57,32 @@ static weft_status find_weights(weft_job *j)
     return WEFT_OK;
 }
 
+/* Collective over the node. Does rank 0 share its memory? */
+static weft_status is_first_node(const weft_job *j, bool *first)
+{
+    double least = -(double)weft_comm_rank(j->world);
+
+    WEFT_TRY(weft_comm_max(j->node, &least, 1));
+    *first = least == 0;
+    return WEFT_OK;
+}
+
+/* Collective over the job: who reads texts. */
+static weft_status find_readers(weft_job *j)
+{
+    const int role = weft_plan_reads(&j->setup.plan);
+    const bool worded = j->config.sample.worded;
+
+    if (role >= 0)
+        j->reads = j->role[role].cut.me >= 0 && (worded || j->index == 0);
+    else if (worded)
+        j->reads = true;
+    else
+        WEFT_TRY(is_first_node(j, &j->reads));
+    WEFT_TRY(weft_comm_split(j->world, j->reads, &j->readers));
+    return weft_comm_split(j->node, j->reads, &j->node_readers);
+}
+
 /* Collective over the job. Everybody believes rank 0, whose machine may be
  * another; the nodes are as they are here. */
 static weft_status find_machine(weft_job *j, weft_machine *m)
@@ -219,6 +245,7 @@ weft_status weft_job_plan_config(weft_comm *world, weft_config *c,
     WEFT_TRY(find_group(j));
     st = find_roles(j);
     if (st == WEFT_OK) st = find_weights(j);
+    if (st == WEFT_OK && j->setup.prompts.readers) st = find_readers(j);
     return weft_comm_agree(world, st);
 }
 

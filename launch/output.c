@@ -244,15 +244,38 @@ bool weft_sampler_gets_picture(const weft_job *j)
 
 bool weft_sampler_gets_latents(const weft_job *j)
 {
-    return j->role[0].cut.me == 0;
+    return j->role[j->setup.plan.gives_latents].cut.me == 0;
+}
+
+/* From the rows of role 0, or those that came to the decoder. */
+static weft_status hand_out_latents(weft_sampler *s, const weft_sink *sink,
+                                    outgoing *o)
+{
+    const weft_plan *p = &s->job->setup.plan;
+
+    o->role = &s->job->role[p->gives_latents];
+    if (!sink->latents || o->role->cut.me < 0) return WEFT_OK;
+    return stream(o, weft_plan_latent_cell(p), p->latent_pixel_bytes,
+                  give_latents, sink->latents, sink->arg);
+}
+
+static weft_status hand_out_picture(weft_sampler *s, const weft_sink *sink,
+                                    outgoing *o)
+{
+    const weft_plan *p = &s->job->setup.plan;
+
+    o->role = &s->job->role[p->vae >= 0 ? p->vae : 0];
+    if (!sink->picture || o->role->cut.me < 0) return WEFT_OK;
+    return stream(o, weft_plan_picture_cell(p), p->picture_pixel_bytes,
+                  give_pixels, sink->picture, sink->arg);
 }
 
 weft_status weft_sampler_give(weft_sampler *s, const weft_flight *f, int slot,
                               const weft_sink *sink, bool *finite)
 {
     const weft_plan *p = &s->job->setup.plan;
+    const float *picture = NULL;
     outgoing o = {.s = s,
-                  .role = &s->job->role[0],
                   .rows = weft_sampler_lead(s, f->x),
                   .n = p->batch,
                   .columns = columns_of(s->job),
@@ -261,21 +284,19 @@ weft_status weft_sampler_give(weft_sampler *s, const weft_flight *f, int slot,
                   .finite = true};
 
     weft_watch_at("writing an image", 0, 0);
-    if (sink->latents && o.role->cut.me >= 0)
-        WEFT_TRY(stream(&o, weft_plan_latent_cell(p), p->latent_pixel_bytes,
-                        give_latents, sink->latents, sink->arg));
+    if (p->gives_latents != p->vae) WEFT_TRY(hand_out_latents(s, sink, &o));
     if (sink->picture && p->vae >= 0) {
         weft_watch_at("decoding", 0, 0);
-        WEFT_TRY(weft_sampler_decode(s, f, slot, &o.rows));
-        o.role = &s->job->role[p->vae];
+        WEFT_TRY(weft_sampler_decode(s, f, slot, &picture));
         o.n = 1;
         o.sample = 0;
+        o.rows = s->taken;
+        if (p->gives_latents == p->vae) WEFT_TRY(hand_out_latents(s, sink, &o));
         o.columns *= p->row_scale;
         o.c = s->job->setup.picture_channels;
+        o.rows = picture;
     }
-    if (sink->picture && o.role->cut.me >= 0)
-        WEFT_TRY(stream(&o, weft_plan_picture_cell(p), p->picture_pixel_bytes,
-                        give_pixels, sink->picture, sink->arg));
+    WEFT_TRY(hand_out_picture(s, sink, &o));
     if (finite) *finite = o.finite;
     return WEFT_OK;
 }

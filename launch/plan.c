@@ -11,6 +11,7 @@
 #include "launch/kernels.h"
 #include "launch/manifest.h"
 #include "launch/plan_cluster.h"
+#include "launch/said.h"
 #include "launch/setup.h"
 #include "launch/standard.h"
 #include "launch/topology.h"
@@ -125,18 +126,21 @@ static weft_status take_cluster(const weft_cli *cli, weft_config *c)
                                : weft_fail(WEFT_ENOMEM, "out of memory");
 }
 
-static weft_status count_items(const weft_config_dataset *d, int classes,
-                               int *items)
+/* The plan is that of the first kind. */
+static weft_status count_items(weft_config *c, int classes, int *items)
 {
+    const weft_config_dataset *d = &c->dataset;
     weft_manifest *m;
     int64_t n = 0;
+    weft_status st;
 
     WEFT_TRY(weft_manifest_read(d, classes, NULL, NULL, &m));
     for (int k = d->slice; k < m->shards; k += d->slices)
         n += weft_manifest_count(m, k);
+    st = weft_said_tell(&m->kind[0].said, c);
     weft_manifest_free(m);
     *items = n < INT_MAX ? (int)n : INT_MAX;
-    return WEFT_OK;
+    return st;
 }
 
 /* Any label stands for those of a data set's items. */
@@ -147,7 +151,7 @@ static weft_status take_dataset(const weft_cli *cli, weft_config *c, int *items)
     if (!weft_config_is_dataset(c)) return WEFT_OK;
     weft_config_for_dataset(c, cli->ranks);
     WEFT_TRY(weft_models_classes(c, &classes));
-    WEFT_TRY(count_items(&c->dataset, classes, items));
+    WEFT_TRY(count_items(c, classes, items));
     if (!classes || c->sample.has_label) return WEFT_OK;
     c->sample.label = 0;
     c->sample.has_label = true;

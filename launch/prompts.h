@@ -64,6 +64,15 @@ typedef struct weft_listener {
     weft_reading told[WEFT_BOTH]; /* by condition */
 } weft_listener;
 
+/* What one sample's text is told in (telling.h): the serial, then both. */
+static inline size_t weft_listener_bytes(const weft_listener *l)
+{
+    if (!l->any) return 0;
+    return sizeof(uint64_t) +
+           ((size_t)l->tokens * (size_t)l->channels + (size_t)l->added) *
+               sizeof(float);
+}
+
 typedef struct weft_prompts {
     weft_reader reader[WEFT_READERS];
     int readers;

@@ -119,16 +119,18 @@ static weft_status sit_down(const weft_job *j, desk *d, const void *weights)
     return WEFT_OK;
 }
 
-/* Collective over the node. */
+/* Collective over the node's readers. */
 static weft_status load(weft_job *j, const weft_reader *r, weft_window **w)
 {
-    weft_status st = weft_window_create(j->node, r->layout.weight_bytes, w);
+    const weft_comm *node = j->node_readers;
+    weft_status st = weft_window_create(node, r->layout.weight_bytes, w);
 
-    WEFT_TRY(weft_comm_agree(j->node, st));
+    WEFT_TRY(weft_comm_agree(node, st));
+    j->told.loaded += weft_comm_rank(node) == 0;
     st = weft_load_pack(&r->text.graph, j->setup.dev, &r->layout, r->st,
-                        weft_window_base(*w), weft_comm_rank(j->node),
-                        weft_comm_size(j->node), j->pool);
-    WEFT_TRY(weft_comm_agree(j->node, st));
+                        weft_window_base(*w), weft_comm_rank(node),
+                        weft_comm_size(node), j->pool);
+    WEFT_TRY(weft_comm_agree(node, st));
     return weft_window_settle(*w);
 }
 
@@ -138,7 +140,7 @@ static void stand_up(desk *d)
     free(d->hidden);
 }
 
-/* Collective over the node. */
+/* Collective over the readers. */
 static weft_status use_reader(weft_job *j, weft_reader *r)
 {
     desk d = {.reader = r};
@@ -147,21 +149,20 @@ static weft_status use_reader(weft_job *j, weft_reader *r)
 
     if (st == WEFT_OK) st = sit_down(j, &d, weft_window_base(w));
     if (st == WEFT_OK)
-        st = read_share(&d, &j->setup.prompts, weft_comm_rank(j->node),
-                        weft_comm_size(j->node));
-    st = weft_comm_agree(j->node, st);
+        st = read_share(&d, &j->setup.prompts, weft_comm_rank(j->readers),
+                        weft_comm_size(j->readers));
+    st = weft_comm_agree(j->node_readers, st);
     stand_up(&d);
     weft_window_destroy(w);
     return st;
 }
 
-/* Collective over the node. */
+/* Collective over the node's readers. */
 static weft_status keep_reader(weft_job *j, int i)
 {
     weft_job_reader *own = &j->reader[i];
 
     if (own->packed) return WEFT_OK; /* another job's */
-    j->told.loaded += weft_comm_rank(j->node) == 0;
     return load(j, &j->setup.prompts.reader[i], &own->packed);
 }
 
@@ -233,16 +234,6 @@ static weft_status share_all(weft_job *j)
     return WEFT_OK;
 }
 
-/* Collective over the job. Does rank 0 share this node's memory? */
-static weft_status is_first_node(const weft_job *j, bool *first)
-{
-    double least = -(double)weft_comm_rank(j->world);
-
-    WEFT_TRY(weft_comm_max(j->node, &least, 1));
-    *first = least == 0;
-    return WEFT_OK;
-}
-
 /* Collective over the job: rank 0's word for it. */
 static weft_status sample_files(weft_job *j)
 {
@@ -262,15 +253,12 @@ static weft_status sample_files(weft_job *j)
 static weft_status read_config(weft_job *j)
 {
     weft_prompts *p = &j->setup.prompts;
-    bool reads;
 
     if (weft_comm_rank(j->world) == 0) weft_prompts_tell(p, stderr);
     WEFT_TRY(weft_comm_agree(j->world, make_room(j)));
-    WEFT_TRY(is_first_node(j, &reads));
     for (int i = 0; i < p->readers; i++)
-        WEFT_TRY(weft_comm_agree(j->world, reads ? use_reader(j, &p->reader[i])
-                                                 : WEFT_OK));
-    if (weft_comm_rank(j->world) == 0) j->told.loaded += p->readers;
+        WEFT_TRY(weft_comm_agree(
+            j->world, j->reads ? use_reader(j, &p->reader[i]) : WEFT_OK));
     return share_all(j);
 }
 
@@ -278,7 +266,8 @@ static weft_status read_config(weft_job *j)
 static weft_status keep_readers(weft_job *j)
 {
     for (int i = 0; i < j->setup.prompts.readers; i++)
-        WEFT_TRY(weft_comm_agree(j->world, keep_reader(j, i)));
+        WEFT_TRY(
+            weft_comm_agree(j->world, j->reads ? keep_reader(j, i) : WEFT_OK));
     return WEFT_OK;
 }
 

@@ -2,11 +2,11 @@
  * reading.h - prompts, read: what text encoders make of them.
  *
  * What a config says is read before anything else is loaded: the ranks of rank
- * 0's node share the weights of one encoder after the other and deal out the
- * prompts; what they make goes to all ranks, and the weights are given back.
- * Where a data set's items have words of their own, each node keeps the weights
- * of all encoders, packed once, and each rank reads what its nets are told when
- * they are (telling.h).
+ * 0's node, or group 0's of the role text, share the weights of one encoder
+ * after the other and deal out the prompts; what they make goes to all ranks,
+ * and the weights are given back. Where a data set's items have words of their
+ * own, each node with ranks that read keeps the weights of all encoders, packed
+ * once; texts are read when nets are told (telling.h).
  */
 #ifndef WEFT_LAUNCH_READING_H
 #define WEFT_LAUNCH_READING_H

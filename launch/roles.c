@@ -59,6 +59,18 @@ static weft_status add_role(weft_setup *s, const char *name, bool denoises,
     return WEFT_OK;
 }
 
+/* Texts have a role where it is given ranks; without one, whoever needs a text
+ * reads it, or rank 0's node does for all. */
+static weft_status add_text(weft_setup *s)
+{
+    int role;
+
+    if (!s->prompts.readers || !is_given(s->config, "text")) return WEFT_OK;
+    WEFT_TRY(add_role(s, "text", false, &role));
+    s->plan.role[role].reads = true;
+    return WEFT_OK;
+}
+
 /* "strong, weak and vae" */
 static void list_roles(const weft_setup *s, char *text, size_t room)
 {
@@ -132,6 +144,7 @@ static weft_status give_ranks(weft_setup *s)
         const int k = role_named(s, short_name(s, r->name));
 
         if (k < 0) return refuse_role(s, r);
+        s->plan.role[k].own = !s->plan.role[k].denoises;
         WEFT_TRY(lines_of(s, r, &s->plan.role[k].ranks));
     }
     for (int k = 0; k < s->plan.nroles && c->parallel.nroles; k++)
@@ -203,6 +216,8 @@ static weft_status add_leaves(weft_setup *s)
         WEFT_TRY(add_net(s, s->models.of[leaf->model], role,
                          leaf->condition == WEFT_BOTH ? 2 : 1, &s->net_of[i]));
         s->plan.net[s->net_of[i]].askers++;
+        s->plan.net[s->net_of[i]].text_bytes =
+            weft_listener_bytes(&s->prompts.model[leaf->model]);
         WEFT_TRY(add_sights(s, i, role));
     }
     return WEFT_OK;
@@ -211,13 +226,16 @@ static weft_status add_leaves(weft_setup *s)
 static weft_status add_vae(weft_setup *s)
 {
     s->plan.vae = s->decode = s->encode = -1;
+    s->plan.gives_latents = 0;
     if (s->models.vae < 0) return WEFT_OK;
     WEFT_TRY(add_role(s, "vae", false, &s->plan.vae));
     WEFT_TRY(add_net(s, s->models.vae, s->plan.vae, 1, &s->decode));
     s->plan.net[s->decode].each_image = true;
-    s->plan.net[s->decode].evaluations = s->config->output.image ? 1 : 0;
+    s->plan.net[s->decode].evaluations = s->config->output.pictures ? 1 : 0;
     if (!weft_config_is_dataset(s->config))
         s->plan.net[s->decode].phase = WEFT_PHASE_AFTER;
+    else if (s->config->output.pictures) /* one rank writes both */
+        s->plan.gives_latents = s->plan.vae;
     if (s->models.encoder < 0) return WEFT_OK;
     WEFT_TRY(add_net(s, s->models.encoder, s->plan.vae, 1, &s->encode));
     s->plan.net[s->encode].each_image = true; /* once a run, by itself */
@@ -298,7 +316,7 @@ static weft_status list_stages(weft_setup *s)
             WEFT_TRY(list_stage(s, i, k, &s->stage[p->nstages++]));
     s->stage[p->nstages] =
         (weft_stage){.step = s->solver->steps, .leaves = true, .planes = 1};
-    if (s->decode >= 0 && s->config->output.image) {
+    if (s->decode >= 0 && s->config->output.pictures) {
         s->stage[p->nstages].lane[0] = s->decode;
         s->stage[p->nstages].n = 1;
     }
@@ -324,6 +342,7 @@ weft_status weft_roles_ask(weft_setup *s)
     s->plan.batch = 1;
     WEFT_TRY(add_leaves(s));
     WEFT_TRY(add_vae(s));
+    WEFT_TRY(add_text(s));
     WEFT_TRY(give_ranks(s));
     WEFT_TRY(list_stages(s));
     weigh_roles(&s->plan);

@@ -121,3 +121,23 @@ void weft_said_release(weft_said *said)
     free(said->own);
     *said = (weft_said){.prompt = NULL};
 }
+
+/* ---- a run --------------------------------------------------------------- */
+
+static weft_status put(const char *text, char **to)
+{
+    if (!text) return WEFT_OK;
+    free(*to);
+    *to = strdup(text);
+    return *to ? WEFT_OK : no_memory();
+}
+
+weft_status weft_said_tell(const weft_said *said, weft_config *c)
+{
+    c->sample.worded = said->prompt || said->negative || said->own;
+    WEFT_TRY(put(said->prompt, &c->sample.prompt));
+    for (int i = 0; i < c->nmodels; i++)
+        WEFT_TRY(put(weft_said_for(said->own, c->model[i].name),
+                     &c->model[i].prompt));
+    return put(said->negative, &c->sample.negative_prompt);
+}

@@ -7,6 +7,7 @@
 #include "core/clock.h"
 #include "launch/control.h"
 #include "launch/picture.h"
+#include "launch/telling.h"
 #include "mpi/watch.h"
 
 /* ---- making -------------------------------------------------------------- */
@@ -46,12 +47,36 @@ static weft_status connect_latents(weft_sampler *s)
     return st;
 }
 
+static weft_status connect_pace(weft_sampler *s)
+{
+    const weft_plan *p = &s->job->setup.plan;
+    const size_t ranks = (size_t)p->grid.patches;
+    weft_span *have = calloc(2 * ranks, sizeof *have);
+    const weft_redistribute_spec r = {.have = have,
+                                      .want = have + ranks,
+                                      .unit_bytes = sizeof s->beat,
+                                      .class = WEFT_CONTROL,
+                                      .what = "the next turn",
+                                      .mine = &s->beat,
+                                      .all = &s->beat};
+    weft_status st;
+
+    if (!have) return weft_fail(WEFT_ENOMEM, "out of memory");
+    weft_plan_pace(p, have, have + ranks);
+    st = weft_redistribute_create(s->job->crossroads, &r, &s->pace);
+    free(have);
+    return st;
+}
+
 static weft_status make(weft_sampler *s)
 {
     const weft_plan *p = &s->job->setup.plan;
     const weft_pipeline_spec order = weft_plan_pipeline(p, s->job->index);
 
+    s->ahead = calloc((size_t)p->batch, sizeof *s->ahead);
+    if (!s->ahead) return weft_fail(WEFT_ENOMEM, "out of memory");
     WEFT_TRY(weft_pipeline_make(&order, &s->order));
+    WEFT_TRY(connect_pace(s));
     if (p->vae >= 0) WEFT_TRY(connect_latents(s));
     for (int i = 0; i < p->flights; i++) {
         s->nflights++;
@@ -73,6 +98,8 @@ void weft_sampler_release(weft_sampler *s)
 {
     for (int i = 0; i < s->nflights; i++) weft_flight_release(&s->flight[i]);
     weft_redistribute_destroy(s->latents);
+    weft_redistribute_destroy(s->pace);
+    free(s->ahead);
     weft_pipeline_release(&s->order);
     if (s->job) weft_picture_release(&s->job->picture);
     free(s->given);
@@ -133,16 +160,45 @@ static void note_step(walk *w, const weft_flight *f)
     w->s->tally.steps += (uint64_t)f->n;
 }
 
+/* Ranks that keep no state have little to wait for, and would be turns ahead of
+ * the others, where nobody can stop them. */
+static weft_status keep_pace(weft_sampler *s)
+{
+    WEFT_TRY(weft_redistribute_ready(s->pace));
+    WEFT_TRY(weft_redistribute_post(s->pace));
+    return weft_redistribute_wait(s->pace);
+}
+
+/* Meanwhile texts of the next batch are read, where that is all there is to do.
+ */
+static weft_status look_ahead(const walk *w, const weft_turn *t)
+{
+    const weft_share *share = w->v->share;
+    const int batch = w->s->job->setup.plan.batch;
+
+    if (t->batch + 1 >= share->nbatches) return WEFT_OK;
+    for (int i = 0; i < batch; i++) {
+        const int at = share->first[t->batch + 1] + i;
+        const int last = share->first[t->batch + 2] - 1;
+
+        w->s->ahead[i] = share->image[at < last ? at : last];
+    }
+    return weft_telling_ahead(w->s->job, w->s->ahead);
+}
+
 static weft_status take_turn(walk *w, const weft_turn *t)
 {
     const weft_stage *stage = &w->s->job->setup.plan.stage[t->stage];
     weft_flight *f = &w->s->flight[t->slot];
     const double start = weft_clock();
+    const bool enters = !w->s->flying[t->slot];
 
-    if (!w->s->flying[t->slot])
+    if (enters)
         WEFT_TRY(enter(w, t));
     else if (stage->index == 0)
         note_step(w, f);
+    WEFT_TRY(keep_pace(w->s));
+    if (enters) WEFT_TRY(look_ahead(w, t));
     WEFT_TRY(weft_flight_finish(f));
     if (w->v->progress) weft_progress_step(w->v->progress, w->done);
     weft_watch_at("step", stage->step + 1, w->s->job->setup.solver->steps);

@@ -27,6 +27,9 @@ typedef struct weft_sampler {
     weft_pipeline order;
     weft_redistribute *latents; /* from the lead's rows to those who decode */
     float *given, *taken;       /* one image of each */
+    weft_redistribute *pace;    /* of turns, to ranks that keep no state */
+    char beat;                  /* what it says: nothing */
+    int *ahead;                 /* [batch], images that come next; owned */
     weft_tally tally;
 } weft_sampler;
 

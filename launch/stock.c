@@ -124,25 +124,6 @@ static weft_status adapt(const weft_stock_spec *spec, int ranks, int most,
     return WEFT_OK;
 }
 
-static weft_status put(const char *text, char **to)
-{
-    if (!text) return WEFT_OK;
-    free(*to);
-    *to = strdup(text);
-    return *to ? WEFT_OK : weft_fail(WEFT_ENOMEM, "out of memory");
-}
-
-/* Plans are made for what one item says; the others' texts are as long. */
-static weft_status say(const weft_said *said, weft_config *c)
-{
-    c->sample.worded = said->prompt || said->negative || said->own;
-    WEFT_TRY(put(said->prompt, &c->sample.prompt));
-    for (int i = 0; i < c->nmodels; i++)
-        WEFT_TRY(put(weft_said_for(said->own, c->model[i].name),
-                     &c->model[i].prompt));
-    return put(said->negative, &c->sample.negative_prompt);
-}
-
 /* What one kind is planned for: a member of it. On failure there is nothing to
  * be released. */
 static weft_status make_config(const weft_stock_spec *spec, const char *keys,
@@ -153,7 +134,7 @@ static weft_status make_config(const weft_stock_spec *spec, const char *keys,
 
     if (st != WEFT_OK) return st;
     st = weft_config_resolve(c);
-    if (st == WEFT_OK) st = say(said, c);
+    if (st == WEFT_OK) st = weft_said_tell(said, c);
     if (st == WEFT_OK) st = adapt(spec, ranks, most, c);
     if (st == WEFT_OK) return WEFT_OK;
     weft_config_release(c);
@@ -233,18 +214,10 @@ static weft_status check_memory(const weft_job *base, const weft_plan *p)
                      (double)have / gib);
 }
 
-weft_status weft_stock_clerk(const weft_good *g, const weft_config_dataset *d,
-                             bool *clerk)
+bool weft_stock_clerk(const weft_good *g, const weft_config_dataset *d)
 {
-    const bool picture = weft_sampler_gets_picture(&g->job);
-    const bool latents = weft_sampler_gets_latents(&g->job);
-
-    *clerk = d->images ? picture : latents;
-    if (!d->images || !d->latents || picture == latents) return WEFT_OK;
-    return weft_fail(WEFT_EINPUT,
-                     "pictures and latents of an item would be written by "
-                     "different ranks: parallel.roles must leave the vae to "
-                     "the first role's ranks");
+    return d->images ? weft_sampler_gets_picture(&g->job)
+                     : weft_sampler_gets_latents(&g->job);
 }
 
 /* ---- one kind ------------------------------------------------------------ */
@@ -407,7 +380,12 @@ weft_status weft_stock_open(weft_stock *s, void (*poll)(void *), void *arg)
 static void add_tally(const weft_good *g, weft_stock_tally *to)
 {
     const weft_tally *t = &g->sampler.tally;
+    const weft_traffic sent = weft_job_traffic(&g->job);
 
+    for (int c = 0; c < WEFT_CLASSES; c++) {
+        to->bytes[c] += (double)(sent.bytes[c] + t->output.bytes[c]);
+        to->messages[c] += (double)(sent.messages[c] + t->output.messages[c]);
+    }
     to->busy += t->sampling + t->decode;
     to->steps += (double)t->steps;
     to->loaded += (double)g->job.told.loaded;
@@ -451,7 +429,6 @@ static weft_status add(weft_stock *s, const weft_said *said, weft_good *g)
     const weft_stock_spec *spec = &s->spec;
     const weft_config_dataset *d = spec->manifest->spec;
     const int ranks = weft_comm_size(base->group);
-    bool clerk, mine;
     weft_config c = {0};
     weft_status st = make_config(spec, g->keys, said, ranks, g->most, &c);
 
@@ -463,9 +440,7 @@ static weft_status add(weft_stock *s, const weft_said *said, weft_good *g)
     WEFT_TRY(weft_job_plan_config(base->group, &c, base, &g->job));
     WEFT_TRY(check_group(&base->setup.plan, &g->job.setup.plan));
     WEFT_TRY(weft_comm_agree(base->group, make_lists(spec->manifest, g)));
-    WEFT_TRY(weft_stock_clerk(g, d, &clerk));
-    WEFT_TRY(weft_stock_clerk(s->good[0], d, &mine));
-    if (clerk != mine)
+    if (weft_stock_clerk(g, d) != weft_stock_clerk(s->good[0], d))
         return weft_fail(WEFT_EINPUT,
                          "they would be written by another rank than others");
     return open_good(s, g);

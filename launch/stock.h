@@ -46,6 +46,7 @@ typedef struct weft_stock_spec {
 typedef struct weft_stock_tally {
     double busy, steps;       /* seconds sampling, reading, decoding */
     double loaded, read, cut; /* as in weft_told */
+    double bytes[WEFT_CLASSES], messages[WEFT_CLASSES]; /* sent */
 } weft_stock_tally;
 
 typedef struct weft_stock {
@@ -80,10 +81,8 @@ weft_status weft_stock_find(weft_stock *s, const weft_items *items, int i,
 /* Collective over the job. */
 void weft_stock_release(weft_stock *s);
 
-/* Local. Whether my rank writes what a kind's job makes. WEFT_EINPUT where
- * pictures and latents would be written by different ranks. */
-weft_status weft_stock_clerk(const weft_good *g, const weft_config_dataset *d,
-                             bool *clerk);
+/* Local. Whether my rank writes what a kind's job makes. */
+bool weft_stock_clerk(const weft_good *g, const weft_config_dataset *d);
 
 /* Local. The shard at hand has these items, borrowed; g is to make those of
  * kind k that are `wanted`, if their texts are as long as its own. Image i of

@@ -73,9 +73,13 @@ static weft_status fill(weft_job *j, book *b, const weft_reading *r)
 /* Of all who read a text for the same patches the first counts it. */
 static void count(weft_job *j, int leaf, const weft_reading *r)
 {
-    const int role = j->setup.plan.net[j->setup.net_of[leaf]].role;
+    const weft_plan *p = &j->setup.plan;
+    const bool first =
+        weft_plan_texts_travel(p)
+            ? j->rank % p->across == 0
+            : j->role[p->net[j->setup.net_of[leaf]].role].cut.me == 0;
 
-    if (j->role[role].cut.me != 0) return;
+    if (!first) return;
     j->told.read += r->text != NULL;
     j->told.cut += weft_reading_cut(r) != NULL;
 }
@@ -110,17 +114,23 @@ static weft_status borrow(weft_job *j, int leaf, weft_condition condition,
 
 /* ---- memory -------------------------------------------------------------- */
 
+/* A rank that reads for others has no net, or may have none. */
 static weft_status make_room(weft_job *j, int leaf, weft_held *h)
 {
     const int net = j->setup.net_of[leaf];
-    const size_t bytes = net >= 0 ? j->net[net].layout.held_bytes : 0;
+    const size_t n = net >= 0 ? (size_t)j->setup.plan.net[net].n : 0;
+    const size_t held = net >= 0 ? j->net[net].layout.held_bytes : 0;
+    const size_t text = net >= 0 ? j->setup.plan.net[net].text_bytes : 0;
+    const bool travels = weft_plan_texts_travel(&j->setup.plan);
 
-    if (!bytes) return WEFT_OK;
-    h->at = aligned_alloc(64, (bytes + 63) / 64 * 64);
-    h->told = calloc((size_t)j->setup.plan.net[net].n, sizeof *h->told);
-    if (h->at && h->told) return WEFT_OK;
+    if (!held && !(text && travels && j->reads)) return WEFT_OK;
+    if (held) h->at = aligned_alloc(64, (held + 63) / 64 * 64);
+    h->told = calloc(n, sizeof *h->told);
+    h->text = malloc(n * text + 1);
+    h->reads = (weft_span){0, travels || !text ? 0 : (int)n};
+    if ((h->at || !held) && h->told && h->text) return WEFT_OK;
     return weft_fail(WEFT_ENOMEM, "out of memory: %zu bytes kept of a text",
-                     bytes);
+                     held);
 }
 
 weft_status weft_telling_room(weft_job *j)
@@ -131,15 +141,61 @@ weft_status weft_telling_room(weft_job *j)
     for (int i = 0; i < j->setup.method.nleaves; i++)
         for (int k = 0; k < j->texts; k++)
             WEFT_TRY(make_room(j, i, &j->held[i][k]));
-    return worded ? open_library(j) : WEFT_OK;
+    return worded && j->reads ? open_library(j) : WEFT_OK;
+}
+
+/* Sample k's text, as it is told. */
+static float *text_of(const weft_job *j, int leaf, const weft_held *h, int k)
+{
+    const size_t bytes = j->setup.plan.net[j->setup.net_of[leaf]].text_bytes;
+
+    return h->text + (size_t)k * (bytes / sizeof(float));
+}
+
+static weft_status connect(weft_job *j, int leaf, weft_held *h, weft_span *have)
+{
+    const weft_plan *p = &j->setup.plan;
+    const int net = j->setup.net_of[leaf];
+    weft_span *want = have + p->grid.patches;
+    weft_redistribute_spec r = {.have = have,
+                                .want = want,
+                                .unit_bytes = p->net[net].text_bytes,
+                                .class = WEFT_REDISTRIBUTE,
+                                .what = "texts",
+                                .all = h->text};
+
+    weft_plan_texts(p, net, have, want);
+    h->reads = have[j->line];
+    if (h->text) r.mine = text_of(j, leaf, h, h->reads.from);
+    return weft_redistribute_create(j->crossroads, &r, &h->road);
+}
+
+weft_status weft_telling_connect(weft_job *j)
+{
+    const weft_plan *p = &j->setup.plan;
+    weft_span *have;
+    weft_status st = WEFT_OK;
+
+    if (!weft_plan_texts_travel(p)) return WEFT_OK;
+    have = calloc(2 * (size_t)p->grid.patches, sizeof *have);
+    if (!have) return weft_fail(WEFT_ENOMEM, "out of memory for texts");
+    for (int i = 0; i < j->setup.method.nleaves; i++)
+        for (int k = 0; k < j->texts && st == WEFT_OK; k++)
+            if (j->setup.net_of[i] >= 0 &&
+                p->net[j->setup.net_of[i]].text_bytes)
+                st = connect(j, i, &j->held[i][k], have);
+    free(have);
+    return st;
 }
 
 void weft_telling_release(weft_job *j)
 {
     for (int i = 0; i < WEFT_LEAVES; i++)
         for (int k = 0; k < WEFT_FLIGHTS; k++) {
+            weft_redistribute_destroy(j->held[i][k].road);
             free(j->held[i][k].at);
             free(j->held[i][k].told);
+            free(j->held[i][k].text);
         }
     for (int i = 0; i < WEFT_READERS; i++)
         if (!j->reader[i].borrowed) weft_window_destroy(j->reader[i].packed);
@@ -205,28 +261,83 @@ static weft_status give_guide(const weft_job *j, const weft_graph *g,
     return WEFT_OK;
 }
 
-weft_status weft_telling_tell(weft_job *j, int i, int flight, const int *image)
-{
-    const weft_leaf *leaf = &j->setup.method.leaf[i];
-    const int net = j->setup.net_of[i];
-    const weft_graph *g = j->setup.plan.net[net].graph;
-    weft_held *h = held_of(j, i, flight);
-    weft_run run = weft_job_run(j, net);
-    bool same = true;
+/* Floats of what comes before what is told: which reading it is of those of
+ * whoever read it, who is always the same for a sample. */
+enum { SERIAL = sizeof(uint64_t) / sizeof(float) };
 
-    if (!h->at) return WEFT_OK;
-    run.held = h->at;
-    for (int k = 0; k < j->setup.plan.net[net].n; k++) {
+/* What is read here, to where it is told or sent from. */
+static weft_status read(weft_job *j, int i, const weft_held *h,
+                        const int *image)
+{
+    const weft_listener *l =
+        &j->setup.prompts.model[j->setup.method.leaf[i].model];
+    const size_t hidden = (size_t)l->tokens * (size_t)l->channels;
+
+    for (int k = h->reads.from; k < h->reads.to; k++) {
+        float *to = text_of(j, i, h, k);
         const weft_reading *r;
 
         WEFT_TRY(find(j, i, k, image, &r));
-        if (r->serial == h->told[k]) continue;
-        give(g, &run, WEFT_GIVEN_TEXT, k, r->hidden);
-        give(g, &run, WEFT_GIVEN_ADDED, k, r->added);
-        h->told[k] = r->serial;
+        memcpy(to, &r->serial, sizeof r->serial);
+        memcpy(to + SERIAL, r->hidden, hidden * sizeof *to);
+        memcpy(to + SERIAL + hidden, r->added, (size_t)l->added * sizeof *to);
+    }
+    return WEFT_OK;
+}
+
+/* To a net of mine, what it has not been told before. */
+static weft_status take(weft_job *j, int i, weft_held *h)
+{
+    const int model = j->setup.method.leaf[i].model, net = j->setup.net_of[i];
+    const weft_listener *l = &j->setup.prompts.model[model];
+    const weft_graph *g = j->setup.plan.net[net].graph;
+    const int n = j->setup.plan.net[net].n;
+    weft_run run = weft_job_run(j, net);
+    bool same = true;
+
+    run.held = h->at;
+    for (int k = 0; k < n && l->any; k++) {
+        const float *text = text_of(j, i, h, k);
+        uint64_t serial;
+
+        memcpy(&serial, text, sizeof serial);
+        if (serial == h->told[k]) continue;
+        text += SERIAL;
+        give(g, &run, WEFT_GIVEN_TEXT, k, text);
+        give(g, &run, WEFT_GIVEN_ADDED, k,
+             text + (size_t)l->tokens * (size_t)l->channels);
+        h->told[k] = serial;
         same = false;
     }
     if (same) return WEFT_OK;
-    WEFT_TRY(give_guide(j, g, &run, leaf->model, j->setup.plan.net[net].n));
+    WEFT_TRY(give_guide(j, g, &run, model, n));
     return weft_graph_prepare(g, &run);
+}
+
+weft_status weft_telling_tell(weft_job *j, int i, int flight, const int *image)
+{
+    weft_held *h = held_of(j, i, flight);
+
+    if (!h->text) return WEFT_OK;
+    if (h->road) WEFT_TRY(weft_redistribute_ready(h->road));
+    WEFT_TRY(read(j, i, h, image));
+    if (h->road) {
+        WEFT_TRY(weft_redistribute_post(h->road));
+        WEFT_TRY(weft_redistribute_wait(h->road));
+    }
+    return h->at ? take(j, i, h) : WEFT_OK;
+}
+
+weft_status weft_telling_ahead(weft_job *j, const int *image)
+{
+    const weft_reading *r;
+
+    if (weft_span_units(j->state) || !j->library) return WEFT_OK;
+    for (int i = 0; i < j->setup.method.nleaves; i++) {
+        const weft_span *mine = &held_of(j, i, 0)->reads;
+
+        for (int k = mine->from; k < mine->to; k++)
+            WEFT_TRY(find(j, i, k, image, &r));
+    }
+    return WEFT_OK;
 }

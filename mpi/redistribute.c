@@ -192,7 +192,7 @@ weft_status weft_redistribute_post(weft_redistribute *r)
     const int n = r->nreceives + r->nsends;
 
     WEFT_MUST(!r->receiving && !r->sending);
-    if (r->own) memcpy(r->to, r->from, r->own);
+    if (r->own && r->to != r->from) memcpy(r->to, r->from, r->own);
     if (!n) return WEFT_OK;
     r->receiving = r->nreceives > 0;
     r->sending = r->nsends > 0;

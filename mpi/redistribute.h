@@ -41,7 +41,8 @@ typedef struct weft_redistribute_spec {
     weft_class class;
     const char *what; /* borrowed; names it in messages */
     void *mine;       /* my rows, from have[me].from on */
-    void *all;        /* what I want, from want[me].from on */
+    void *all;        /* what I want, from want[me].from on; may hold mine, each
+                         row in its place */
 } weft_redistribute_spec;
 
 /* Local, but every rank of the group makes the same ones in the same order. */

@@ -88,13 +88,14 @@ static weft_status choose_flights(const weft_place_opts *o, weft_plan *p,
 
 static int ranks_asked(const weft_plan *p)
 {
-    int sum = 0;
+    int sum = 0, beside = 0;
 
     for (int k = 0; k < p->nroles; k++)
         if (p->role[k].denoises) sum += p->role[k].ranks;
-    /* A vae may have ranks of its own beside the others. */
-    if (p->vae >= 0 && sum) sum += p->role[p->vae].ranks;
-    return sum;
+    /* A vae and texts may have ranks of their own beside the others. */
+    for (int k = 0; k < p->nroles && sum; k++)
+        if (!p->role[k].denoises) beside += p->role[k].ranks;
+    return sum + beside;
 }
 
 /* The most ranks on one batch that the images and the rows have a use for. */

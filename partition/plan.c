@@ -199,6 +199,7 @@ static weft_status make_net(weft_plan *p, int i)
     net->seconds = weft_plan_seconds(p, i, &cut);
     p->lane[i] = weft_plan_lane(p, i, &cut);
     WEFT_TRY(count_messages(p, net));
+    WEFT_TRY(weft_plan_texts_volume(p, i, &net->told));
     return net->once ? WEFT_OK : add_crossing(p, net);
 }
 
@@ -245,6 +246,7 @@ static uint64_t hash_of(const weft_plan *p)
         h = fold(h, &net->volume, sizeof net->volume);
         h = fold(h, &net->displaced, sizeof net->displaced);
         h = fold(h, &net->ballot, sizeof net->ballot);
+        h = fold(h, &net->told, sizeof net->told);
         h = fold(h, &net->sched, sizeof net->sched);
         h = fold(h, &net->lanes, sizeof net->lanes);
         h = fold(h, net->in_lane, sizeof net->in_lane);
@@ -284,17 +286,26 @@ static weft_status set_speeds(weft_plan *p)
     return WEFT_OK;
 }
 
-/* Roles that all have the group's lines make at most as many patches as there
- * are units; others make as many each. */
+/* Lines of a group, at most: roles that all have them make as many patches as
+ * there are units, others as many each; texts are not cut. */
+static int most_lines(const weft_plan *p)
+{
+    int most = 0;
+    bool given = false;
+
+    for (int k = 0; k < p->nroles; k++) {
+        given |= p->role[k].ranks > 0;
+        most += p->role[k].reads ? p->role[k].ranks : p->units;
+    }
+    return given ? most : p->units;
+}
+
 static weft_status make_roles(weft_plan *p)
 {
     weft_role_spec spec[WEFT_ROLES];
-    int most = p->units;
 
-    for (int k = 0; k < p->nroles; k++)
-        if (p->role[k].ranks) most = p->units * p->nroles;
-    WEFT_TRY(weft_grid_make(p->ranks / p->across, p->group, most, p->images,
-                            &p->grid));
+    WEFT_TRY(weft_grid_make(p->ranks / p->across, p->group, most_lines(p),
+                            p->images, &p->grid));
     WEFT_TRY(set_speeds(p));
     for (int k = 0; k < p->nroles; k++) {
         const int all = p->grid.patches < p->units ? p->grid.patches : p->units;
@@ -355,8 +366,9 @@ static weft_status make(weft_plan *p)
     for (int i = 0; i < p->nnets; i++) WEFT_TRY(make_net(p, i));
     add_stream(&p->output, p, decodes, weft_plan_picture_cell(p),
                p->picture_pixel_bytes);
-    add_stream(&p->output, p, 0, weft_plan_latent_cell(p),
+    add_stream(&p->output, p, p->gives_latents, weft_plan_latent_cell(p),
                p->latent_pixel_bytes);
+    WEFT_TRY(weft_plan_pace_volume(p, &p->pace));
     WEFT_TRY(make_forecasts(p));
     add_stream(&p->plane, p, 0, weft_plan_latent_cell(p),
                (size_t)p->channels * sizeof(float));
@@ -372,6 +384,7 @@ weft_status weft_plan_make(weft_plan *p)
     memset(&p->roles, 0, sizeof p->roles);
     memset(&p->output, 0, sizeof p->output);
     memset(&p->plane, 0, sizeof p->plane);
+    memset(&p->pace, 0, sizeof p->pace);
     p->first_strip = NULL;
     p->line_speed = NULL;
     p->units = p->rows / p->unit;
@@ -406,7 +419,7 @@ bool weft_plan_is_valid(const weft_plan *p)
     for (int k = 0; k < p->nroles; k++) {
         const weft_cut cut = weft_plan_cut(p, k, 0);
 
-        if (!cut_is_valid(&cut, p->units)) return false;
+        if (!p->role[k].reads && !cut_is_valid(&cut, p->units)) return false;
     }
     return p->units * p->unit == p->rows &&
            p->rows * p->row_scale == p->height &&
@@ -517,6 +530,7 @@ static void add_net(weft_volume *v, const weft_plan_net *net, int times)
         ballots += more_than(net->in_lane[k], 2);
         first += net->in_lane[k] > 0;
     }
+    add_times(v, &net->told, (uint64_t)times);
     add_times(v, &net->first, (uint64_t)times * (uint64_t)first);
     add_times(v, &net->ballot, (uint64_t)times * (uint64_t)ballots);
     add_times(v, &net->displaced, (uint64_t)times * (uint64_t)displaced);
@@ -538,5 +552,6 @@ weft_volume weft_plan_total(const weft_plan *p)
                                        : batches);
     add_times(&v, &p->output, (uint64_t)images);
     add_times(&v, &p->plane, weft_plan_planes(p));
+    add_times(&v, &p->pace, (uint64_t)batches * (uint64_t)p->nstages);
     return v;
 }

@@ -59,7 +59,8 @@ typedef struct weft_plan_net {
     size_t file_bytes; /* of its weights in the checkpoint */
     weft_plan_phase phase;
     int askers; /* that keep each what it makes of a text (layout.held) */
-    int lanes;  /* kinds of questions that it is asked; 0: one */
+    size_t text_bytes; /* of a sample's text, as it is told; 0: of none */
+    int lanes;         /* kinds of questions that it is asked; 0: one */
     int in_lane[WEFT_PLAN_LANES]; /* the evaluations of each */
     /* filled in by weft_plan_make: */
     int n;               /* samples that one evaluation takes */
@@ -77,6 +78,7 @@ typedef struct weft_plan_net {
     weft_volume displaced; /* ... and of a displaced one */
     weft_volume ballot;    /* of agreeing on a drift, in all evaluations of a
                               lane but two */
+    weft_volume told;      /* of a batch's texts, from those who read them */
 } weft_plan_net;
 
 typedef struct weft_plan {
@@ -92,6 +94,8 @@ typedef struct weft_plan {
     weft_role_spec role[WEFT_ROLES]; /* ranks 0: all of the group. Role 0 leads:
                                         its rows are the latents written */
     int nroles, vae;                 /* role that decodes; -1: none */
+    int gives_latents;               /* role whose ranks hand out latents: 0, or
+                                        the vae's, which have them too */
     bool share;                      /* roles may share ranks */
     int width, height;               /* pixels */
     int rows, columns, channels;     /* of the latent */
@@ -132,6 +136,7 @@ typedef struct weft_plan {
                                counts as sampling */
     weft_volume output;     /* of one image */
     weft_volume plane;      /* of one plane of one image, to a checkpoint */
+    weft_volume pace;       /* of one turn, to ranks that keep no state */
     uint64_t hash;
 } weft_plan;
 
@@ -160,6 +165,23 @@ weft_rect weft_plan_latent(const weft_plan *p, int rank);
 /* Those that it evaluates in a role. */
 weft_rect weft_plan_role_latent(const weft_plan *p, int role, int rank);
 
+/* The role that reads texts; -1: every rank those that its nets are told. */
+int weft_plan_reads(const weft_plan *p);
+/* Whether texts come from ranks of that role, batch by batch. */
+bool weft_plan_texts_travel(const weft_plan *p);
+/* Of the samples of net i: those whose text each line of a group reads, and
+ * those whose text it wants; [lines]. They travel. */
+void weft_plan_texts(const weft_plan *p, int i, weft_span *have,
+                     weft_span *want);
+/* What that sends for one batch, of all columns. */
+weft_status weft_plan_texts_volume(const weft_plan *p, int i, weft_volume *v);
+/* Who keeps no state is told of every turn by the line of role 0 that has the
+ * first rows, so that it is never ahead, and can be stopped: who tells, and who
+ * is told, [lines]. */
+void weft_plan_pace(const weft_plan *p, weft_span *have, weft_span *want);
+/* What that sends in one turn, of all columns. */
+weft_status weft_plan_pace_volume(const weft_plan *p, weft_volume *v);
+
 /* Batches of a group, and the order of its turns. */
 int weft_plan_batches(const weft_plan *p, int group);
 weft_pipeline_spec weft_plan_pipeline(const weft_plan *p, int group);
@@ -187,7 +209,8 @@ typedef struct weft_plan_memory {
                              that are there at once, with those of readers
                              where they stay */
     size_t activations, scratch, state, past, held;
-    size_t reading; /* before the first step: the largest of the readers */
+    size_t reading; /* before the first step: the largest of the readers that
+                       this rank has */
     size_t total;   /* the most at any time */
 } weft_plan_memory;
 

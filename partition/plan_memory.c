@@ -41,13 +41,25 @@ static size_t most_of(const size_t bytes[WEFT_PHASES])
     return most;
 }
 
+/* Of so many ranks of the job from `rank` on, those that read texts. */
+static int readers_among(const weft_plan *p, int rank, int ranks)
+{
+    const int role = weft_plan_reads(p);
+    int n = 0;
+
+    for (int r = rank; r < rank + ranks; r++)
+        n += role < 0 || weft_roles_has(&p->roles, role,
+                                        r % weft_plan_group(p) / p->across);
+    return n;
+}
+
 /* Before the steps, where readers do not stay: of ranks of a node that share
  * one copy of a reader's weights with `sharers`. */
 static size_t reading_of(const weft_plan *p, int ranks, int sharers)
 {
     size_t most = 0;
 
-    if (p->readers_stay) return 0;
+    if (p->readers_stay || !ranks) return 0;
     for (int i = 0; i < p->nreaders; i++) {
         const weft_plan_reader *r = &p->reader[i];
         const size_t own =
@@ -72,18 +84,35 @@ static size_t readers_weights(const weft_plan *p)
 
 /* ... and what one of them needs to work. Batches in flight have texts of their
  * own then. */
-static void add_readers(const weft_plan *p, int ranks_on_node,
+static void add_readers(const weft_plan *p, int rank, int ranks_on_node,
                         weft_plan_memory *m)
 {
     if (!p->readers_stay) return;
-    m->weights_share += readers_weights(p) / (size_t)ranks_on_node;
     m->held *= (size_t)p->flights;
+    if (!readers_among(p, rank, 1)) return;
+    m->weights_share += readers_weights(p) / (size_t)ranks_on_node;
     for (int i = 0; i < p->nreaders; i++) {
         const weft_plan_reader *r = &p->reader[i];
 
         if (r->block_bytes > m->activations) m->activations = r->block_bytes;
         if (r->scratch_bytes > m->scratch) m->scratch = r->scratch_bytes;
     }
+}
+
+/* Texts of a batch, as they are told: of those whose nets are, and of those who
+ * read them for others. */
+static size_t texts_of(const weft_plan *p, int rank)
+{
+    const bool reads = weft_plan_texts_travel(p) && readers_among(p, rank, 1);
+    size_t sum = 0;
+
+    for (int i = 0; i < p->nnets; i++) {
+        const weft_plan_net *net = &p->net[i];
+
+        if (reads || weft_roles_has(&p->roles, net->role, rank / p->across))
+            sum += net->text_bytes * (size_t)net->n * (size_t)net->askers;
+    }
+    return sum;
 }
 
 /* While sampling, but for weights. */
@@ -120,12 +149,13 @@ weft_plan_memory weft_plan_memory_of(const weft_plan *p, int rank,
         weft_layout_release(&l);
     }
     m.weights_share = most_of(weights);
-    add_readers(p, ranks_on_node, &m);
+    m.held += texts_of(p, rank);
+    add_readers(p, rank, ranks_on_node, &m);
     m.scratch *= (size_t)p->threads;
     m.state = p->state_bytes_per_row * (size_t)mine.rows *
               (size_t)mine.columns / (size_t)p->columns * (size_t)p->batch *
               (size_t)p->flights;
-    m.reading = reading_of(p, 1, ranks_on_node);
+    m.reading = reading_of(p, readers_among(p, rank, 1), ranks_on_node);
     m.total = m.weights_share + unshared(&m);
     if (m.reading > m.total) m.total = m.reading;
     return m;
@@ -144,8 +174,12 @@ static bool has_net(const weft_plan *p, int i, int rank, int ranks)
 /* Of these ranks of the job, who share one copy of each net's weights. */
 static size_t memory_of_node(const weft_plan *p, int rank, int ranks)
 {
-    const size_t reading = rank ? 0 : reading_of(p, ranks, 1);
-    size_t weights[WEFT_PHASES] = {0}, sum = readers_weights(p);
+    const int readers = readers_among(p, rank, ranks);
+    const bool reads =
+        weft_plan_reads(p) < 0 ? !rank : rank < weft_plan_group(p);
+    const size_t reading = reads ? reading_of(p, readers, 1) : 0;
+    size_t weights[WEFT_PHASES] = {0};
+    size_t sum = readers ? readers_weights(p) : 0;
 
     for (int r = rank; r < rank + ranks; r++) {
         const weft_plan_memory m =

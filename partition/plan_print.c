@@ -82,14 +82,18 @@ static void print_net(const weft_plan *p, const weft_plan_net *n, FILE *to)
     print_volume(&n->volume, "", to);
     if (n->sched.lag) print_volume(&n->displaced, ", displaced", to);
     print_volume(&n->ballot, ", for the drift", to);
+    print_volume(&n->told, ", texts of a batch", to);
 }
 
-static void print_reader(const weft_plan_reader *r, FILE *to)
+static void print_reader(const weft_plan *p, const weft_plan_reader *r,
+                         FILE *to)
 {
-    fprintf(to,
-            "text       %s: weights %.1f MiB in the file, %.1f MiB packed; "
-            "given back before the first step\n",
-            r->name, mib(r->file_bytes), mib(r->weight_bytes));
+    fprintf(
+        to,
+        "text       %s: weights %.1f MiB in the file, %.1f MiB packed; %s\n",
+        r->name, mib(r->file_bytes), mib(r->weight_bytes),
+        p->readers_stay ? "kept for the items' texts"
+                        : "given back before the first step");
 }
 
 void weft_plan_print_roles(const weft_plan *p, FILE *to)
@@ -144,6 +148,10 @@ static void print_rect(const weft_plan *p, weft_rect r, int scale, FILE *to)
 {
     char columns[40] = "";
 
+    if (!r.rows) {
+        fprintf(to, " %-*s", p->across > 1 ? 27 : 14, "none");
+        return;
+    }
     if (p->across > 1)
         snprintf(columns, sizeof columns, " x %d ..%5d", r.column * scale,
                  (r.column + r.columns) * scale - 1);
@@ -155,6 +163,23 @@ static size_t sum_of(const weft_plan_memory *m)
 {
     return m->weights_share + m->activations + m->scratch + m->state + m->past +
            m->held;
+}
+
+/* Before the first step: what reads then, and where. */
+static void print_reading(const weft_plan *p, FILE *to)
+{
+    size_t most = 0;
+
+    for (int q = 0; q < weft_plan_group(p); q++) {
+        const size_t reading = weft_plan_memory_of(p, q, 1).reading;
+
+        if (reading > most) most = reading;
+    }
+    if (!most) return;
+    fprintf(to, "(before, on %s, the largest text encoder: %.1f MiB)\n",
+            weft_plan_reads(p) < 0 ? "the first node"
+                                   : "ranks of the role text",
+            mib(most));
 }
 
 static void print_ranks(const weft_plan *p, FILE *to)
@@ -179,11 +204,7 @@ static void print_ranks(const weft_plan *p, FILE *to)
         fprintf(to, " = %.1f\n", mib(sum_of(&m)));
     }
     fprintf(to, "(the ranks of a node share one copy of the weights)\n");
-    if (p->nreaders)
-        fprintf(to,
-                "(before, on the first node, the largest text encoder: %.1f "
-                "MiB)\n",
-                mib(weft_plan_memory_of(p, 0, 1).reading));
+    print_reading(p, to);
 }
 
 /* "4 ranks", or "2 lines of 2 ranks". */
@@ -219,12 +240,13 @@ void weft_plan_print(const weft_plan *p, FILE *to)
     print_speeds(p, to);
     fprintf(to, "images     %d, %d at once, %d steps\n", p->images, p->batch,
             p->steps);
-    for (int i = 0; i < p->nreaders; i++) print_reader(&p->reader[i], to);
+    for (int i = 0; i < p->nreaders; i++) print_reader(p, &p->reader[i], to);
     for (int i = 0; i < p->nnets; i++) print_net(p, &p->net[i], to);
     if (p->output.messages[WEFT_OUTPUT])
         fprintf(to, "%-10s %llu messages %llu bytes per image\n", "output",
                 (unsigned long long)p->output.messages[WEFT_OUTPUT],
                 (unsigned long long)p->output.bytes[WEFT_OUTPUT]);
+    print_volume(&p->pace, ", each turn, to ranks that do not sample", to);
     weft_plan_print_roles(p, to);
     print_order(p, to);
     print_ranks(p, to);

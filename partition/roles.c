@@ -15,7 +15,7 @@ static weft_status check_spec(const weft_role_spec *s, int ranks, int units)
         return weft_fail(WEFT_EINPUT,
                          "role %s wants %d ranks, but its group has %d",
                          s->name, s->ranks, ranks);
-    if (s->ranks > units)
+    if (s->ranks > units && !s->reads)
         return weft_fail(WEFT_EINPUT,
                          "role %s wants %d ranks, but the image's rows make "
                          "only %d patch%s",
@@ -57,17 +57,34 @@ static double work_of(const weft_role_spec *s)
     return (s->work > least ? s->work : least) / s->ranks;
 }
 
+static bool claims(const weft_role *r)
+{
+    return r->asked.denoises || r->asked.own;
+}
+
+/* Is this rank that of a role before k? */
+static bool is_taken(const weft_roles *r, int k, int rank)
+{
+    for (int i = 0; i < k; i++)
+        if (claims(&r->role[i]) && weft_roles_has(r, i, rank)) return true;
+    return false;
+}
+
 static weft_status deal(weft_roles *r, double *load)
 {
+    const double trifle = 1e-12;
+
     for (int k = 0; k < r->n; k++) {
         weft_role *role = &r->role[k];
+        const bool denoises = role->asked.denoises;
         const int n = role->asked.ranks;
 
-        /* The vae comes after the samples are made, whoever makes them. */
+        /* Texts and the vae come before and after the samples are made, whoever
+         * makes them. */
         role->rank0 = n == r->ranks ? 0 : least_loaded(load, r->ranks, n);
         for (int i = role->rank0; i < role->rank0 + n; i++) {
-            if (role->asked.denoises && load[i] > 0) r->shared = true;
-            if (role->asked.denoises) load[i] += work_of(&role->asked);
+            r->shared |= claims(role) && is_taken(r, k, i);
+            load[i] += denoises ? work_of(&role->asked) : trifle;
         }
     }
     return WEFT_OK;
@@ -102,10 +119,11 @@ static weft_span state_of(const weft_roles *r, int rank)
 static weft_status cut_role(weft_roles *r, int k)
 {
     weft_role *role = &r->role[k];
+    const int ranks = role->asked.ranks;
 
-    role->first = calloc((size_t)role->asked.ranks + 1, sizeof *role->first);
+    role->first = calloc((size_t)ranks + 1, sizeof *role->first);
     if (!role->first) return weft_fail(WEFT_ENOMEM, "out of memory for a cut");
-    return weft_split_rows(r->units, 1, role->asked.ranks,
+    return weft_split_rows(role->asked.reads ? ranks : r->units, 1, ranks,
                            role->asked.speed ? role->asked.speed + role->rank0
                                              : NULL,
                            role->first);
@@ -116,7 +134,7 @@ static weft_status refuse_sharing(const weft_roles *r)
     int sum = 0;
 
     for (int k = 0; k < r->n; k++)
-        if (r->role[k].asked.denoises) sum += r->role[k].asked.ranks;
+        if (claims(&r->role[k])) sum += r->role[k].asked.ranks;
     return weft_fail(WEFT_EINPUT,
                      "the roles want %d ranks, the group has %d, and "
                      "parallel.share is false: use %d ranks, or let roles "

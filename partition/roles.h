@@ -42,7 +42,9 @@ typedef struct weft_role_spec {
     const char *name; /* borrowed */
     int ranks;
     double work;   /* of a run, in any unit: shared ranks are dealt by it */
-    bool denoises; /* its ranks keep state; the vae's need not */
+    bool denoises; /* its ranks keep state; those of vae and text need not */
+    bool reads;    /* texts: its ranks have the text encoders */
+    bool own;      /* it does not denoise, and was given ranks all the same */
     const double *speed; /* of each rank of the group, for heights; borrowed.
                             NULL: all alike */
 } weft_role_spec;
@@ -50,21 +52,24 @@ typedef struct weft_role_spec {
 typedef struct weft_role {
     weft_role_spec asked;
     int rank0;  /* the rank of the group that holds patch 0 */
-    int *first; /* [asked.ranks + 1], a cut; owned */
+    int *first; /* [asked.ranks + 1], a cut; owned. Those that read have no
+                   rows: of their number */
 } weft_role;
 
 typedef struct weft_roles {
     int ranks, units, n;
-    bool shared; /* some rank has several roles that denoise */
+    bool shared; /* some rank has several roles that denoise or have ranks of
+                    their own */
     weft_role role[WEFT_ROLES];
     weft_span *state; /* [ranks]: rows of the state; owned */
 } weft_roles;
 
 /* Deal `ranks` ranks out to n roles, in order, each to the run of ranks with
- * the least work so far. WEFT_EINPUT with the numbers: a role of more ranks
- * than there are or than the rows make patches; roles that must share although
- * `share` is false. Ranks that no role needs are refused too. On failure
- * nothing is left to release. */
+ * the least work so far; what a role that does not denoise does counts only
+ * where ranks are alike otherwise. WEFT_EINPUT with the numbers: a role of more
+ * ranks than there are or than the rows make patches; roles that must share
+ * although `share` is false. Ranks that no role needs are refused too. On
+ * failure nothing is left to release. */
 weft_status weft_roles_make(int ranks, int units, const weft_role_spec *spec,
                             int n, bool share, weft_roles *r);
 void weft_roles_release(weft_roles *r);

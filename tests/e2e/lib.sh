@@ -48,14 +48,19 @@ refused() {
     }
 }
 
-# working DIR: the ranks at work on the data set in DIR; not their launcher
-working() {
-    grep -lzsxF -- "output.dir=$1" /proc/[0-9]*/cmdline | while read -r p; do
+# told ARGUMENT: the ranks that were given it; not their launcher
+told() {
+    grep -lzsxF -- "$1" /proc/[0-9]*/cmdline | while read -r p; do
         p=${p%/cmdline}
         [ "$(readlink "$p/exe" 2>/dev/null)" = "$(readlink -f "$WEFT")" ] &&
             echo "${p#/proc/}"
     done
     return 0
+}
+
+# working DIR: the ranks at work on the data set in DIR
+working() {
+    told "output.dir=$1"
 }
 
 # until_found DIR EXPRESSION...: find knows something like it there, or half a minute

@@ -149,6 +149,43 @@ static void a_vae_of_its_own_is_sent_nothing(void **state)
     weft_roles_release(&r);
 }
 
+/* Texts and the vae are on different ranks where there are enough, and share
+ * the one that does not sample where there are not. Reading is not cut by rows.
+ */
+static void texts_and_vae_leave_each_other_alone(void **state)
+{
+    const weft_role_spec spec[] = {
+        {.name = "model", .ranks = 2, .work = 2, .denoises = true},
+        {.name = "vae", .ranks = 1, .work = 9, .own = true},
+        {.name = "text", .ranks = 1, .reads = true, .own = true}};
+    weft_role_spec many[3];
+    weft_roles r;
+
+    (void)state;
+    assert_int_equal(weft_roles_make(4, UNITS, spec, 3, false, &r), WEFT_OK);
+    assert_int_equal(r.role[1].rank0, 2);
+    assert_int_equal(r.role[2].rank0, 3);
+    assert_int_equal(weft_span_units(r.state[2]), 0);
+    assert_int_equal(weft_span_units(r.state[3]), 0);
+    assert_false(r.shared);
+    weft_roles_release(&r);
+    assert_int_equal(weft_roles_make(3, UNITS, spec, 3, true, &r), WEFT_OK);
+    assert_int_equal(r.role[1].rank0, 2);
+    assert_int_equal(r.role[2].rank0, 2);
+    assert_true(r.shared);
+    weft_roles_release(&r);
+    assert_int_equal(weft_roles_make(3, UNITS, spec, 3, false, &r),
+                     WEFT_EINPUT);
+    memcpy(many, spec, sizeof many);
+    many[2].ranks = 2 * UNITS;
+    assert_int_equal(weft_roles_make(20, UNITS, many, 3, true, &r),
+                     WEFT_EINPUT); /* three of them have nothing to do */
+    assert_int_equal(weft_roles_make(3 + 2 * UNITS, UNITS, many, 3, true, &r),
+                     WEFT_OK);
+    assert_int_equal(r.role[2].rank0, 3);
+    weft_roles_release(&r);
+}
+
 static void expect_refusal(int ranks, int a, int b, bool share,
                            const char *words)
 {
@@ -179,6 +216,7 @@ int main(void)
         cmocka_unit_test(state_covers_the_rows_of_all_roles_and_no_more),
         cmocka_unit_test(roles_go_where_the_least_work_is),
         cmocka_unit_test(a_vae_of_its_own_is_sent_nothing),
+        cmocka_unit_test(texts_and_vae_leave_each_other_alone),
         cmocka_unit_test(what_cannot_be_dealt_is_refused_with_the_numbers),
     };
 
