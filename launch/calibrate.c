@@ -38,7 +38,7 @@ static weft_status make(probe *p, const weft_config *c, const weft_topology *t)
                           .cout = CHANNELS,
                           .tile_rows = 4,
                           .scale = 1};
-    WEFT_TRY(weft_kernels_guess(c, &p->dev));
+    WEFT_TRY(weft_kernels_find(c, &p->dev));
     WEFT_TRY(weft_pool_create(t->threads, t->cpu, &p->pool));
     WEFT_TRY(
         weft_pool_reserve(p->pool, p->dev->conv_scratch(&p->conv, 1, COLUMNS)));

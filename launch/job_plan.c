@@ -105,7 +105,7 @@ static weft_status find_machine(weft_job *j, weft_machine *m)
     }
     m->cluster.ranks_per_node = (int)node[0];
     m->cluster.nodes = (ranks + (int)node[0] - 1) / (int)node[0];
-    m->cluster.node_bytes = m->memory_bytes = -node[1];
+    m->cluster.node_bytes = -node[1];
     if (j->config.run.memory > 0 &&
         j->config.run.memory * 1073741824 * node[0] < -node[1])
         m->cluster.node_bytes = j->config.run.memory * 1073741824 * node[0];

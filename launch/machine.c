@@ -15,10 +15,9 @@ weft_status weft_machine_find(const weft_config *c, int threads,
         m->from = WEFT_COSTS_CLUSTER;
         WEFT_TRY(weft_cluster_read(c->parallel.cluster, c->run.threads,
                                    &m->cluster));
-        m->memory_bytes = m->cluster.node_bytes;
         return WEFT_OK;
     }
-    WEFT_TRY(weft_kernels_guess(c, &dev));
+    WEFT_TRY(weft_kernels_find(c, &dev));
     m->cluster = weft_cost_nominal(dev, threads);
     m->cluster.node_bytes = c->run.memory * 1073741824;
     return WEFT_OK;

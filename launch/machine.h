@@ -28,7 +28,6 @@ extern const char *const weft_costs_name[]; /* "nominal", ... */
 /* Plain data: ranks send it to each other. */
 typedef struct weft_machine {
     weft_costs_from from;
-    double memory_bytes; /* of the smallest node; 0: not known */
     weft_cluster cluster;
     weft_cluster net[WEFT_FILES]; /* measured: by file of the models */
 } weft_machine;

@@ -8,7 +8,6 @@
 
 #include "launch/commands.h"
 #include "launch/config_dataset.h"
-#include "launch/kernels.h"
 #include "launch/manifest.h"
 #include "launch/plan_cluster.h"
 #include "launch/said.h"
@@ -16,68 +15,28 @@
 #include "launch/standard.h"
 #include "launch/topology.h"
 
-/* Memory with one kind of kernels. */
-typedef struct kind {
-    const char *name;
-    size_t packed, alone; /* weights, once per node; what a rank alone takes */
-} kind;
+/* Of all models: in their files; packed, once per node. */
+typedef struct weights {
+    size_t file, packed;
+} weights;
 
-enum { LEAN, FAST, KINDS };
-
-static weft_status packed_with(const weft_setup *s, const weft_device *dev,
-                               size_t *sum)
+static weft_status add_up(const weft_setup *s, weights *sum)
 {
-    *sum = 0;
+    *sum = (weights){0};
     for (int i = 0; i < s->models.nfiles; i++) {
         weft_layout l = {0};
 
         if (s->models.head[i] != i) continue;
-        WEFT_TRY(weft_layout_weights(&s->models.file[i].graph, dev, &l));
-        *sum += l.weight_bytes;
+        WEFT_TRY(weft_layout_weights(&s->models.file[i].graph, s->dev, &l));
+        sum->file += s->models.file[i].file_bytes;
+        sum->packed += l.weight_bytes;
         weft_layout_release(&l);
     }
     return WEFT_OK;
 }
 
-static weft_status measure_kinds(const weft_setup *s, kind k[KINDS])
-{
-    for (int i = 0; i < KINDS; i++) {
-        const weft_device *dev;
-
-        k[i].name = i == LEAN ? "lean" : "fast";
-        WEFT_TRY(weft_device_find(k[i].name, NULL, &dev));
-        WEFT_TRY(packed_with(s, dev, &k[i].packed));
-        WEFT_TRY(weft_kernels_need(s, dev, &k[i].alone));
-    }
-    return WEFT_OK;
-}
-
-static void print_kinds(const weft_setup *s, const kind k[KINDS])
-{
-    const double mib = 1048576.0, limit = weft_kernels_limit(s);
-    const bool chosen = !strcmp(s->config->run.kernels, "auto");
-    size_t file = 0;
-
-    for (int i = 0; i < s->models.nfiles; i++)
-        if (s->models.head[i] == i) file += s->models.file[i].file_bytes;
-    printf("weights    %.1f MiB in the files; packed, once per node: "
-           "lean %.1f MiB, fast %.1f MiB\n",
-           (double)file / mib, (double)k[LEAN].packed / mib,
-           (double)k[FAST].packed / mib);
-    printf("kernels    %s%s; weights and a batch of images: lean %.1f MiB, "
-           "fast %.1f MiB",
-           s->dev->name, chosen ? ", chosen" : "", (double)k[LEAN].alone / mib,
-           (double)k[FAST].alone / mib);
-    if (limit > 0)
-        printf("; there are %.1f (%s)", limit / mib,
-               s->config->run.memory > 0 ? "run.memory"
-                                         : "nine tenths of a node's memory");
-    printf("\n");
-}
-
 /* `cost` may be NULL. */
-static weft_status print_json(const weft_setup *s, const kind k[KINDS],
-                              const weft_plan_cost *cost)
+static weft_status print_json(const weft_setup *s, const weft_plan_cost *cost)
 {
     char *about, *first = NULL;
     size_t bytes;
@@ -87,9 +46,6 @@ static weft_status print_json(const weft_setup *s, const kind k[KINDS],
     f = open_memstream(&first, &bytes);
     if (f) {
         fputs(about, f);
-        for (int i = 0; i < KINDS; i++)
-            fprintf(f, "\"%s_packed_bytes\": %zu, \"%s_alone_bytes\": %zu, ",
-                    k[i].name, k[i].packed, k[i].name, k[i].alone);
         if (cost) weft_plan_cost_json(cost, f);
         fclose(f);
         weft_plan_print_json(&s->plan, first, stdout);
@@ -105,13 +61,15 @@ static weft_status print(const weft_cli *cli, const weft_setup *s)
     const weft_cluster *cluster =
         s->machine.from == WEFT_COSTS_CLUSTER ? &s->machine.cluster : NULL;
     weft_plan_cost cost;
-    kind k[KINDS];
+    weights w;
 
-    WEFT_TRY(measure_kinds(s, k));
+    WEFT_TRY(add_up(s, &w));
     if (cluster) WEFT_TRY(weft_plan_cluster_cost(s, cluster, &cost));
-    if (cli->json) return print_json(s, k, cluster ? &cost : NULL);
+    if (cli->json) return print_json(s, cluster ? &cost : NULL);
     weft_plan_print(&s->plan, stdout);
-    print_kinds(s, k);
+    printf("weights    %.1f MiB in the files, %.1f MiB packed for %s kernels, "
+           "once per node\n",
+           (double)w.file / 1048576, (double)w.packed / 1048576, s->dev->name);
     return cluster ? weft_plan_cluster_print(s, cluster, &cost, stdout)
                    : WEFT_OK;
 }
@@ -165,15 +123,12 @@ static weft_status show(const weft_cli *cli, const weft_config *c, int items)
     weft_topology t;
     weft_setup s;
     weft_status st;
-    double memory;
     int threads;
 
     WEFT_TRY(weft_topology_discover(0, 1, false, c->run.threads, &t));
     threads = t.threads;
-    memory = (double)t.node_memory_bytes;
     weft_topology_release(&t);
     WEFT_TRY(weft_machine_find(c, threads, &machine));
-    if (!c->parallel.cluster) machine.memory_bytes = memory;
     WEFT_TRY(weft_setup_make(c, cli->ranks, threads, NULL, &machine, &s));
     if (items) s.plan.images = items;
     st = print(cli, &s);

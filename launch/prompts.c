@@ -356,15 +356,6 @@ weft_status weft_prompts_open(const weft_method *m, const weft_device *dev,
     return set_lengths(m, models, p);
 }
 
-weft_status weft_prompts_lay_out(weft_prompts *p, const weft_device *dev)
-{
-    for (int i = 0; i < p->readers; i++) {
-        weft_layout_release(&p->reader[i].layout);
-        WEFT_TRY(lay_out(&p->reader[i], dev));
-    }
-    return WEFT_OK;
-}
-
 void weft_prompts_unmap(weft_prompts *p)
 {
     for (int i = 0; i < p->readers; i++) {

@@ -86,8 +86,6 @@ typedef struct weft_prompts {
  * released as well. */
 weft_status weft_prompts_open(const weft_method *m, const weft_device *dev,
                               weft_models *models, weft_prompts *p);
-/* Lay the readers out for another device. */
-weft_status weft_prompts_lay_out(weft_prompts *p, const weft_device *dev);
 /* The readers' weights are read: nothing stays mapped. */
 void weft_prompts_unmap(weft_prompts *p);
 void weft_prompts_close(weft_prompts *p);

@@ -107,8 +107,8 @@ static weft_status set_sizes(weft_setup *s)
     return WEFT_OK;
 }
 
-/* Small images share passes over the weights. */
-int weft_setup_batch_most(const weft_setup *s)
+/* Where run.batch is auto: small images share passes over the weights. */
+static int batch_most(const weft_setup *s)
 {
     const long long pixels = (long long)s->plan.rows * s->plan.columns;
     const long long most = BATCH_PIXELS / pixels;
@@ -285,8 +285,7 @@ static weft_status check_memory(const weft_setup *s)
                      "%s: run.memory: a rank may take %g GiB, and this plan "
                      "takes %.3f: weights %.3f, activations and scratch %.3f, "
                      "state and text %.3f, a text encoder before %.3f (more "
-                     "ranks, roles of their own or run.kernels: lean take "
-                     "less)",
+                     "ranks or roles of their own take less)",
                      c->file, c->run.memory, (double)most.total / gib,
                      (double)most.weights_share / gib,
                      (double)(most.activations + most.scratch) / gib,
@@ -303,7 +302,7 @@ static weft_status lay_out(weft_setup *s, bool apart)
                                .flights = c->parallel.flights,
                                .batch =
                                    c->parallel.drift > 0 ? 1 : c->run.batch,
-                               .batch_most = weft_setup_batch_most(s)};
+                               .batch_most = batch_most(s)};
 
     weft_plan_release(&s->plan);
     s->plan.machine = &s->machine.cluster;
@@ -341,7 +340,7 @@ static weft_status make_plan(weft_setup *s)
 static weft_status make(weft_setup *s, int ranks, int threads,
                         const double *speed)
 {
-    WEFT_TRY(weft_kernels_guess(s->config, &s->dev));
+    WEFT_TRY(weft_kernels_find(s->config, &s->dev));
     WEFT_TRY(weft_method_models(s->config, &s->method));
     WEFT_TRY(weft_models_open(&s->method, &s->models));
     WEFT_TRY(weft_method_list(&s->method));
@@ -354,7 +353,6 @@ static weft_status make(weft_setup *s, int ranks, int threads,
     WEFT_TRY(weft_picture_plan(s));
     WEFT_TRY(weft_control_plan(s));
     WEFT_TRY(build_nets(s));
-    WEFT_TRY(weft_kernels_choose(s));
     WEFT_TRY(set_shape(s, ranks, speed));
     set_run(s, threads);
     return make_plan(s);

@@ -46,9 +46,6 @@ typedef struct weft_setup {
  * whatever the reason: WEFT_EIO becomes WEFT_EINPUT. */
 weft_status weft_setup_status(weft_status found);
 
-/* Images that are sampled at once, at most, where run.batch is auto. */
-int weft_setup_batch_most(const weft_setup *s);
-
 /* `threads`: of each rank. speed: [ranks], borrowed, as measured where
  * parallel.weights is auto; NULL: all alike. `machine` is copied. On failure
  * nothing is left to release. */

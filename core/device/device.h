@@ -3,7 +3,8 @@
  *
  * A device computes; it knows no layers, ranks or files. `reference` is
  * complete and readable, `fast` is weft's own vector code chosen at start from
- * what the CPU has, `lean` is `fast` without transformed copies of weights.
+ * what the CPU has; `lean` is `fast` with the sums as they are written below,
+ * without minimal filtering or products of halves.
  *
  * Shapes. An activation of one patch is [rows][n][w][c] float, c fastest: rows
  * of the image outermost, then the samples of the batch side by side. A border

@@ -278,6 +278,20 @@ static void check_one_sample(const weft_device *dev, const conv_data *d,
     free(out);
 }
 
+/* Whatever `fast` makes of weights, it holds what `lean` holds. */
+static void check_packing(const weft_device *dev, const conv_data *d,
+                          const void *w)
+{
+    const size_t bytes = dev->weight_bytes(&d->k->c);
+    const weft_device *lean; /* of the same instruction set */
+    if (strcmp(dev->name, "fast")) return;
+    if (weft_device_find("lean", dev->isa, &lean) != WEFT_OK) return;
+    assert_int_equal(bytes, lean->weight_bytes(&d->k->c));
+    void *same = pack(lean, d, 2);
+    assert_memory_equal(w, same, bytes);
+    free(same);
+}
+
 static void check_conv(const weft_device *dev, const conv_data *d, float *want,
                        const double *answer)
 {
@@ -285,6 +299,7 @@ static void check_conv(const weft_device *dev, const conv_data *d, float *want,
     const int tile = k->c.tile_rows;
     void *w = pack(dev, d, 1), *parts = pack(dev, d, 3);
     assert_memory_equal(w, parts, dev->weight_bytes(&k->c));
+    check_packing(dev, d, w);
     float *out = nans(d->outputs);
     char what[100];
     call_conv(dev, d, w, pools[0], 0, k->n, 0, k->rows, out);
@@ -339,10 +354,14 @@ static const conv_case conv_cases[] = {
     {"up", CONV3(4, .cin = {32}, .cout = 48, .up = 2), BIAS, 2, 12, 7},
     {"up, tile 1", CONV3(1, .cin = {32}, .cout = 17, .up = 2), 0, 2, 6, 7},
     {"many channels", CONV3(4, .cin = {700}, .cout = 48), BIAS, 1, 8, 8},
-    {"many channels, tile 2", CONV3(2, .cin = {340, 330}, .cout = 48), BIAS, 1,
-     4, 9},
-    {"many channels, tile 1", CONV3(1, .cin = {650}, .cout = 300), BIAS, 1, 3,
-     4},
+    {"many channels, tile 2, half",
+     CONV3(2, .cin = {340, 330}, .cout = 48, .wtype = WEFT_F16), BIAS, 1, 4, 9},
+    {"many channels, tile 1, bfloat",
+     CONV3(1, .cin = {650}, .cout = 300, .wtype = WEFT_BF16), BIAS, 1, 3, 4},
+    {"many tiles and channels", CONV3(4, .cin = {330}, .cout = 17), BIAS, 1, 12,
+     128},
+    {"many tiles and columns", CONV3(4, .cin = {17}, .cout = 110), BIAS, 1, 12,
+     128},
     {"half", CONV3(4, .cin = {64}, .cout = 64, .wtype = WEFT_F16), BIAS, 1, 8,
      8},
     {"bfloat", CONV3(4, .cin = {64}, .cout = 31, .wtype = WEFT_BF16), BIAS, 1,
@@ -363,7 +382,8 @@ static const conv_case conv_cases[] = {
      6},
     {"stride 2", CONV3(1, .cin = {32}, .cout = 40, .stride = 2), BIAS | NO_PAD,
      2, 5, 12},
-    {"stride 2, pad 0", CONV3(2, .cin = {20}, .cout = 20, .stride = 2),
+    {"stride 2, pad 0, half",
+     CONV3(2, .cin = {20}, .cout = 20, .stride = 2, .wtype = WEFT_F16),
      BIAS | NO_PAD, 2, 5, 12},
     {"stride 2, many",
      CONV3(1, .cin = {200, 7}, .cout = 72, .stride = 2, .wtype = WEFT_BF16),
@@ -371,8 +391,9 @@ static const conv_case conv_cases[] = {
     {"stride 2, 200-72",
      CONV3(2, .cin = {200}, .cout = 72, .stride = 2, .act = WEFT_SILU),
      BIAS | BIAS_N | RES, 2, 4, 18},
-    {"stride 2, wide", CONV3(1, .cin = {17}, .cout = 16, .stride = 2), BIAS, 1,
-     3, 420},
+    {"stride 2, wide, bfloat",
+     CONV3(1, .cin = {17}, .cout = 16, .stride = 2, .wtype = WEFT_BF16), BIAS,
+     1, 3, 420},
     {"stride 2, too many", CONV3(1, .cin = {1300}, .cout = 330, .stride = 2),
      BIAS, 1, 1, 4},
     {"4-20 stride 2", CONV3(1, .cin = {4}, .cout = 20, .stride = 2), BIAS, 2, 5,
@@ -499,9 +520,11 @@ static void test_types_stay(void **unused)
         check_types(plain, &d);
         for (const weft_device **dev = devices("lean"); *dev; dev++, seen++)
             check_types(*dev, &d);
+        for (const weft_device **dev = devices("fast"); *dev; dev++, seen++)
+            check_types(*dev, &d);
         free_conv(&d);
     }
-    assert_true(seen >= 10);
+    assert_true(seen >= 30);
 }
 
 /* What is not a number stays so, and touches only what it must: a pixel of one

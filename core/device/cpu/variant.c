@@ -4,8 +4,8 @@
  * multiplications they save. */
 enum { MINIMAL_CHANNELS = 16 };
 
-/* With a stride there is less to save: not worth twice the weights where these
- * are many. */
+/* With a stride there is less to save: not worth making so many weights for the
+ * few pixels that layers with many of them have. */
 enum { STRIDED_WEIGHTS = 640 * 640 };
 
 static bool minimal(const weft_conv *c)
@@ -44,8 +44,8 @@ weft_variant weft_variant_of(const weft_conv *c, bool lean)
     if (narrow(c)) return (weft_variant){WEFT_NARROW, 1, 1, c->wtype};
     if (!lean && seven(c)) return (weft_variant){WEFT_SEVEN, 1, 1, c->wtype};
     if (!lean && strided(c))
-        return (weft_variant){WEFT_STRIDED, 1, 4, WEFT_F32};
+        return (weft_variant){WEFT_STRIDED, 1, 4, c->wtype};
     if (lean || !minimal(c)) return (weft_variant){WEFT_DIRECT, 1, 1, c->wtype};
     const int mh = c->tile_rows >= 4 ? 4 : c->tile_rows >= 2 ? 2 : 1;
-    return (weft_variant){WEFT_MINIMAL, mh, 4, WEFT_F32};
+    return (weft_variant){WEFT_MINIMAL, mh, 4, c->wtype};
 }

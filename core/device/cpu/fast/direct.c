@@ -116,7 +116,7 @@ static size_t depth(const weft_conv *c)
     return (size_t)c->kh * c->kw * (c->cin[0] + c->cin[1]);
 }
 
-static size_t direct_bytes(const weft_conv *c, weft_variant v)
+size_t ISA(panels_bytes)(const weft_conv *c, weft_variant v)
 {
     const size_t columns = round_up(c->cout, VL);
     return (columns * depth(c) * weft_dtype_size(v.dtype) + 63) / 64 * 64;
@@ -170,8 +170,8 @@ static void pack_panel(const weight_view *w, weft_variant v, int n0, char *dst)
     }
 }
 
-static void direct_pack(const weight_view *w, weft_variant v, void *packed,
-                        int i, int parts)
+void ISA(panels_pack)(const weight_view *w, weft_variant v, void *packed, int i,
+                      int parts)
 {
     const weft_conv *c = w->conv;
     const int np = panel_count(c->cout);
@@ -181,7 +181,7 @@ static void direct_pack(const weight_view *w, weft_variant v, void *packed,
         pack_panel(w, v, p * NR, (char *)packed + (size_t)p * NR * elem);
     if (i == parts - 1) { /* the rest of the last line */
         const size_t used = round_up(c->cout, VL) * elem;
-        memset((char *)packed + used, 0, direct_bytes(c, v) - used);
+        memset((char *)packed + used, 0, ISA(panels_bytes)(c, v) - used);
     }
 }
 
@@ -415,5 +415,5 @@ static void direct_run(const weft_conv_args *a, weft_variant v, weft_pool *pool)
     weft_pool_run(pool, j.blocks * j.parts, direct_task, &j);
 }
 
-const conv_kernel ISA(direct) = {direct_bytes, direct_pack, direct_scratch,
-                                 direct_run};
+const conv_kernel ISA(direct) = {ISA(panels_bytes), ISA(panels_pack),
+                                 direct_scratch, direct_run};

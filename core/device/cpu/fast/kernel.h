@@ -41,6 +41,8 @@ enum {
 
 static inline int min_int(int a, int b) { return a < b ? a : b; }
 static inline int max_int(int a, int b) { return a > b ? a : b; }
+static inline size_t min_size(size_t a, size_t b) { return a < b ? a : b; }
+static inline size_t max_size(size_t a, size_t b) { return a > b ? a : b; }
 static inline int ceil_div(int a, int b) { return (a + b - 1) / b; }
 static inline int round_up(int a, int b) { return ceil_div(a, b) * b; }
 
@@ -114,12 +116,16 @@ typedef struct weight_view {
     int nsrc;
 } weight_view;
 
-/* w[n][k][taps] of output channel n, as floats, from k0 for nk channels. */
-void ISA(weight_read)(const weight_view *v, int n, int k0, int nk, float *out);
-
-/* The same in type t: that of the sources, or float where they differ. */
+/* w[n][k][taps] of output channel n, from k0 for nk channels, in type t: that
+ * of the sources, or float where they differ. */
 void ISA(weight_copy)(const weight_view *v, int n, int k0, int nk, weft_dtype t,
                       void *out);
+
+/* As all but narrow.c hold them: [panel][tap][channel][column], in the type of
+ * the file. What an algorithm makes of them it makes in a worker's scratch. */
+size_t ISA(panels_bytes)(const weft_conv *c, weft_variant v);
+void ISA(panels_pack)(const weight_view *w, weft_variant v, void *packed, int i,
+                      int parts);
 
 /* Elements i .. i + VL of weights in type t. */
 INLINE vf vweights(const void *b, size_t i, weft_dtype t)

@@ -1,23 +1,28 @@
 /* minimal.c - convolutions 3x3 by minimal filtering. */
 #include "core/device/cpu/fast/minimal_tile.h"
+#include "core/device/cpu/fast/minimal_weights.h"
 
 /* ---- a call -------------------------------------------------------------- */
 
 /* Tiles are numbered (tile row, sample, tile column), from row 0 of the patch.
- * A group of them is transformed at once; V is [position][tile][channel], M is
- * [position][panel][tile][column]. Channels pass in ranges of whole parts, and
- * panels in ranges, so that neither outgrows its share of the cache. */
+ * A group of them is transformed at once; V is [part of channels][position]
+ * [tile][channel], M is [position][panel][tile][column]. Channels pass in
+ * ranges of whole parts, and panels in ranges, so that neither outgrows its
+ * share of the cache. */
 typedef struct sizes {
     int group;           /* tiles */
     int inputs;          /* tiles of V: more with mh = 1 */
-    int channels, vchan; /* of a range; floats from tile to tile of V */
+    int part, vchan;     /* channels of a part; floats from tile to tile of V */
+    int channels;        /* of a range */
     int panels;          /* of a range */
-    size_t vstep, mstep; /* floats from position to position */
+    size_t vpart, vstep; /* floats from part to part, position to position */
+    size_t mstep;
 } sizes;
 
 typedef struct job {
     const weft_conv_args *a;
     weft_pool *pool;
+    weft_dtype dtype;
     int mh, taps, positions;
     int line;          /* tiles in a tile row: samples times tile columns */
     int left, columns; /* tile columns */
@@ -26,20 +31,18 @@ typedef struct job {
     int last; /* last input row that counts, after upsampling */
     bool far; /* outputs are not in the cache */
     sizes z;
-    size_t zero, v, m; /* offsets into scratch, bytes */
+    size_t zero, v, m, made; /* offsets into scratch, bytes */
     /* what is under way when all workers share a group: */
     int t0, t1, k0, k1, n0, n1, parts;
 } job;
 
-/* Many weights pass through the cache once per group, which should be worth it;
- * with few, V and M had better stay in L2. */
+/* The more tiles, the less it matters that weights are made for each group. */
 enum {
-    GROUP_PIXELS = 256,    /* at least per pass over the weights */
-    GROUP_TILES = 48,      /* at most, unless that makes too few pixels */
-    SMALL_GROUP = 24,      /* tiles of 36 positions, or as many positions ... */
-    SMALL_BYTES = 3 << 20, /* ... where weights take no more than this */
-    V_BYTES = 3 << 19,
-    M_BYTES = 1 << 20
+    GROUP_TILES = 96, /* at most */
+    OWN_TILES = 32,   /* of a group for each worker; with fewer they share it */
+    V_BYTES = 4 << 20,
+    NEAR_BYTES = 1 << 19, /* most of M where it is read as soon as it is made */
+    M_BYTES = 4 << 20     /* ... where it waits for further channels */
 };
 
 /* Inputs are fetched as many channels ahead as take a while: tiles, if few. */
@@ -50,45 +53,49 @@ enum { FAR_BYTES = 1 << 20, OUT_AHEAD = 2 };
 
 static int channels_of(const weft_conv *c) { return c->cin[0] + c->cin[1]; }
 
-static sizes size_up(const weft_conv *c, int mh, int n, int wout)
+/* For groups of at most `group` tiles. */
+static sizes size_up(const weft_conv *c, int mh, int n, int wout, int group)
 {
-    sizes z;
+    sizes z = {.group = group, .part = minimal_part(c, mh)};
     const int k = channels_of(c), positions = rows_in(mh) * NW;
-    const int least = GROUP_PIXELS / (mh * MW);
-    const size_t tile = (size_t)4 * positions * k;
-    z.group = tile * c->cout <= SMALL_BYTES
-                  ? SMALL_GROUP * MAX_POSITIONS / positions
-                  : (int)min_int((int)(V_BYTES / tile), GROUP_TILES);
-    z.group = max_int(z.group, least);
-    const int line = n * ceil_div(wout, MW);
-    z.inputs = z.group + (mh == 1 ? 2 * min_int(line, z.group) : 0);
-    const int part = part_length(k), parts = ceil_div(k, part);
-    const size_t bytes = (size_t)4 * positions * z.inputs * part;
-    const int ranges = ceil_div(parts, max_int(1, (int)(2 * V_BYTES / bytes)));
-    z.channels = min_int(k, ceil_div(parts, ranges) * part);
+    const int line = n * ceil_div(wout, MW), parts = ceil_div(k, z.part);
     const bool tail = c->cin[0] % VL || c->cin[1] % VL; /* it writes behind */
-    z.vchan = (int)off_4k((size_t)z.channels + (tail ? VL - 1 : 0));
+    z.inputs = group + (mh == 1 ? 2 * min_int(line, group) : 0);
+    z.vchan = (int)off_4k((size_t)z.part + (tail ? VL - 1 : 0));
     z.vstep = off_4k((size_t)z.inputs * z.vchan);
-    z.panels = max_int(1, M_BYTES / (positions * z.group * NR * 4));
+    z.vpart = positions * z.vstep;
+    const int most = max_int(1, (int)(V_BYTES / sizeof(float) / z.vpart));
+    const int ranges = ceil_div(parts, most);
+    z.channels = min_int(k, ceil_div(parts, ranges) * z.part);
+    z.panels =
+        (ranges > 1 ? M_BYTES : NEAR_BYTES) / (positions * group * NR * 4);
+    z.panels = max_int(1, z.panels);
     z.panels = min_int(z.panels, panel_count(c->cout));
-    z.mstep = off_4k((size_t)z.group * (z.panels * NR + VL));
+    z.mstep = off_4k((size_t)group * (z.panels * NR + VL));
     return z;
 }
 
-static size_t lay(const weft_conv *c, int mh, const sizes *z, job *j)
+/* Room for groups of any size. */
+static size_t lay(const weft_conv *c, int mh, int n, int wout, job *j)
 {
-    const size_t positions = rows_in(mh) * NW, line = 64;
+    const sizes z = size_up(c, mh, n, wout, GROUP_TILES);
+    const size_t line = 64, positions = rows_in(mh) * NW, size = sizeof(float);
+    const size_t part = z.vpart * size,
+                 all = part * ceil_div(channels_of(c), z.part);
+    const size_t panel = positions * GROUP_TILES * NR * size;
+    const size_t rest = positions * off_4k(GROUP_TILES * VL) * size;
     j->zero = 0;
-    j->v = (zero_line(c) * sizeof(float) + line - 1) / line * line;
-    j->m = j->v + positions * z->vstep * sizeof(float);
-    return j->m + positions * z->mstep * sizeof(float);
+    j->v = (zero_line(c) * size + line - 1) / line * line;
+    j->m = j->v + min_size(all, max_size(part, V_BYTES));
+    j->made = j->m + rest +
+              min_size(panel * panel_count(c->cout), max_size(panel, M_BYTES));
+    return j->made + made_floats(mh) * size;
 }
 
 static size_t minimal_scratch(const weft_conv *c, weft_variant v, int n, int w)
 {
     job j;
-    const sizes z = size_up(c, v.mh, n, w);
-    return lay(c, v.mh, &z, &j);
+    return lay(c, v.mh, n, w, &j);
 }
 
 static float *scratch_at(const job *j, int worker, size_t offset)
@@ -114,9 +121,22 @@ INLINE void tile_channels(int mh, const window *w, bool table, int c0, int c1,
     if (c < c1) tile_positions(mh, w, table, c, c1 - c, v, vstep);
 }
 
+/* Channels c0 .. c1 of one input, the first of which is number `at` of the
+ * range, part by part to a tile of V. */
+INLINE void tile_parts(int mh, const job *j, const window *w, bool table,
+                       int c0, int c1, int at, float *v)
+{
+    const int part = j->z.part;
+    for (int c = c0, end; c < c1; at += end - c, c = end) {
+        end = min_int(c1, c + part - at % part);
+        tile_channels(mh, w, table, c, end,
+                      v + at / part * j->z.vpart + at % part, j->z.vstep);
+    }
+}
+
 /* Channels c0 .. c1 of input src, of the tile whose first pixel is (y, x). */
-INLINE void tile_in(int mh, const job *j, int src, int c0, int c1, int y, int s,
-                    int x, const float *zero, float *v)
+INLINE void tile_in(int mh, const job *j, int src, int c0, int c1, int at,
+                    int y, int s, int x, const float *zero, float *v)
 {
     const weft_conv_args *a = j->a;
     const int nh = rows_in(mh), cin = a->conv->cin[src];
@@ -126,14 +146,14 @@ INLINE void tile_in(int mh, const job *j, int src, int c0, int c1, int y, int s,
         w.row = (ptrdiff_t)a->n * a->w * cin;
         w.step = cin;
         w.ahead = NW + (max_int(1, AHEAD_CHANNELS / cin) - 1) * MW;
-        tile_channels(mh, &w, false, c0, c1, v, j->z.vstep);
+        tile_parts(mh, j, &w, false, c0, c1, at, v);
         return;
     }
     for (int i = 0; i < nh * NW; i++)
         w.table[i] = y + i / NW > j->last
                          ? zero
                          : pixel(a, src, y + i / NW, s, x + i % NW, zero);
-    tile_channels(mh, &w, true, c0, c1, v, j->z.vstep);
+    tile_parts(mh, j, &w, true, c0, c1, at, v);
 }
 
 /* With mh = 1 a tile meets V three times, once per kernel row. Either V is one
@@ -171,8 +191,8 @@ INLINE void group_in(int mh, const job *j, int t0, int m, int i0, int i1,
             const int c0 = max_int(k0 - from, 0);
             const int c1 = min_int(k1 - from, c->cin[src]);
             if (c0 < c1)
-                tile_in(mh, j, src, c0, c1, top, s, x, zero,
-                        to + from + c0 - k0);
+                tile_in(mh, j, src, c0, c1, from + c0 - k0, top, s, x, zero,
+                        to);
         }
     }
 }
@@ -196,36 +216,64 @@ static void input(const job *j, int t0, int m, int i0, int i1, int k0, int k1,
 
 /* ---- product ------------------------------------------------------------- */
 
+/* Where tiles of V begin, for each kernel row that is a tap. */
+typedef struct rows {
+    const float *at[3][MAX_M];
+} rows;
+
+/* One panel of M += V of the part of channels from q on times what was made of
+ * the weights; `next` is fetched meanwhile, a stretch for each kernel tap. */
+static void part_product(const job *j, int m, const rows *r, ptrdiff_t off,
+                         int n, int nv, const float *made, float *out, bool add,
+                         const piece *next)
+{
+    const size_t step = MADE_STEP(j->mh);
+    for (int x = 0, i = 0; x < j->positions; x++)
+        for (int t = 0; t < j->taps; t++, i++, made += step) {
+            const segment s = {r->at[t], off + (ptrdiff_t)(x * j->z.vstep), n};
+            const target to =
+                sums_at(out + x * j->z.mstep, nv * VL, add || t > 0);
+            const char *then = next->from + i % 9 * next->tap;
+            ISA(chunk)(m, &s, 1, made, WEFT_F32, nv, &to, then);
+        }
+}
+
+/* The weights of panel p from channel q on. */
+static piece piece_at(const job *j, int p, int q, float *made)
+{
+    const weft_conv *c = j->a->conv;
+    const size_t size = weft_dtype_size(j->dtype);
+    const int k = channels_of(c), cols = panel_vectors(c->cout, p * NR) * VL;
+    const size_t at = (size_t)p * NR * 9 * k + (size_t)q * cols;
+    return (piece){(const char *)j->a->weight + at * size,
+                   (size_t)k * cols * size, min_int(j->z.part, k - q) * cols,
+                   made};
+}
+
 /* M of panels p0 .. p1 += V of channels k0 .. k1 times the weights, for m
  * tiles. */
 static void product(const job *j, int m, int k0, int k1, int p0, int p1,
-                    const float *v, float *out)
+                    const float *v, float *out, float *made)
 {
     const weft_conv *c = j->a->conv;
-    const int k = channels_of(c), part = part_length(k), taps = j->taps;
-    const int step = tap_step(j, m);
-    const float *row[3][MAX_M];
-    for (int x = 0; x < j->positions; x++) {
-        const float *w =
-            (const float *)j->a->weight + x * position_floats(c, j->mh);
-        for (int t = 0; t < taps; t++)
-            for (int i = 0; i < m; i++)
-                row[t][i] =
-                    v + x * j->z.vstep + (size_t)(i + t * step) * j->z.vchan;
-        for (int p = p0; p < p1; p++) {
-            const int nv = panel_vectors(c->cout, p * NR), cols = nv * VL;
-            const float *b =
-                w + (size_t)taps * ((size_t)p * NR * k + (size_t)k0 * cols);
-            float *d = out + x * j->z.mstep + (size_t)(p - p0) * m * NR;
-            for (int q = k0; q < k1; q += part)
-                for (int t = 0; t < taps; t++) {
-                    const int n = min_int(part, k - q);
-                    const segment s = {row[t], q - k0, n};
-                    const float *next = b + (size_t)n * cols;
-                    const target to = sums_at(d, cols, q + t > 0);
-                    ISA(chunk)(m, &s, 1, b, WEFT_F32, nv, &to, next);
-                    b = next;
-                }
+    const int part = j->z.part, step = tap_step(j, m);
+    piece now = piece_at(j, p0, k0, made);
+    rows r;
+    for (int t = 0; t < j->taps; t++)
+        for (int i = 0; i < m; i++)
+            r.at[t][i] = v + (size_t)(i + t * step) * j->z.vchan;
+    for (int p = p0; p < p1; p++) {
+        const int nv = panel_vectors(c->cout, p * NR);
+        float *to = out + (size_t)(p - p0) * m * NR;
+        for (int q = k0; q < k1; q += part) {
+            const bool last = q + part >= k1;
+            const piece then =
+                last ? piece_at(j, min_int(p + 1, p1 - 1), k0, made)
+                     : piece_at(j, p, q + part, made);
+            make_weights(j->mh, j->dtype, &now);
+            part_product(j, m, &r, (q - k0) / part * (ptrdiff_t)j->z.vpart,
+                         now.floats / (nv * VL), nv, made, to, q > 0, &then);
+            now = then;
         }
     }
 }
@@ -355,13 +403,14 @@ static void group_task(void *arg, int g, int worker)
     const int k = channels_of(c), np = panel_count(c->cout);
     float *v = scratch_at(j, worker, j->v), *sums = scratch_at(j, worker, j->m);
     float *zero = scratch_at(j, worker, j->zero);
+    float *made = scratch_at(j, worker, j->made);
     for (int p0 = 0; p0 < np; p0 += j->z.panels) {
         const int p1 = min_int(np, p0 + j->z.panels);
         for (int k0 = 0; k0 < k; k0 += j->z.channels) {
             const int k1 = min_int(k, k0 + j->z.channels);
             if (p0 == 0 || j->z.channels < k)
                 input(j, t0, m, 0, inputs_of(j, m), k0, k1, v, zero);
-            product(j, m, k0, k1, p0, p1, v, sums);
+            product(j, m, k0, k1, p0, p1, v, sums, made);
         }
         output(j, t0, m, p0, p1, sums);
     }
@@ -388,8 +437,8 @@ static void shared_product(void *arg, int i, int worker)
     const int p0 = j->n0 + part_begin(j->n1 - j->n0, i, threads);
     const int p1 = j->n0 + part_begin(j->n1 - j->n0, i + 1, threads);
     float *sums = scratch_at(j, i, j->m);
-    (void)worker;
-    product(j, m, j->k0, j->k1, p0, p1, scratch_at(j, 0, j->v), sums);
+    product(j, m, j->k0, j->k1, p0, p1, scratch_at(j, 0, j->v), sums,
+            scratch_at(j, worker, j->made));
     if (j->k1 == channels_of(j->a->conv)) output(j, j->t0, m, p0, p1, sums);
 }
 
@@ -417,6 +466,7 @@ static void minimal_run(const weft_conv_args *a, weft_variant v,
     const int threads = weft_pool_size(pool), mh = v.mh;
     if (a->row1 <= a->row0 || a->col1 <= a->col0) return;
     job j = {.a = a, .pool = pool, .mh = mh, .taps = taps_of(mh)};
+    j.dtype = v.dtype;
     j.positions = rows_in(mh) * NW;
     j.left = a->col0 / MW;
     j.columns = ceil_div(call_columns(a), MW);
@@ -426,11 +476,13 @@ static void minimal_run(const weft_conv_args *a, weft_variant v,
     j.last = a->row1 + 1 - c->pad_top;
     j.far = (a->row1 - a->row0) * (size_t)a->n * call_columns(a) * c->cout >
             FAR_BYTES / sizeof(float);
-    j.z = size_up(c, mh, a->n, a->wout);
-    lay(c, mh, &j.z, &j);
-    j.groups = ceil_div(j.end - j.begin, j.z.group);
-    if (threads == 1 || j.groups >= 2 * threads) {
-        if (j.groups < 8 * threads) j.groups = round_up(j.groups, threads);
+    lay(c, mh, a->n, a->wout, &j);
+    const int tiles = j.end - j.begin;
+    const bool own = tiles >= OWN_TILES * threads;
+    j.groups = ceil_div(tiles, GROUP_TILES);
+    if (own && j.groups < 8 * threads) j.groups = round_up(j.groups, threads);
+    j.z = size_up(c, mh, a->n, a->wout, ceil_div(tiles, j.groups));
+    if (own) {
         weft_pool_run(pool, j.groups, group_task, &j);
         return;
     }
@@ -441,5 +493,5 @@ static void minimal_run(const weft_conv_args *a, weft_variant v,
     }
 }
 
-const conv_kernel ISA(minimal) = {ISA(minimal_bytes), ISA(minimal_pack),
+const conv_kernel ISA(minimal) = {ISA(panels_bytes), ISA(panels_pack),
                                   minimal_scratch, minimal_run};

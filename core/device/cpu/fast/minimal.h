@@ -22,16 +22,4 @@ enum { MW = WEFT_CONV_COLUMNS, NW = MW + 2, MAX_POSITIONS = 36 };
 static inline int taps_of(int mh) { return mh == 1 ? 3 : 1; }
 static inline int rows_in(int mh) { return mh == 1 ? 1 : mh + 2; }
 
-/* Packed weights: [position][panel][part of channels][tap][channel][column].
- * Floats per position: */
-static inline size_t position_floats(const weft_conv *c, int mh)
-{
-    return (size_t)round_up(c->cout, VL) * (c->cin[0] + c->cin[1]) *
-           taps_of(mh);
-}
-
-size_t ISA(minimal_bytes)(const weft_conv *c, weft_variant v);
-void ISA(minimal_pack)(const weight_view *w, weft_variant v, void *packed,
-                       int i, int parts);
-
 #endif

@@ -26,13 +26,6 @@ static const weft_source *find_row(const weight_view *v, int n, int k0,
     return &v->src[i];
 }
 
-void ISA(weight_read)(const weight_view *v, int n, int k0, int nk, float *out)
-{
-    size_t at;
-    const weft_source *s = find_row(v, n, k0, &at);
-    read_floats(s, at, nk * v->conv->kh * v->conv->kw, out);
-}
-
 void ISA(weight_copy)(const weight_view *v, int n, int k0, int nk, weft_dtype t,
                       void *out)
 {

@@ -86,17 +86,6 @@ static size_t lay(const weft_conv *c, char *base, room *r)
     return at;
 }
 
-static size_t seven_bytes(const weft_conv *c, weft_variant v)
-{
-    return ISA(direct).bytes(c, v);
-}
-
-static void seven_pack(const weight_view *w, weft_variant v, void *packed,
-                       int i, int parts)
-{
-    ISA(direct).pack(w, v, packed, i, parts);
-}
-
 static size_t seven_scratch(const weft_conv *c, weft_variant v, int n, int w)
 {
     room r;
@@ -306,5 +295,5 @@ static void seven_run(const weft_conv_args *a, weft_variant v, weft_pool *pool)
     weft_pool_run(pool, j.blocks * j.parts, seven_task, &j);
 }
 
-const conv_kernel ISA(seven) = {seven_bytes, seven_pack, seven_scratch,
-                                seven_run};
+const conv_kernel ISA(seven) = {ISA(panels_bytes), ISA(panels_pack),
+                                seven_scratch, seven_run};

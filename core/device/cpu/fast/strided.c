@@ -6,6 +6,8 @@
  * taps: F(4, 2), with the points of minimal.h but zero, takes five products for
  * four outputs instead of eight. The latter are read where they lie. Kernel
  * rows are taps of the products: 27 in all for four outputs instead of 36.
+ * Weights lie as direct.c packs them; what products take of them is made for
+ * each group of tiles, a part of the channels and a panel at a time.
  */
 #include "core/device/cpu/fast/minimal.h"
 
@@ -13,6 +15,7 @@ enum {
     EVEN = 5, /* positions of the even inputs; the odd ones' weights follow */
     INPUTS = 9,
     TAPS = 3,
+    MADE_STEP = TAPS * KC * NMAX + 16, /* floats from position to position */
     MOST_TILES = MAX_M / MW,
     LEAST_TILES = 24,
     V_BYTES = 3 << 18,
@@ -32,10 +35,12 @@ typedef struct room {
     float *v;          /* [EVEN][TAPS][tile][vchan] */
     float *m;          /* [EVEN, then MW][panel][tile][column] */
     const float **odd; /* [TAPS][tile][MW] */
+    float *made;       /* [EVEN, then 1][TAPS][channel][column] */
 } room;
 
 typedef struct job {
     const weft_conv_args *a;
+    weft_dtype dtype;
     weft_pool *pool;
     sizes z;
     int left;          /* tile column */
@@ -65,6 +70,8 @@ static size_t room_lay(const weft_conv *c, const sizes *z, char *base, room *r)
     at += EVEN * TAPS * tiles * z->vchan * sizeof(float);
     r->m = (float *)(void *)(base + at);
     at += (EVEN + MW) * tiles * z->wide * sizeof(float);
+    r->made = (float *)(void *)(base + at);
+    at += (EVEN + 1) * (size_t)MADE_STEP * sizeof(float);
     r->odd = (const float **)(void *)(base + at);
     return at + TAPS * tiles * MW * sizeof *r->odd;
 }
@@ -132,25 +139,74 @@ static void group_in(const job *j, const room *r, int t0, int m)
     }
 }
 
+/* ---- weights ------------------------------------------------------------- */
+
+/* A part of the channels of a panel, as it lies packed. */
+typedef struct piece {
+    const char *from; /* channel, column: of the first kernel tap */
+    size_t tap;       /* bytes to the next */
+    int k, floats;    /* channels; channels times columns */
+} piece;
+
+static piece piece_at(const weft_conv_args *a, weft_dtype t, int p, int q)
+{
+    const int k = a->conv->cin[0];
+    const int cols = panel_vectors(a->conv->cout, p * NR) * VL;
+    const size_t size = weft_dtype_size(t);
+    const size_t at = (size_t)p * NR * 9 * k + (size_t)q * cols;
+    const int n = min_int(part_length(k), k - q);
+    return (piece){(const char *)a->weight + at * size, (size_t)k * cols * size,
+                   n, n * cols};
+}
+
+/* Of the even inputs: 1, p over the product of differences of the points; the
+ * last is infinity. */
+INLINE void make_all(weft_dtype t, const piece *p, float *to)
+{
+    const float ab = POINT_A * POINT_A - POINT_B * POINT_B;
+    const vf a = vset(.5f / POINT_A / ab), b = vset(-.5f / POINT_B / ab);
+    const vf aa = vset(.5f / ab), bb = vset(-.5f / ab);
+    for (int y = 0; y < TAPS; y++)
+        for (int i = 0; i < p->floats; i += VL, to += VL) {
+            const char *from = p->from + (size_t)y * TAPS * p->tap;
+            const vf g0 = vweights(from, i, t);
+            const vf g2 = vweights(from + 2 * p->tap, i, t);
+            vst(to, vfma(a, g0, aa * g2));
+            vst(to + MADE_STEP, vfnma(a, g0, aa * g2));
+            vst(to + 2 * MADE_STEP, vfma(b, g0, bb * g2));
+            vst(to + 3 * MADE_STEP, vfnma(b, g0, bb * g2));
+            vst(to + 4 * MADE_STEP, g2);
+            vst(to + 5 * MADE_STEP, vweights(from + p->tap, i, t));
+        }
+}
+
+static void make(weft_dtype t, const piece *p, float *to)
+{
+    if (t == WEFT_F16)
+        make_all(WEFT_F16, p, to);
+    else if (t == WEFT_BF16)
+        make_all(WEFT_BF16, p, to);
+    else
+        make_all(WEFT_F32, p, to);
+}
+
 /* ---- product ------------------------------------------------------------- */
 
-/* Sums of `m` rows and one panel of columns; kernel rows are put together while
- * they stay below KMERGE. */
-static void panel_product(const weft_conv *c, const float *const *const *row,
-                          int m, const float *b, int nv, float *out)
+/* Sums of `m` rows, one panel of columns and the part of the channels from q
+ * on; kernel rows are put together while they stay below KMERGE. */
+static void part_product(const float *const *const *row, int m, int q,
+                         const piece *p, const float *b, int nv, float *out,
+                         const piece *next)
 {
-    const int k = c->cin[0], part = part_length(k), cols = nv * VL;
-    const int merged = TAPS * part <= KMERGE ? TAPS : 1;
-    for (int q = 0; q < k; q += part)
-        for (int t = 0; t < TAPS; t += merged) {
-            const int n = min_int(part, k - q);
-            const segment s[TAPS] = {
-                {row[t], q, n}, {row[1], q, n}, {row[2], q, n}};
-            const float *next = b + (size_t)merged * n * cols;
-            const target to = sums_at(out, cols, q + t > 0);
-            ISA(chunk)(m, s, merged, b, WEFT_F32, nv, &to, next);
-            b = next;
-        }
+    const int merged = TAPS * p->k <= KMERGE ? TAPS : 1;
+    for (int t = 0; t < TAPS; t += merged) {
+        const segment s[TAPS] = {
+            {row[t], q, p->k}, {row[1], q, p->k}, {row[2], q, p->k}};
+        const target to = sums_at(out, nv * VL, q + t > 0);
+        ISA(chunk)
+        (m, s, merged, b + (size_t)t * p->floats, WEFT_F32, nv, &to,
+         next->from + t * TAPS * next->tap);
+    }
 }
 
 /* M of position x: where the sums of panel p of a range of them lie. */
@@ -162,24 +218,32 @@ static float *sums_of(const job *j, const room *r, int x, int m, int p)
 
 static void product(const job *j, const room *r, int m, int p0, int p1)
 {
-    const weft_conv *c = j->a->conv;
-    const size_t vchan = j->z.vchan;
-    const float *place[TAPS][MOST_TILES];
-    for (int x = 0; x <= EVEN; x++) {
-        const float *const *row[TAPS];
-        const float *w =
-            (const float *)j->a->weight + (size_t)x * position_floats(c, 1);
-        for (int t = 0; t < TAPS; t++) {
+    const weft_conv_args *a = j->a;
+    const int k = a->conv->cin[0], part = part_length(k);
+    const float *place[EVEN][TAPS][MOST_TILES];
+    const float *const *row[EVEN + 1][TAPS];
+    for (int t = 0; t < TAPS; t++) {
+        for (int x = 0; x < EVEN; x++) {
             for (int i = 0; i < m; i++)
-                place[t][i] = r->v + ((size_t)(x * TAPS + t) * m + i) * vchan;
-            row[t] = x < EVEN ? place[t] : r->odd + (size_t)t * m * MW;
+                place[x][t][i] =
+                    r->v + ((size_t)(x * TAPS + t) * m + i) * j->z.vchan;
+            row[x][t] = place[x][t];
         }
-        for (int p = p0; p < p1; p++)
-            panel_product(c, row, x < EVEN ? m : m * MW,
-                          w + (size_t)p * NR * TAPS * c->cin[0],
-                          panel_vectors(c->cout, p * NR),
-                          sums_of(j, r, x, m, p - p0));
+        row[EVEN][t] = r->odd + (size_t)t * m * MW;
     }
+    for (int p = p0; p < p1; p++)
+        for (int q = 0; q < k; q += part) {
+            const piece now = piece_at(a, j->dtype, p, q);
+            const piece next =
+                q + part < k ? piece_at(a, j->dtype, p, q + part)
+                             : piece_at(a, j->dtype, min_int(p + 1, p1 - 1), 0);
+            make(j->dtype, &now, r->made);
+            for (int x = 0; x <= EVEN; x++)
+                part_product(row[x], x < EVEN ? m : m * MW, q, &now,
+                             r->made + (size_t)x * MADE_STEP,
+                             panel_vectors(a->conv->cout, p * NR),
+                             sums_of(j, r, x, m, p - p0), &next);
+        }
 }
 
 /* ---- output -------------------------------------------------------------- */
@@ -259,8 +323,8 @@ static void strided_run(const weft_conv_args *a, weft_variant v,
                         weft_pool *pool)
 {
     const int threads = weft_pool_size(pool);
-    job j = {.a = a, .pool = pool, .z = size_up(a->conv), .parts = 1};
-    (void)v;
+    job j = {.a = a, .dtype = v.dtype, .pool = pool, .parts = 1};
+    j.z = size_up(a->conv);
     if (a->row1 <= a->row0 || a->col1 <= a->col0) return;
     j.left = a->col0 / MW;
     j.columns = ceil_div(call_columns(a), MW);
@@ -277,5 +341,5 @@ static void strided_run(const weft_conv_args *a, weft_variant v,
     weft_pool_run(pool, j.groups * j.parts, strided_task, &j);
 }
 
-const conv_kernel ISA(strided) = {ISA(minimal_bytes), ISA(minimal_pack),
+const conv_kernel ISA(strided) = {ISA(panels_bytes), ISA(panels_pack),
                                   strided_scratch, strided_run};
