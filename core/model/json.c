@@ -393,6 +393,20 @@ weft_status weft_json_strings(const weft_json *json, const char *key,
     return WEFT_OK;
 }
 
+weft_status weft_json_pair(const weft_json *json, const char *key, int min,
+                           int max, const char **text, int *number)
+{
+    json_t *value;
+
+    *text = NULL;
+    WEFT_TRY(find(json, key, &value));
+    if (!value) return WEFT_OK;
+    if (!json_is_array(value) || json_array_size(value) != 2)
+        return wrong(json, key, "an array of a string and an integer", value);
+    WEFT_TRY(to_int(json, key, item(value, 1), min, max, number));
+    return to_string(json, key, item(value, 0), text);
+}
+
 /* ---- objects ------------------------------------------------------------- */
 
 static weft_status wrap(const weft_json *json, const char *key, json_t *value,

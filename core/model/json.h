@@ -61,6 +61,10 @@ weft_status weft_json_doubles(const weft_json *json, const char *key,
 weft_status weft_json_strings(const weft_json *json, const char *key,
                               const char **out, int room, int *n);
 
+/* An array of a string, borrowed from json, and an integer. Missing: NULL. */
+weft_status weft_json_pair(const weft_json *json, const char *key, int min,
+                           int max, const char **text, int *number);
+
 /* An object under a key, as JSON of its own whose errors name both; the
  * caller's (weft_json_free). NULL where there is another value, or none. */
 weft_status weft_json_object(const weft_json *json, const char *key,

@@ -1,5 +1,6 @@
 #include "core/text/token_file.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -177,6 +178,67 @@ weft_status weft_token_file_read(const weft_json *whole, weft_token_file *f)
     WEFT_TRY(check_sequence(whole, "pre_tokenizer", "pretokenizers", cut, 2));
     WEFT_TRY(open(f->model, "vocab", &f->vocab));
     return name_merges(f);
+}
+
+/* ---- around a text ------------------------------------------------------- */
+
+static weft_status expect_token(const weft_json *o, const char *key,
+                                const char *token, int id)
+{
+    const char *found;
+    int number = -1;
+
+    WEFT_TRY(weft_json_pair(o, key, INT_MIN, INT_MAX, &found, &number));
+    if (found && number == id && strcmp(found, token) == 0) return WEFT_OK;
+    return weft_fail(WEFT_EINPUT,
+                     "%s: %s is %s, %d and not \"%s\", %d: another token "
+                     "around a text is not supported",
+                     weft_json_name(o), key, found ? found : "missing", number,
+                     token, id);
+}
+
+static weft_status check_ends(const weft_json *o, const weft_token_frame *f)
+{
+    WEFT_TRY(expect(o, "type", "", "RobertaProcessing"));
+    WEFT_TRY(expect_token(o, "cls", f->begin, f->begin_id));
+    return expect_token(o, "sep", f->end, f->end_id);
+}
+
+static weft_status check_truncation(const weft_json *o,
+                                    const weft_token_frame *f)
+{
+    (void)f;
+    return expect(o, "direction", "Right", "Right");
+}
+
+static weft_status check_padding(const weft_json *o, const weft_token_frame *f)
+{
+    WEFT_TRY(expect(o, "direction", "Right", "Right"));
+    return f->pad ? expect(o, "pad_token", "[PAD]", f->pad) : WEFT_OK;
+}
+
+typedef weft_status check_frame(const weft_json *o, const weft_token_frame *f);
+
+/* Null is none, and so is a file of before. */
+static weft_status check_part(const weft_json *whole, const char *key,
+                              check_frame *part, const weft_token_frame *f)
+{
+    weft_json *o;
+    weft_status st;
+
+    if (!weft_json_has(whole, key)) return WEFT_OK;
+    WEFT_TRY(open(whole, key, &o));
+    st = part(o, f);
+    weft_json_free(o);
+    return st;
+}
+
+weft_status weft_token_file_frame(const weft_json *whole,
+                                  const weft_token_frame *f)
+{
+    WEFT_TRY(check_part(whole, "post_processor", check_ends, f));
+    WEFT_TRY(check_part(whole, "truncation", check_truncation, f));
+    return check_part(whole, "padding", check_padding, f);
 }
 
 void weft_token_file_release(weft_token_file *f)

@@ -7,9 +7,11 @@
  * as one space, lower case), cut into words, and what the model does with them.
  * How words are cut comes in two spellings, with the special tokens and
  * without; transformers 5 goes by neither but by its own, and so does weft
- * (words.h). That holds for the unknown token, too, and for what follows the
- * model (post_processor, decoder) and says how long texts may be (truncation,
- * padding): the class and tokenizer_config.json decide.
+ * (words.h). That holds for the unknown token and the decoder, too. What stands
+ * around a text (post_processor) is CLIP's or refused: transformers 5 adds the
+ * tokens of its class all the same, 4 added those of the file. Texts end where
+ * the class and tokenizer_config.json say, whatever length truncation and
+ * padding have; a file that would cut or pad them on the left is refused.
  */
 #ifndef WEFT_CORE_TEXT_TOKEN_FILE_H
 #define WEFT_CORE_TEXT_TOKEN_FILE_H
@@ -24,6 +26,17 @@ typedef struct weft_token_file {
 
 /* WEFT_EINPUT: not a tokenizer of CLIP's kind. */
 weft_status weft_token_file_read(const weft_json *whole, weft_token_file *f);
+
+/* What weft puts around a text. */
+typedef struct weft_token_frame {
+    const char *begin, *end;
+    int begin_id, end_id;
+    const char *pad; /* NULL: tokenizer_config.json says it, whatever is here */
+} weft_token_frame;
+
+/* WEFT_EINPUT: the file would put something else there. */
+weft_status weft_token_file_frame(const weft_json *whole,
+                                  const weft_token_frame *frame);
 void weft_token_file_release(weft_token_file *f);
 
 #endif

@@ -301,6 +301,23 @@ static weft_status read_roles(const weft_tokenizer_files *f,
     return st;
 }
 
+/* Texts are cut off and filled up at their ends. */
+static weft_status check_sides(const weft_json *c)
+{
+    static const char *const side[] = {"truncation_side", "padding_side"};
+    const char *found;
+
+    for (int i = 0; i < 2; i++) {
+        WEFT_TRY(weft_json_string(c, side[i], "right", &found));
+        if (strcmp(found, "right"))
+            return weft_fail(WEFT_EINPUT,
+                             "%s: %s \"%s\" is not supported: it must be "
+                             "\"right\"",
+                             weft_json_name(c), side[i], found);
+    }
+    return WEFT_OK;
+}
+
 static weft_status read_config(const weft_json *c, weft_tokenizer *t)
 {
     const family *of = t->family;
@@ -315,6 +332,7 @@ static weft_status read_config(const weft_json *c, weft_tokenizer *t)
         return weft_fail(WEFT_EINPUT,
                          "%s: tokenizer_class \"%s\" is not supported",
                          weft_json_name(c), name);
+    WEFT_TRY(check_sides(c));
     /* Where there is no limit, transformers writes one of 30 digits. */
     WEFT_TRY(weft_json_double(c, "model_max_length", of->most, &most));
     if (most < 3)
@@ -355,6 +373,22 @@ static void set_last(weft_tokenizer *t, int id, const char *token, size_t bytes)
     memcpy(t->info.last_token, token, bytes < room ? bytes : room);
 }
 
+/* tokenizer.json, too, says what stands around a text. */
+static weft_status check_frame(const weft_tokenizer_files *f,
+                               const weft_tokenizer *t,
+                               const spelling role[ROLES])
+{
+    const bool said = f->config && weft_json_has(f->config, role_key[ROLE_PAD]);
+
+    return weft_token_file_frame(
+        f->whole,
+        &(weft_token_frame){.begin = role[ROLE_BEGIN].text,
+                            .end = role[ROLE_END].text,
+                            .begin_id = t->info.begin,
+                            .end_id = t->info.end,
+                            .pad = said ? NULL : role[ROLE_PAD].text});
+}
+
 static weft_status create_bpe(const weft_tokenizer_files *f,
                               const weft_json *vocab, const weft_merges *merges,
                               weft_tokenizer *t)
@@ -368,7 +402,8 @@ static weft_status create_bpe(const weft_tokenizer_files *f,
     WEFT_TRY(read_config(f->config, t));
     WEFT_TRY(read_roles(f, t, vocab, role));
     WEFT_TRY(find_roles(t, weft_json_name(vocab), vocab, role));
-    return weft_bpe_create(vocab, merges, &t->bpe);
+    WEFT_TRY(weft_bpe_create(vocab, merges, &t->bpe));
+    return f->whole ? check_frame(f, t, role) : WEFT_OK;
 }
 
 static weft_status create_clip(const weft_tokenizer_files *f, weft_tokenizer *t)

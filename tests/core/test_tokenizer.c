@@ -378,6 +378,80 @@ static void refuses_other_tokenizers(void **state)
     }
 }
 
+#define ENDS(cls, sep)                                                         \
+    "\"post_processor\": {\"type\": \"RobertaProcessing\", \"cls\": " cls      \
+    ", \"sep\": " sep "}"
+#define CLS "[\"<|startoftext|>\", 3]"
+#define SEP "[\"<|endoftext|>\", 4]"
+
+/* With more members behind the rest, and a config or none. */
+static weft_status create_framed(const char *more, const char *config)
+{
+    static const char form[] =
+        "{\"normalizer\": " NORM ", \"pre_tokenizer\": " CUT(
+            SPLIT ", " BYTES) ", \"model\": " MODEL(PAIR) ", %s}";
+    char text[4096];
+    weft_json *j, *c = NULL;
+    weft_tokenizer *t;
+    weft_status st;
+
+    snprintf(text, sizeof text, form, more);
+    must(weft_json_parse("one.json", text, strlen(text), &j));
+    if (config) must(weft_json_parse("c.json", config, strlen(config), &c));
+    st = weft_tokenizer_create(&(weft_tokenizer_files){.whole = j, .config = c},
+                               &t);
+    if (st == WEFT_OK) weft_tokenizer_free(t);
+    weft_json_free(j);
+    weft_json_free(c);
+    return st;
+}
+
+static void takes_what_stands_around_a_text_if_it_is_clips(void **state)
+{
+    (void)state;
+    must(create_framed(ENDS(CLS, SEP), NULL));
+    must(create_framed("\"post_processor\": null, \"truncation\": null", NULL));
+    must(create_framed("\"truncation\": {\"direction\": \"Right\", "
+                       "\"max_length\": 20}",
+                       NULL));
+    must(create_framed("\"padding\": {\"direction\": \"Right\", "
+                       "\"pad_token\": \"!\"}",
+                       "{\"pad_token\": \"<|endoftext|>\"}"));
+}
+
+static void refuses_what_would_stand_around_a_text(void **state)
+{
+    static const struct {
+        const char *more, *config, *word;
+    } bad[] = {
+        {"\"post_processor\": {\"type\": \"TemplateProcessing\"}", NULL,
+         "one.json: post_processor: type \"TemplateProcessing\""},
+        {"\"post_processor\": []", NULL, "post_processor: expected an object"},
+        {ENDS(SEP, SEP), NULL, "cls is <|endoftext|>, 4 and not"},
+        {ENDS(CLS, "[\"<|endoftext|>\", 3]"), NULL, "sep is <|endoftext|>, 3"},
+        {ENDS(CLS, "[\"<|endoftext|>\"]"), NULL, "a string and an integer"},
+        {ENDS(CLS, "[4, 4]"), NULL, "expected a string"},
+        {"\"post_processor\": {\"type\": \"RobertaProcessing\"}", NULL,
+         "cls is missing"},
+        {"\"truncation\": {\"direction\": \"Left\"}", NULL,
+         "one.json: truncation: direction \"Left\""},
+        {"\"padding\": {\"direction\": \"Left\"}", NULL,
+         "padding: direction \"Left\""},
+        {"\"padding\": {\"pad_token\": \"!\"}", NULL,
+         "padding: pad_token \"!\""},
+        {ENDS(CLS, SEP), "{\"truncation_side\": \"left\"}",
+         "c.json: truncation_side \"left\""},
+        {ENDS(CLS, SEP), "{\"padding_side\": \"left\"}",
+         "c.json: padding_side \"left\""},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        if (create_framed(bad[i].more, bad[i].config) != WEFT_EINPUT ||
+            !strstr(weft_fail_text(), bad[i].word))
+            fail_msg("case %zu: %s", i, weft_fail_text());
+}
+
 /* As transformers 5 leaves it; of two kinds of files the older are read. */
 static void reads_a_folder_of_one_file(void **state)
 {
@@ -429,6 +503,8 @@ int main(void)
         cmocka_unit_test(refuses_tokens_without_end),
         cmocka_unit_test(takes_merges_in_both_spellings),
         cmocka_unit_test(refuses_other_tokenizers),
+        cmocka_unit_test(takes_what_stands_around_a_text_if_it_is_clips),
+        cmocka_unit_test(refuses_what_would_stand_around_a_text),
         cmocka_unit_test(reads_a_folder_of_one_file),
         cmocka_unit_test(names_the_file_that_is_missing),
     };
