@@ -54,6 +54,7 @@ uint64_t weft_adapters_fingerprint(const weft_adapters *a)
 
         memcpy(&scale, &a->scale[i], sizeof scale);
         h = h * 31 ^ weft_netfile_fingerprint(weft_lora_file(a->lora[i]));
+        h = h * 31 ^ weft_lora_alphas(a->lora[i]);
         h = h * 31 ^ scale;
     }
     return h;

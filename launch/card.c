@@ -10,6 +10,7 @@
 #include "core/io/file.h"
 #include "core/io/path.h"
 #include "core/model/component.h"
+#include "core/model/lora.h"
 
 enum { MOST_BYTES = 1 << 20, PATH = 4352, SHOWN = 100 };
 
@@ -110,12 +111,23 @@ static weft_status add_numbered(json_t *models, const char *model,
     return add_folder(models, name, path);
 }
 
+/* A file of PEFT's has its alphas beside it; in a folder they are in that. */
+static weft_status add_lora(json_t *models, const char *model, int i,
+                            const char *path)
+{
+    char config[WEFT_PATH];
+
+    WEFT_TRY(add_numbered(models, model, "lora", i, path));
+    if (!weft_path_is_file(path) || !weft_lora_beside(path, config))
+        return WEFT_OK;
+    return add_numbered(models, model, "adapter_config", i, config);
+}
+
 /* LoRAs, control nets and their pictures. */
 static weft_status add_changes(json_t *models, const weft_config_model *m)
 {
     for (int i = 0; i < m->nloras; i++)
-        WEFT_TRY(
-            add_numbered(models, m->name, "lora", i, m->lora[i].file.path));
+        WEFT_TRY(add_lora(models, m->name, i, m->lora[i].file.path));
     for (int i = 0; i < m->ncontrols; i++) {
         const weft_config_control *c = &m->control[i];
 

@@ -33,6 +33,7 @@
 #ifndef WEFT_CORE_MODEL_LORA_H
 #define WEFT_CORE_MODEL_LORA_H
 
+#include "core/io/path.h"
 #include "core/model/safetensors.h"
 #include "core/net/graph.h"
 
@@ -56,11 +57,15 @@ bool weft_lora_is(const weft_st *st);
  * pytorch_lora_weights.safetensors. */
 weft_status weft_lora_open(const char *path, weft_lora **lora);
 void weft_lora_close(weft_lora *lora);
+/* Whether PEFT's adapter_config.json lies beside a file, and its path. */
+bool weft_lora_beside(const char *path, char config[WEFT_PATH]);
 
 /* Layers of `part` that the file changes. */
 int weft_lora_count(const weft_lora *lora, weft_lora_part part);
 /* The least and the greatest rank of its matrices. */
 void weft_lora_ranks(const weft_lora *lora, int *least, int *most);
+/* A number for what its layers' alphas are, wherever they stand. */
+uint64_t weft_lora_alphas(const weft_lora *lora);
 /* The file itself; borrowed. */
 const weft_st *weft_lora_file(const weft_lora *lora);
 

@@ -167,20 +167,25 @@ static weft_status use_metadata(const weft_lora *l)
     return status;
 }
 
+bool weft_lora_beside(const char *path, char config[WEFT_PATH])
+{
+    const char *slash = strrchr(path, '/');
+    const int n = snprintf(config, WEFT_PATH, "%.*sadapter_config.json",
+                           slash ? (int)(slash + 1 - path) : 0, path);
+
+    return n > 0 && n < WEFT_PATH && weft_path_is_file(config);
+}
+
 /* PEFT writes it beside the file. */
 static weft_status use_config(const weft_lora *l)
 {
-    const char *path = weft_st_path(l->st), *slash = strrchr(path, '/');
     adapter a = {NULL, "", l->module, l->n, false, NULL};
     weft_json *json;
     weft_status status;
     char config[WEFT_PATH];
-    int length;
 
-    length = snprintf(config, sizeof config, "%.*sadapter_config.json",
-                      slash ? (int)(slash + 1 - path) : 0, path);
-    if (!weft_lora_is_peft(l->module[0].name) || length < 0 ||
-        length >= (int)sizeof config || !weft_path_is_file(config))
+    if (!weft_lora_is_peft(l->module[0].name) ||
+        !weft_lora_beside(weft_st_path(l->st), config))
         return WEFT_OK;
     WEFT_TRY(weft_json_read(config, &json));
     a.json = json;
@@ -194,4 +199,17 @@ weft_status weft_lora_read_scales(weft_lora *l)
     for (int i = 0; i < l->n; i++) WEFT_TRY(read_alpha(l->st, &l->module[i]));
     WEFT_TRY(use_metadata(l));
     return use_config(l);
+}
+
+uint64_t weft_lora_alphas(const weft_lora *l)
+{
+    uint64_t h = 0;
+
+    for (int i = 0; i < l->n; i++) {
+        uint64_t scale;
+
+        memcpy(&scale, &l->module[i].scale, sizeof scale);
+        h = (h ^ scale) * 1099511628211u;
+    }
+    return h;
 }

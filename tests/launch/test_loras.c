@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "launch/card.h"
 #include "launch/models.h"
 #include "tests/golden.h"
 #include "tests/must.h"
@@ -128,6 +129,66 @@ static void builds_with_them(void **state)
     unlink(path);
 }
 
+static const char peft[] =
+    "base_model.model." CONV ".lora_A.weight F32 4x48x3x3;"
+    "base_model.model." CONV ".lora_B.weight F32 48x4x1x1;";
+
+static void write_alpha(const char *folder, int alpha)
+{
+    char path[64];
+    FILE *f;
+
+    snprintf(path, sizeof path, "%s/adapter_config.json", folder);
+    f = fopen(path, "w");
+    assert_non_null(f);
+    fprintf(f, "{\"peft_type\": \"LORA\", \"lora_alpha\": %d}", alpha);
+    fclose(f);
+}
+
+/* What a data set would be of, and a plan. */
+static json_t *card_of(const char *lora, uint64_t *fingerprint)
+{
+    static const weft_config_dataset spec = {.images = true};
+    static const weft_manifest m = {.spec = &spec, .sha256 = "0"};
+    json_t *card;
+    weft_config c;
+
+    files_of(lora, "", fingerprint);
+    parse(lora, "", &c);
+    must(weft_card_make(&c, &m, &card));
+    weft_config_release(&c);
+    return card;
+}
+
+/* PEFT's alpha stands in a file beside that of the matrices. */
+static void alphas_beside_the_file_are_a_part_of_it(void **state)
+{
+    char folder[] = "/tmp/weft-lora-XXXXXX", path[64], lora[128];
+    uint64_t before, after;
+    json_t *was, *is;
+
+    (void)state;
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/adapter_model.safetensors", folder);
+    golden_write(path, peft);
+    snprintf(lora, sizeof lora, ", loras: [{path: %s, scale: 1}]", path);
+    write_alpha(folder, 4);
+    was = card_of(lora, &before);
+    write_alpha(folder, 8);
+    is = card_of(lora, &after);
+    assert_true(before != after);
+    assert_false(json_equal(was, is));
+    json_object_del(json_object_get(was, "models"), "strong.adapter_config0");
+    json_object_del(json_object_get(is, "models"), "strong.adapter_config0");
+    assert_true(json_equal(was, is));
+    json_decref(was);
+    json_decref(is);
+    unlink(path);
+    snprintf(path, sizeof path, "%s/adapter_config.json", folder);
+    unlink(path);
+    assert_int_equal(rmdir(folder), 0);
+}
+
 static void refused(const char *tensors, const char *words)
 {
     char path[32], lora[80];
@@ -172,6 +233,7 @@ int main(void)
         cmocka_unit_test(image_says_them),
         cmocka_unit_test(models_share_what_is_alike),
         cmocka_unit_test(builds_with_them),
+        cmocka_unit_test(alphas_beside_the_file_are_a_part_of_it),
         cmocka_unit_test(refuses_the_wrong_base),
     };
 
