@@ -25,12 +25,18 @@ static void must(weft_status st)
 
 /* ---- numbers ------------------------------------------------------------- */
 
-static uint64_t bits(const char *name, uint64_t i)
+static uint64_t hash(const char *name)
 {
-    uint64_t h = 0xcbf29ce484222325, z;
+    uint64_t h = 0xcbf29ce484222325;
 
     for (; *name; name++) h = (h ^ (unsigned char)*name) * 0x100000001b3;
-    z = (h + i) * 0x9e3779b97f4a7c15;
+    return h;
+}
+
+static uint64_t bits(uint64_t hash, uint64_t i)
+{
+    uint64_t z = (hash + i) * 0x9e3779b97f4a7c15;
+
     z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
     z = (z ^ z >> 27) * 0x94d049bb133111eb;
     return z ^ z >> 31;
@@ -48,25 +54,38 @@ static bool is_norm(const char *name)
     return strstr(name, "norm") && ends(name, ".weight");
 }
 
-float golden_weight(const char *name, const int64_t *shape, int ndim,
-                    uint64_t i)
+/* What all weights of one name are: offset + (k - middle) * step of the highest
+ * bits k, four or eight of them. */
+typedef struct law {
+    int shift, middle;
+    float offset, step;
+} law;
+
+/* As nets.py has it. */
+static law law_of(const char *name, const int64_t *shape, int ndim)
 {
-    const int k = (int)(bits(name, i) >> 56);
     int64_t fan_in = 1;
     int s = 0;
 
-    if (ends(name, ".alpha")) return 1 + (float)(k / 16) / 4;
-    if (is_norm(name)) return 1 + (float)(k / 16 - 8) / 64;
+    if (ends(name, ".alpha")) return (law){60, 0, 1, 0.25f};
+    if (is_norm(name)) return (law){60, 8, 1, 1.0f / 64};
     for (int d = 1; d < ndim; d++) fan_in *= shape[d];
     if (ndim < 2) s = 3;
     while (ndim > 1 && ((int64_t)6 << 2 * s) < fan_in) s++;
     if (ends(name, "up.weight") || strstr(name, "lora_B")) s += 4;
-    return ldexpf((float)(k - 128) / 128, -s);
+    return (law){56, 128, 0, ldexpf(1, -7 - s)};
+}
+
+static float weight(const law *l, uint64_t hash, uint64_t i)
+{
+    const int k = (int)(bits(hash, i) >> l->shift);
+
+    return l->offset + (float)(k - l->middle) * l->step;
 }
 
 float golden_given(const char *name, uint64_t i)
 {
-    return ((float)(bits(name, i) >> 48) - 32768) / 16384;
+    return ((float)(bits(hash(name), i) >> 48) - 32768) / 16384;
 }
 
 float golden_input(uint64_t i) { return golden_given("input", i); }
@@ -138,11 +157,12 @@ static size_t store(const char *dtype, float v, char *to)
 static void put(weft_st_writer *w, int i, const weft_st_entry *e)
 {
     const size_t n = elements(e);
+    const law l = law_of(e->name, e->shape, e->ndim);
+    const uint64_t h = hash(e->name);
     char *data = malloc(4 * n), *at = data;
 
     assert_non_null(data);
-    for (size_t k = 0; k < n; k++)
-        at += store(e->dtype, golden_weight(e->name, e->shape, e->ndim, k), at);
+    for (size_t k = 0; k < n; k++) at += store(e->dtype, weight(&l, h, k), at);
     must(weft_st_put(w, i, 0, data, (size_t)(at - data)));
     free(data);
 }

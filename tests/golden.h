@@ -38,11 +38,9 @@ typedef struct golden {
 void golden_open(golden *g, const char *name);
 void golden_close(golden *g);
 
-/* Element i of a tensor with these dimensions; of the net's input. */
-float golden_weight(const char *name, const int64_t *shape, int ndim,
-                    uint64_t i);
+/* Element i of the net's input; of anything that is given: "text", "added",
+ * "guide". */
 float golden_input(uint64_t i);
-/* The same of anything that is given: "text", "added", "guide". */
 float golden_given(const char *name, uint64_t i);
 
 /* Write the tensors "name dtype d0xd1..;" to a file; `metadata` as that of

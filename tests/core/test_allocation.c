@@ -159,16 +159,18 @@ static int count(rig *r, weft_solver_kind kind)
     return made;
 }
 
+/* All kernels, and all solvers on one of them, of which they know nothing. */
 static void steps_allocate_nothing(void **state)
 {
     static const char *const kernels[] = {"reference", "lean", "fast"};
+    static const int solvers[] = {1, 1, WEFT_SOLVERS};
 
     (void)state;
     for (int k = 0; k < 3; k++) {
         rig r;
 
         set_up(&r, kernels[k], 2);
-        for (int kind = 0; kind < WEFT_SOLVERS; kind++)
+        for (int kind = 0; kind < solvers[k]; kind++)
             assert_int_equal(count(&r, (weft_solver_kind)kind), 0);
         tear_down(&r);
     }

@@ -468,6 +468,7 @@ static void test_rank_reference(void **unused)
         check_conv(dev, &d, want, answer);
         free(answer), free(want);
         free_conv(&d);
+        if (MOST_DEVICES == 1) break; /* its threads are the same in all */
     }
 }
 

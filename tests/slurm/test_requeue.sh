@@ -16,13 +16,17 @@ size="$configs/demo.yaml sample.width=128 sample.height=128 run.threads=1"
 began=$(date +%s)
 now() { echo $(($(date +%s) - began)); }
 
-# As many images as one process draws in about 14 seconds.
+# As many images as one process draws in about 14 seconds of a processor that it
+# has to itself.
 # shellcheck disable=SC2086 # words, here and below
-"$WEFT" sample $size output.image=try.png sample.steps=30 \
-    output.report=try.jsonl 2>/dev/null || fail "alone"
-last=$("$PYTHON" -c 'import json
-s = json.loads(open("try.jsonl").readlines()[-1])["seconds_sampling"]
-print(max(6, min(500, int(14 / s))))')
+last=$("$PYTHON" - "$WEFT" sample $size sample.steps=30 run.batch=1 \
+    sample.seeds=0-9 output.image='try/{seed}.png' <<'END'
+import resource, subprocess, sys
+subprocess.run(sys.argv[1:], check=True, stderr=subprocess.DEVNULL)
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(max(6, min(500, int(140 / (used.ru_utime + used.ru_stime)))))
+END
+) || fail "alone"
 size="$size sample.steps=30 run.batch=1"
 # shellcheck disable=SC2086
 "$WEFT" sample $size sample.seeds="0-$last" output.image='plain/{seed}.png' \
