@@ -1,6 +1,8 @@
 #include "launch/crew.h"
 
+#include <inttypes.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -8,7 +10,7 @@
 #include "core/clock.h"
 #include "mpi/watch.h"
 
-enum { ABOUT = 160 };
+enum { ABOUT = 200 };
 
 static weft_job *job(const weft_crew *c) { return &c->stock->good[0]->job; }
 
@@ -175,10 +177,13 @@ static weft_status arrive(void *arg, const weft_flight *f, double began)
 static void about(const weft_crew *c, char text[ABOUT])
 {
     snprintf(text, ABOUT,
-             "{\"dataset\":\"%s\",\"shard\":%d,\"kind\":%d,\"chunks\":%d}",
-             c->about, c->number, c->making, c->kind->chunks);
+             "{\"dataset\":\"%s\",\"pictures\":%" PRIu64
+             ",\"shard\":%d,\"kind\":%d,\"chunks\":%d}",
+             c->about, c->seen, c->number, c->making, c->kind->chunks);
 }
 
+/* One file for all kinds and lengths of a shard: they are made one after the
+ * other, each to its end before the next one's images could take its place. */
 static void flight_path(const weft_crew *c, char path[WEFT_SHELF_PATH])
 {
     weft_shelf_path(c->shelf, c->number, WEFT_SHELF_FLIGHT, path);
@@ -313,6 +318,16 @@ static weft_status share(weft_crew *c, double *v, int n)
     return weft_comm_sum(job(c)->group, v, n);
 }
 
+/* As two numbers, which a double holds. */
+static weft_status share_seen(weft_crew *c)
+{
+    double half[] = {(double)(c->seen >> 32), (double)(uint32_t)c->seen};
+
+    WEFT_TRY(share(c, half, 2));
+    c->seen = (uint64_t)half[0] << 32 | (uint64_t)half[1];
+    return WEFT_OK;
+}
+
 /* The next entry of the queue; `entries` behind its end. */
 static weft_status claim(weft_crew *c, int *entry)
 {
@@ -339,14 +354,43 @@ static weft_status reload(const weft_crew *c, weft_shard *s)
                               &s->spool);
 }
 
+/* What was made with other pictures is not gone on with. */
+static void about_spool(const weft_crew *c, char text[WEFT_HASH_TEXT])
+{
+    weft_hash h;
+
+    memcpy(text, c->about, WEFT_HASH_TEXT);
+    if (!c->seen) return;
+    weft_hash_start(&h);
+    weft_hash_add(&h, c->about, WEFT_HASH_TEXT);
+    weft_hash_add(&h, &c->seen, sizeof c->seen);
+    weft_hash_text(&h, text);
+}
+
 static weft_status open_spool(weft_crew *c, weft_shard *s)
 {
-    char path[WEFT_SHELF_PATH];
+    char path[WEFT_SHELF_PATH], text[WEFT_HASH_TEXT];
 
+    about_spool(c, text);
     weft_shelf_path(c->shelf, c->number, WEFT_SHELF_SPOOL, path);
-    WEFT_TRY(weft_spool_open(path, c->about, s->items->n, &s->spool));
+    WEFT_TRY(weft_spool_open(path, text, s->items->n, &s->spool));
     if (c->state[c->number] == WEFT_SHARD_FAILED && !s->spool.found)
         return reload(c, s);
+    return WEFT_OK;
+}
+
+/* Items whose pictures cannot be read. */
+static weft_status pass_over(weft_crew *c, weft_shard *s)
+{
+    for (int i = 0; i < s->items->n; i++) {
+        const weft_item *item = &s->items->item[i];
+        const char *fault = s->sights.fault[item->kind];
+
+        if (!fault || s->spool.item[i].there) continue;
+        fprintf(stderr, "weft: %s:%lld: item %s is not made: %s\n",
+                c->manifest->name, item->line, item->id, fault);
+        WEFT_TRY(weft_encoder_fail(c->encoder, s, i, WEFT_UNSEEN));
+    }
     return WEFT_OK;
 }
 
@@ -362,7 +406,10 @@ static weft_status open_shard(weft_crew *c, int entry)
                       .began = weft_clock(),
                       .spool = {.fd = -1}};
     c->shard = s;
+    WEFT_TRY(weft_sights_look(c->manifest, s->items, &s->sights));
+    c->seen = s->sights.seen;
     WEFT_TRY(open_spool(c, s));
+    WEFT_TRY(pass_over(c, s));
     for (int i = 0; i < s->items->n; i++) c->vote[i] = !s->spool.item[i].there;
     return WEFT_OK;
 }
@@ -400,6 +447,7 @@ static weft_status make_shard(weft_crew *c, int entry)
     c->number = c->queue[entry];
     WEFT_TRY(find_items(c));
     if (c->encoder) WEFT_TRY(open_shard(c, entry));
+    WEFT_TRY(share_seen(c));
     WEFT_TRY(share(c, c->vote, c->items->n));
     for (int i = 0; i < c->items->n; i++) c->wanted[i] = c->vote[i] != 0;
     for (int k = 0; k < c->items->kinds && !c->stopped; k++)

@@ -46,6 +46,7 @@ typedef struct weft_crew {
     int turns, steps;      /* of my group, all shards together */
     /* under way: */
     int number;        /* of the shard */
+    uint64_t seen;     /* of its control pictures; 0: there are none */
     weft_items *items; /* its own; the clerk's shard has them */
     weft_shard *shard; /* the clerk's */
     bool *wanted;      /* [shard_size], owned */

@@ -44,6 +44,7 @@ void weft_shard_free(weft_shard *s)
 {
     if (!s) return;
     weft_spool_close(&s->spool, false);
+    weft_sights_release(&s->sights);
     weft_items_free(s->items);
     free(s);
 }
@@ -235,10 +236,10 @@ static weft_status encode(weft_encoder *e, weft_finished *w, bool *failed)
 
 static weft_status commit(weft_encoder *e, weft_shard *s)
 {
-    weft_status st = weft_commit(e->spec.shelf, s->number, s->items->item,
-                                 s->items->n, &s->spool,
-                                 json_pack("{s:i, s:f}", "rank", s->rank,
-                                           "seconds", weft_clock() - s->began));
+    weft_status st = weft_commit(
+        e->spec.shelf, s->number, s->items->item, s->items->n, &s->spool,
+        json_pack("{s:i, s:f, s:O*}", "rank", s->rank, "seconds",
+                  weft_clock() - s->began, "pictures", s->sights.mark));
 
     if (st == WEFT_OK) weft_spool_close(&s->spool, true);
     weft_shard_free(s);
@@ -383,6 +384,17 @@ static weft_status push(weft_encoder *e, task t)
 weft_status weft_encoder_item(weft_encoder *e, weft_finished *w)
 {
     return push(e, (task){.item = w});
+}
+
+weft_status weft_encoder_fail(weft_encoder *e, weft_shard *shard, int item,
+                              weft_outcome outcome)
+{
+    WEFT_TRY(weft_spool_add(&shard->spool, item, outcome, NULL, 0));
+    pthread_mutex_lock(&e->lock);
+    e->tally.items++;
+    e->tally.failed++;
+    pthread_mutex_unlock(&e->lock);
+    return WEFT_OK;
 }
 
 weft_status weft_encoder_shard(weft_encoder *e, weft_shard *s)

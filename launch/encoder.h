@@ -18,6 +18,7 @@
 #define WEFT_LAUNCH_ENCODER_H
 
 #include "launch/commit.h"
+#include "launch/sights.h"
 
 /* A shard at work. */
 typedef struct weft_shard {
@@ -25,8 +26,9 @@ typedef struct weft_shard {
     int entry;         /* of the queue */
     weft_items *items; /* owned */
     weft_spool spool;
-    double began; /* weft_clock() */
-    int rank;     /* who makes it */
+    weft_sights sights; /* owned */
+    double began;       /* weft_clock() */
+    int rank;           /* who makes it */
 } weft_shard;
 
 /* NULL is nothing. The spool stays. */
@@ -73,6 +75,10 @@ weft_status weft_encoder_start(const weft_encoder_spec *s, weft_encoder **e);
 weft_status weft_encoder_room(weft_encoder *e, weft_form *form,
                               weft_finished **work);
 weft_status weft_encoder_item(weft_encoder *e, weft_finished *work);
+/* Before any item of this shard: one that cannot be made is put down as such.
+ */
+weft_status weft_encoder_fail(weft_encoder *e, weft_shard *shard, int item,
+                              weft_outcome outcome);
 /* All items of the shard were handed over: commit it. The encoder owns it. */
 weft_status weft_encoder_shard(weft_encoder *e, weft_shard *shard);
 

@@ -44,14 +44,17 @@ static weft_status grow(reading *r)
     uint64_t *offset =
         realloc(r->m->offset, ((size_t)room + 1) * sizeof *offset);
     uint64_t *check;
+    int64_t *line;
     double *cost;
 
     if (offset) r->m->offset = offset;
     check = realloc(r->m->check, (size_t)room * sizeof *check);
     if (check) r->m->check = check;
+    line = realloc(r->m->line, (size_t)room * sizeof *line);
+    if (line) r->m->line = line;
     cost = realloc(r->m->cost, (size_t)room * sizeof *cost);
     if (cost) r->m->cost = cost;
-    if (!offset || !check || !cost) return no_memory();
+    if (!offset || !check || !line || !cost) return no_memory();
     r->room = room;
     return WEFT_OK;
 }
@@ -71,6 +74,7 @@ static weft_status take_item(reading *r, const char *s, size_t bytes)
     if (m->items % m->shard_size == 0) {
         if (m->shards == r->room) WEFT_TRY(grow(r));
         m->offset[m->shards] = r->l.begins;
+        m->line[m->shards] = r->l.number - 1;
         m->cost[m->shards] = 0;
         m->check[m->shards++] = 0;
     }
@@ -193,6 +197,7 @@ void weft_manifest_free(weft_manifest *m)
     free(m->name);
     free(m->offset);
     free(m->check);
+    free(m->line);
     free(m->cost);
     free(m);
 }
@@ -200,7 +205,7 @@ void weft_manifest_free(weft_manifest *m)
 /* ---- for other ranks ----------------------------------------------------- */
 
 /* All numbers of one, then the keys of its first kind and what that says,
- * offsets, checks and costs. */
+ * offsets, checks, lines and costs. */
 typedef struct packed {
     int64_t items, kinds;
     int32_t shards, labels;
@@ -231,7 +236,7 @@ weft_status weft_manifest_pack(const weft_manifest *m, char **data,
     char *at;
 
     memcpy(p.sha256, m->sha256, sizeof p.sha256);
-    *bytes = sizeof p + own + (n ? (3 * n + 1) * 8 : 0);
+    *bytes = sizeof p + own + (n ? (4 * n + 1) * 8 : 0);
     for (int i = 0; i < 3; i++) *bytes += text[i] ? strlen(text[i]) + 1 : 0;
     at = *data = malloc(*bytes);
     if (!at) return no_memory();
@@ -242,6 +247,7 @@ weft_status weft_manifest_pack(const weft_manifest *m, char **data,
     if (!n) return WEFT_OK;
     at = mempcpy(at, m->offset, (n + 1) * sizeof *m->offset);
     at = mempcpy(at, m->check, n * sizeof *m->check);
+    at = mempcpy(at, m->line, n * sizeof *m->line);
     memcpy(at, m->cost, n * sizeof *m->cost);
     return WEFT_OK;
 }
@@ -253,12 +259,15 @@ static weft_status unpack_file(weft_manifest *m, const char *at)
 
     m->offset = malloc((n + 1) * sizeof *m->offset);
     m->check = malloc(n * sizeof *m->check);
+    m->line = malloc(n * sizeof *m->line);
     m->cost = malloc(n * sizeof *m->cost);
-    if (!m->offset || !m->check || !m->cost) return no_memory();
+    if (!m->offset || !m->check || !m->line || !m->cost) return no_memory();
     memcpy(m->offset, at, (n + 1) * sizeof *m->offset);
     at += (n + 1) * sizeof *m->offset;
     memcpy(m->check, at, n * sizeof *m->check);
-    memcpy(m->cost, at + n * sizeof *m->check, n * sizeof *m->cost);
+    at += n * sizeof *m->check;
+    memcpy(m->line, at, n * sizeof *m->line);
+    memcpy(m->cost, at + n * sizeof *m->line, n * sizeof *m->cost);
     return open_file(m->spec, m, &bytes);
 }
 
@@ -403,6 +412,7 @@ static weft_status reread_item(rereading *r, weft_items *l, weft_item *item,
     WEFT_TRY(weft_lines_next(&r->l, &s, &bytes));
     if (!s) return changed(r->m);
     WEFT_TRY(weft_lines_item(&r->l, s, bytes, item, &r->words));
+    item->line = r->l.number;
     WEFT_TRY(find_kind(l, &r->kinds, r->words.kind, &item->kind));
     *check = fold(*check, s, bytes);
     WEFT_TRY(weft_said_take(&r->words, &item->said));
@@ -430,8 +440,7 @@ static weft_status open_shard(const weft_manifest *m, int k, weft_lines *l)
     l->at = l->next = m->offset[k];
     l->end = m->offset[k + 1];
     l->from = l->to = 0;
-    l->number = 0;
-    l->counted = false;
+    l->number = m->line[k];
     return WEFT_OK;
 }
 

@@ -39,6 +39,7 @@ typedef struct weft_item {
     uint64_t seed;
     int label;      /* -1: what the config says, if anything */
     int kind;       /* of its shard's */
+    long long line; /* of the file; 0 in a rule */
     weft_said said; /* owned by the list that it is in, as the caption */
     char *caption;  /* for ID.txt: of its own, or the prompt; NULL. Owned by the
                        list */
@@ -83,6 +84,7 @@ typedef struct weft_manifest {
     bool table;       /* CSV */
     uint64_t *offset; /* [shards + 1] */
     uint64_t *check;  /* [shards], of its lines */
+    int64_t *line;    /* [shards], before the first of them */
     double *cost;     /* [shards], of its items together */
     /* a rule: */
     bool labels;    /* they have some */

@@ -24,7 +24,7 @@ void weft_lines_close(weft_lines *l)
 
 weft_status weft_lines_open(const weft_manifest *m, uint64_t to, weft_lines *l)
 {
-    *l = (weft_lines){.m = m, .end = to, .counted = true};
+    *l = (weft_lines){.m = m, .end = to};
     l->buffer = malloc(PIECE + WEFT_LINE_BYTES + 1);
     l->fields = malloc(sizeof *l->fields);
     l->header = malloc(sizeof *l->header);
@@ -72,7 +72,7 @@ static weft_status next_line(weft_lines *l, const char **s, size_t *bytes)
         WEFT_TRY(read_more(l));
     *s = l->to > l->from ? l->buffer + l->from : NULL;
     if (!*s) return WEFT_OK;
-    if (l->counted) l->number++;
+    l->number++;
     *bytes = end ? (size_t)(end - *s) : l->to - l->from;
     if (*bytes > WEFT_LINE_BYTES)
         return weft_lines_blame(l, weft_fail(WEFT_EINPUT,

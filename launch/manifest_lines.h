@@ -15,8 +15,7 @@ typedef struct weft_lines {
     char *buffer;          /* [1 MiB and a line] */
     size_t from, to;       /* what was read and not yet handed out */
     uint64_t begins, next; /* in the file: the line handed out, the next */
-    long long number;      /* of the line handed out; 0: unknown */
-    bool counted;          /* false: who moved elsewhere does not know */
+    long long number;      /* of the line handed out; 0: none yet */
     weft_hash *hash;       /* takes all that is read; or NULL */
     weft_line *fields, *header;
     char *header_text; /* what the header's fields point into */

@@ -10,8 +10,11 @@
 
 #include "core/io/file.h"
 
-const char *const weft_outcome_name[WEFT_OUTCOMES] = {
-    [WEFT_MADE] = "done", [WEFT_NAN] = "nan", [WEFT_BLACK] = "black"};
+const char *const weft_outcome_name[WEFT_OUTCOMES] = {[WEFT_MADE] = "done",
+                                                      [WEFT_NAN] = "nan",
+                                                      [WEFT_BLACK] = "black",
+                                                      [WEFT_UNSEEN] =
+                                                          "control picture"};
 
 /* The first bytes of a file. */
 typedef struct head {

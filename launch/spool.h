@@ -22,8 +22,9 @@
 /* What became of an item. */
 typedef enum weft_outcome {
     WEFT_MADE,
-    WEFT_NAN,   /* not a number */
-    WEFT_BLACK, /* without any light */
+    WEFT_NAN,    /* not a number */
+    WEFT_BLACK,  /* without any light */
+    WEFT_UNSEEN, /* its control picture cannot be read */
     WEFT_OUTCOMES,
 } weft_outcome;
 

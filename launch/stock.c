@@ -286,6 +286,16 @@ static weft_status new_good(const char *keys, weft_good **g)
 
 /* ---- planning ------------------------------------------------------------ */
 
+/* Before anything is written, for all other kinds are planned beside this. */
+static weft_status check_picture(const weft_config *c)
+{
+    weft_pixels p = {NULL, 0, 0};
+    const weft_status st = weft_pixels_read(c, c->sample.control.path, &p);
+
+    free(p.at);
+    return weft_setup_status(st);
+}
+
 /* Collective over the job. */
 static weft_status plan_base(weft_stock *s)
 {
@@ -303,6 +313,7 @@ static weft_status plan_base(weft_stock *s)
         st = blame(m, kind->line,
                    make_config(spec, kind->keys, &kind->said,
                                weft_comm_size(spec->world), kind->most, &c));
+    if (st == WEFT_OK) st = blame(m, kind->line, check_picture(&c));
     st = weft_comm_agree(spec->world, st);
     if (st != WEFT_OK) {
         weft_config_release(&c);

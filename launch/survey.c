@@ -15,13 +15,18 @@ static weft_status no_memory(void)
 static weft_status look(const weft_survey_spec *spec, int k, double *state)
 {
     weft_shard_state is;
+    weft_status st = WEFT_OK;
+    json_t *mark;
 
-    WEFT_TRY(weft_shelf_look(spec->shelf, k, spec->verify, &is, NULL));
+    WEFT_TRY(weft_shelf_look(spec->shelf, k, spec->verify, &is, &mark));
     if (is == WEFT_SHARD_DAMAGED)
         fprintf(stderr, "weft: shard %06d is made again: %s\n", k,
                 weft_fail_text());
+    else
+        st = weft_sights_check(spec->manifest, k, mark);
+    json_decref(mark);
     *state = is;
-    return WEFT_OK;
+    return st;
 }
 
 static weft_status look_at_mine(const weft_survey_spec *spec, double *state)

@@ -99,10 +99,55 @@ ranks 2 "$WEFT" dataset own.yaml dataset.manifest=lists/items.jsonl \
 same_file set/000000/b.png b.png
 ! cmp -s set/000000/a.png b.png || fail "items follow one picture"
 echo '{"id": "c", "seed": 4, "control": "none.png"}' >>lists/items.jsonl
+cp -r set before
 rm -rf set
 refused 2 "lists/items.jsonl:3: lists/none.png" "$WEFT" dataset own.yaml output.dir=set \
     dataset.manifest=lists/items.jsonl
 
+# one that is damaged inside fails alone, and is named; once it is mended, too
+cp pipe_sd15.png lists/one.png
+cp paint_mask.png lists/two.png
+head -c 2000 pipe_sd15.png >lists/bad.png
+cat >lists/items.jsonl <<'END'
+{"id": "a", "seed": 4, "control": "one.png"}
+
+{"id": "c", "seed": 4, "control": "bad.png"}
+{"id": "b", "seed": 4, "control": "two.png"}
+END
+own() { # RANKS ARGUMENT...
+    n=$1
+    shift
+    ranks "$n" "$WEFT" dataset own.yaml output.dir=set dataset.format=folder \
+        dataset.manifest=lists/items.jsonl "$@" 2>out.txt
+}
+own 2 parallel.patches=2 || fail "a damaged picture: $(cat out.txt)"
+[ "$(grep -c "weft: lists/items.jsonl:3: item c is not made: lists/bad.png: " \
+    out.txt)" = 1 ] || fail "does not name the damaged picture: $(cat out.txt)"
+grep -q '"failed": 1.*"c": "control picture"' set/000000.json ||
+    fail "no status of c"
+for item in a b; do
+    "$COMPARE" set/000000/$item.png before/000000/$item.png 0 || fail "$item"
+done
+own 1 || fail "again: $(cat out.txt)"
+grep -q ' 0 items made' out.txt || fail "made again: $(cat out.txt)"
+cp pipe_sd15.png lists/bad.png
+own 1 --retry-failed || fail "mended: $(cat out.txt)"
+grep -q ' 1 items made' out.txt || fail "not mended: $(cat out.txt)"
+"$COMPARE" set/000000/c.png set/000000/a.png 0 || fail "c"
+# a picture that was copied is the same, one that was changed another
+touch lists/two.png
+own 2 || fail "copied: $(cat out.txt)"
+cp pipe_sd15.png lists/two.png
+refused 2 "lists/items.jsonl:4: lists/two.png has changed since shard 000000" \
+    "$WEFT" dataset own.yaml output.dir=set dataset.format=folder \
+    dataset.manifest=lists/items.jsonl
+# ... and the first is looked at before anything is written
+head -c 2000 pipe_sd15.png >lists/one.png
+rm -rf set
+refused 2 "lists/items.jsonl:1: lists/one.png: " "$WEFT" dataset own.yaml \
+    output.dir=set dataset.format=folder dataset.manifest=lists/items.jsonl
+[ ! -e set/dataset.json ] || fail "a card of what cannot be made"
+rm -rf before
 
 # items that none looks at, and one that has nothing to be looked at
 cat >lists/items.jsonl <<'END'
