@@ -15,6 +15,7 @@
 #include "core/net/text.h"
 #include "core/text/tokenizer.h"
 #include "launch/checkpoint.h"
+#include "launch/netfile.h"
 
 enum { NAMES_SHOWN = 8, TYPES = 16 };
 
@@ -257,9 +258,19 @@ static void print_text(FILE *out, const weft_text_info *info)
     fprintf(out, "  a vector of %d numbers for the whole text\n", info->pooled);
 }
 
+static weft_status print_spare(FILE *out, const weft_graph *g,
+                               const weft_st *st, const char *const *besides)
+{
+    weft_spare s;
+
+    WEFT_TRY(weft_spare_find(g, st, besides, &s));
+    weft_spare_print(&s, "  ", out);
+    return WEFT_OK;
+}
+
 /* Whether its weights are all there. */
-static weft_status try_text(const weft_json *config, const weft_text_info *info,
-                            const weft_st *st)
+static weft_status try_text(FILE *out, const weft_json *config,
+                            const weft_text_info *info, const weft_st *st)
 {
     const weft_text_opts opts = {.norm = true, .pooled = true};
     weft_text text;
@@ -268,12 +279,14 @@ static weft_status try_text(const weft_json *config, const weft_text_info *info,
     WEFT_TRY(weft_text_build(config, &opts, info->tokens, weft_load_dtype(st),
                              &text));
     s = weft_load_check(&text.graph, st, NULL);
+    if (s == WEFT_OK) s = print_spare(out, &text.graph, st, weft_text_besides);
     weft_graph_release(&text.graph);
     return s;
 }
 
-static weft_status try_part(const weft_json *config, const weft_net_info *info,
-                            const weft_st *st, weft_net_part part, int stride)
+static weft_status try_part(FILE *out, const weft_json *config,
+                            const weft_net_info *info, const weft_st *st,
+                            weft_net_part part, int stride)
 {
     const weft_cell cell = {stride, stride, stride};
     weft_graph g;
@@ -281,16 +294,19 @@ static weft_status try_part(const weft_json *config, const weft_net_info *info,
 
     WEFT_TRY(weft_net_build(config, info, part, cell, weft_load_dtype(st), &g));
     s = weft_load_check(&g, st, NULL);
+    if (s == WEFT_OK)
+        s = print_spare(out, &g, st, weft_net_besides(info, part));
     weft_graph_release(&g);
     return s;
 }
 
-static weft_status try_net(const weft_json *config, const weft_net_info *info,
-                           const weft_st *st)
+static weft_status try_net(FILE *out, const weft_json *config,
+                           const weft_net_info *info, const weft_st *st)
 {
     if (info->kind == WEFT_NET_CONTROL)
-        WEFT_TRY(try_part(config, info, st, WEFT_PART_SIGHT, info->per_latent));
-    return try_part(config, info, st,
+        WEFT_TRY(
+            try_part(out, config, info, st, WEFT_PART_SIGHT, info->per_latent));
+    return try_part(out, config, info, st,
                     weft_net_is_unet(info) || info->kind == WEFT_NET_CONTROL
                         ? WEFT_PART_NET
                         : WEFT_PART_DECODE,
@@ -304,7 +320,7 @@ static weft_status print_text_encoder(FILE *out, const weft_json *config,
 
     WEFT_TRY(weft_text_read_info(config, &info));
     print_text(out, &info);
-    return try_text(config, &info, st);
+    return try_text(out, config, &info, st);
 }
 
 static weft_status print_image_net(FILE *out, const weft_json *config,
@@ -319,7 +335,7 @@ static weft_status print_image_net(FILE *out, const weft_json *config,
         print_control(out, &info);
     else
         print_vae(out, &info);
-    return try_net(config, &info, st);
+    return try_net(out, config, &info, st);
 }
 
 /* A net that weft cannot run is still worth describing. transformers' configs

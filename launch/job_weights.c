@@ -43,6 +43,14 @@ static weft_status open_window(weft_job *j, int i)
     return weft_comm_agree(j->world, st);
 }
 
+static void tell_spare(const weft_models *m, int file)
+{
+    char about[WEFT_PATH + 16];
+
+    snprintf(about, sizeof about, "weft: %.4000s: ", m->path[file]);
+    weft_spare_print(&m->file[file].spare, about, stderr);
+}
+
 weft_status weft_job_load(weft_job *j, int file)
 {
     const weft_models *m = &j->setup.models;
@@ -52,6 +60,7 @@ weft_status weft_job_load(weft_job *j, int file)
 
     if (w->loaded) return WEFT_OK;
     w->loaded = true;
+    if (weft_comm_rank(j->world) == 0) tell_spare(m, head);
     weft_watch_at("loading", 0, 0);
     WEFT_TRY(open_window(j, head));
     for (int i = 0; i < m->nfiles && w->mine && st == WEFT_OK; i++)

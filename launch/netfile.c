@@ -81,6 +81,13 @@ static weft_status check_control(const char *path, const weft_net_info *control,
                          "%s: control nets are for a UNet2DConditionModel, and "
                          "%s is a %s",
                          path, base, unet->class_name);
+    if (weft_net_paints(unet))
+        return weft_fail(
+            WEFT_EINPUT,
+            "%s: control nets do not go with models that are made "
+            "for inpainting, as %s is; any other one inpaints with "
+            "sample.mask",
+            path, base);
     WEFT_TRY(compare(path, "channels in", control->in_channels,
                      unet->in_channels, base));
     WEFT_TRY(compare(path, "a cross_attention_dim", control->text_channels,
@@ -127,10 +134,28 @@ weft_status weft_netfile_open(const char *path, const weft_config_model *m,
     return WEFT_OK;
 }
 
+weft_status weft_spare_find(const weft_graph *g, const weft_st *st,
+                            const char *const *besides, weft_spare *s)
+{
+    weft_load_rest rest;
+
+    WEFT_TRY(weft_load_unused(g, st, besides, &rest));
+    s->n = rest.n;
+    snprintf(s->first, sizeof s->first, "%s", rest.n ? rest.first : "");
+    return WEFT_OK;
+}
+
+void weft_spare_print(const weft_spare *s, const char *about, FILE *to)
+{
+    if (s->n)
+        fprintf(to, "%s%d tensor%s of the file %s not used, the first is %s\n",
+                about, s->n, s->n == 1 ? "" : "s", s->n == 1 ? "is" : "are",
+                s->first);
+}
+
 weft_status weft_netfile_build(weft_netfile *f, weft_net_part part,
                                weft_cell cell, bool beside)
 {
-    weft_load_summary used;
     weft_status st;
 
     f->info.control = f->control;
@@ -141,8 +166,9 @@ weft_status weft_netfile_build(weft_netfile *f, weft_net_part part,
                                           "may be for another base")
                    : st;
     f->built = true;
-    WEFT_TRY(weft_load_check(&f->graph, f->st, &used));
-    f->file_bytes = used.bytes;
+    WEFT_TRY(weft_load_check(&f->graph, f->st, &f->file_bytes));
+    WEFT_TRY(weft_spare_find(&f->graph, f->st, weft_net_besides(&f->info, part),
+                             &f->spare));
     WEFT_TRY(
         weft_adapters_apply(&f->adapters, WEFT_LORA_UNET, f->st, &f->graph));
     return beside ? weft_graph_beside(&f->graph) : WEFT_OK;

@@ -8,9 +8,25 @@
 #ifndef WEFT_LAUNCH_NETFILE_H
 #define WEFT_LAUNCH_NETFILE_H
 
+#include <stdio.h>
+
 #include "core/model/safetensors.h"
 #include "core/net/net.h"
 #include "launch/adapters.h"
+
+/* Tensors of a file that nothing uses: a net that is not the one meant may run
+ * all the same. */
+typedef struct weft_spare {
+    int n;
+    char first[128]; /* its name, or how that begins */
+} weft_spare;
+
+/* As weft_load_unused. */
+weft_status weft_spare_find(const weft_graph *g, const weft_st *st,
+                            const char *const *besides, weft_spare *s);
+/* "ABOUT3 tensors of the file are not used, the first is x" and a line feed, if
+ * there are any. */
+void weft_spare_print(const weft_spare *s, const char *about, FILE *to);
 
 typedef struct weft_netfile {
     weft_json *config;
@@ -23,6 +39,7 @@ typedef struct weft_netfile {
     bool built;
     size_t file_bytes;    /* of the weights that the graph uses */
     uint64_t fingerprint; /* of the headers of all files */
+    weft_spare spare;
 } weft_netfile;
 
 /* `path`: as core/model/component.h has it; `m`: the model whose LoRAs change

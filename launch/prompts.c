@@ -60,7 +60,6 @@ static weft_status lay_out(weft_reader *r, const weft_device *dev)
 
 static weft_status build_reader(weft_reader *r, const weft_device *dev)
 {
-    weft_load_summary used;
 
     WEFT_TRY(check_tokens(r));
     WEFT_TRY(check_vocabulary(r));
@@ -68,8 +67,9 @@ static weft_status build_reader(weft_reader *r, const weft_device *dev)
                              weft_tokenizer_tell(r->tokenizer)->most,
                              weft_load_dtype(r->st), &r->text));
     r->built = true;
-    WEFT_TRY(weft_load_check(&r->text.graph, r->st, &used));
-    r->file_bytes = used.bytes;
+    WEFT_TRY(weft_load_check(&r->text.graph, r->st, &r->file_bytes));
+    WEFT_TRY(
+        weft_spare_find(&r->text.graph, r->st, weft_text_besides, &r->spare));
     WEFT_TRY(weft_adapters_apply(&r->adapters, r->part, r->st, &r->text.graph));
     return lay_out(r, dev);
 }
@@ -484,6 +484,12 @@ void weft_prompts_tell(const weft_prompts *p, FILE *to)
     static const char *const name[] = {"prompt", "negative prompt"};
     const char *said = NULL;
 
+    for (int i = 0; i < p->readers; i++) {
+        char about[WEFT_PATH + 16];
+
+        snprintf(about, sizeof about, "weft: %.4000s: ", p->reader[i].encoder);
+        weft_spare_print(&p->reader[i].spare, about, to);
+    }
     for (int m = 0; m < WEFT_MODELS; m++)
         for (int c = 0; c < WEFT_BOTH; c++) {
             const char *cut = weft_reading_cut(&p->model[m].told[c]);

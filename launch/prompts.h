@@ -38,6 +38,7 @@ typedef struct weft_reader {
     bool built;
     weft_layout layout; /* of one chunk of one prompt */
     size_t file_bytes;  /* of the weights */
+    weft_spare spare;
     uint64_t fingerprint;
 } weft_reader;
 

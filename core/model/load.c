@@ -133,16 +133,14 @@ static int by_address(const void *a, const void *b)
     return *x < *y ? -1 : *x > *y;
 }
 
-static void sum_up(const weft_st *st, const weft_st_tensor **used, int n,
-                   weft_load_summary *s)
+static size_t sum_up(const weft_st_tensor **used, int n)
 {
-    *s = (weft_load_summary){.unused = weft_st_count(st)};
+    size_t bytes = 0;
+
     qsort(used, (size_t)n, sizeof *used, by_address);
-    for (int i = 0; i < n; i++) {
-        if (i && used[i] == used[i - 1]) continue;
-        s->bytes += used[i]->bytes;
-        s->unused--;
-    }
+    for (int i = 0; i < n; i++)
+        if (!i || used[i] != used[i - 1]) bytes += used[i]->bytes;
+    return bytes;
 }
 
 static weft_status complain(const faults *f)
@@ -162,7 +160,7 @@ static weft_status complain(const faults *f)
 }
 
 weft_status weft_load_check(const weft_graph *g, const weft_st *st,
-                            weft_load_summary *summary)
+                            size_t *bytes)
 {
     const size_t most = (size_t)g->nweights * WEFT_MAX_SOURCES;
     const weft_st_tensor **used = malloc((most + 1) * sizeof *used);
@@ -173,9 +171,42 @@ weft_status weft_load_check(const weft_graph *g, const weft_st *st,
     for (int i = 0; i < g->nweights; i++)
         for (int k = 0; k < g->weight[i].nsrc; k++)
             used[n++] = check(st, &g->weight[i], k, &f);
-    if (summary && !f.path) sum_up(st, used, n, summary);
+    if (bytes && !f.path) *bytes = sum_up(used, n);
     free(used);
     return f.path ? complain(&f) : WEFT_OK;
+}
+
+static bool is_besides(const char *name, const char *const *besides)
+{
+    if (strstr(name, "position_ids")) return true;
+    for (; *besides; besides++)
+        if (strstr(name, *besides)) return true;
+    return false;
+}
+
+weft_status weft_load_unused(const weft_graph *g, const weft_st *st,
+                             const char *const *besides, weft_load_rest *rest)
+{
+    const size_t most = (size_t)g->nweights * WEFT_MAX_SOURCES;
+    const weft_st_tensor **used = malloc((most + 1) * sizeof *used);
+    size_t n = 0;
+
+    *rest = (weft_load_rest){.n = 0};
+    if (!used) return weft_fail(WEFT_ENOMEM, "out of memory for weights");
+    for (int i = 0; i < g->nweights; i++)
+        for (int k = 0; k < g->weight[i].nsrc; k++)
+            used[n++] = find(st, g->weight[i].name[k]);
+    qsort(used, n, sizeof *used, by_address);
+    for (int i = 0; i < weft_st_count(st); i++) {
+        const weft_st_tensor *t = weft_st_at(st, i);
+
+        if (is_besides(t->name, besides) ||
+            bsearch(&t, used, n, sizeof *used, by_address))
+            continue;
+        if (!rest->n++) rest->first = t->name;
+    }
+    free(used);
+    return WEFT_OK;
 }
 
 /* ---- packing ------------------------------------------------------------- */

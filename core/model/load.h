@@ -28,16 +28,24 @@ weft_dtype weft_load_dtype(const weft_st *st);
 /* The type of a tensor; false where it is none of F32, F16 and BF16. */
 bool weft_load_type(const weft_st_tensor *t, weft_dtype *type);
 
-typedef struct weft_load_summary {
-    size_t bytes; /* of the tensors that the graph uses, as in the file */
-    int unused;   /* tensors of the file that it does not use */
-} weft_load_summary;
-
 /* WEFT_EINPUT unless the file has every tensor of the graph with its shape,
  * as F32, F16 or BF16; names what is missing or wrong, at most ten of each, of
- * the first file of joined ones that has any of it. `summary` may be NULL. */
+ * the first file of joined ones that has any of it. *bytes, which may be NULL:
+ * of the tensors that the graph uses, as in the file. */
 weft_status weft_load_check(const weft_graph *g, const weft_st *st,
-                            weft_load_summary *summary);
+                            size_t *bytes);
+
+/* Tensors of a file that has passed which the graph does not use: how many, and
+ * the first of them, NULL where there is none. What has one of the texts of
+ * `besides` in its name, which ends in NULL, is for another graph and not
+ * counted, nor are position_ids, which count positions. */
+typedef struct weft_load_rest {
+    int n;
+    const char *first; /* its name; valid while the file is open */
+} weft_load_rest;
+
+weft_status weft_load_unused(const weft_graph *g, const weft_st *st,
+                             const char *const *besides, weft_load_rest *rest);
 
 /* Pack part `part` of `nparts` into `dst` (layout->weight_bytes in all, 64-byte
  * aligned; of the layout only the weights count): parts are disjoint, about

@@ -104,3 +104,18 @@ weft_status weft_net_build(const weft_json *c, const weft_net_info *info,
     weft_graph_release(g);
     return st;
 }
+
+const char *const *weft_net_besides(const weft_net_info *info,
+                                    weft_net_part part)
+{
+    static const char *const net[] = {"controlnet_cond_embedding.", NULL};
+    static const char *const decode[] = {"encoder.", "quant_conv.", NULL};
+    static const char *const encode[] = {"decoder.", "quant_conv.", NULL};
+    static const char *const all[] = {"", NULL};
+
+    WEFT_MUST(has_part(info, part));
+    return part == WEFT_PART_NET      ? net
+           : part == WEFT_PART_DECODE ? decode
+           : part == WEFT_PART_ENCODE ? encode
+                                      : all; /* the U-Net has the others */
+}

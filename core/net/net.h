@@ -95,6 +95,11 @@ typedef enum weft_net_part {
     WEFT_PART_SIGHT,  /* control net: its picture's encoder, for hint[i] */
 } weft_net_part;
 
+/* Texts, up to NULL, that stand in the names of weights which the file of a net
+ * has for other parts of it than this one. */
+const char *const *weft_net_besides(const weft_net_info *info,
+                                    weft_net_part part);
+
 /* `cell`: rows and columns of the input that no cut divides, and its width: all
  * multiples of info.stride, except to decode, and of info.per_latent to see.
  * `wtype`: type of the weights in the file (weft_load_dtype; they stay what

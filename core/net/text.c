@@ -60,3 +60,6 @@ weft_status weft_text_build(const weft_json *c, const weft_text_opts *o,
     weft_graph_release(&made.graph);
     return st;
 }
+
+const char *const weft_text_besides[] = {"encoder.layers.", "final_layer_norm.",
+                                         "text_projection.", NULL};

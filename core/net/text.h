@@ -49,6 +49,10 @@ typedef struct weft_text {
     weft_val pooled;  /* [n][pooled], kept; NONE if it is not wanted */
 } weft_text;
 
+/* Texts, up to NULL, in the names of weights that some graphs of an encoder do
+ * without. */
+extern const char *const weft_text_besides[];
+
 /* Texts of `tokens` ids, at most info.tokens. On failure there is no graph to
  * release. */
 weft_status weft_text_build(const weft_json *c, const weft_text_opts *o,

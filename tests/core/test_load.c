@@ -100,25 +100,39 @@ static void reads_matrices_as_convolutions_and_back(void **state)
     still_right(&g);
 }
 
+static weft_load_rest rest_of(const golden *g, const weft_graph *graph)
+{
+    weft_load_rest rest;
+
+    must(weft_load_unused(graph, g->weights,
+                          weft_net_besides(&g->info, g->part), &rest));
+    return rest;
+}
+
 static void counts_what_is_not_used(void **state)
 {
-    weft_load_summary s;
+    weft_load_rest rest;
     weft_graph graph;
+    size_t bytes = 0;
     golden g;
 
     (void)state;
     golden_open(&g, "unet_class_fourier"); /* uses one tensor twice */
     build(&g, &graph);
-    must(weft_load_check(&graph, g.weights, &s));
-    assert_int_equal(s.unused, 0);
-    assert_true(s.bytes > 0 && s.bytes < weft_st_bytes(g.weights));
+    must(weft_load_check(&graph, g.weights, &bytes));
+    assert_true(bytes > 0 && bytes < weft_st_bytes(g.weights));
+    rest = rest_of(&g, &graph);
+    assert_int_equal(rest.n, 0);
+    assert_null(rest.first);
     weft_graph_release(&graph);
     golden_close(&g);
     open_edited(&g, "kl_no_attention", "post_quant_conv.bias F32 4;",
-                "post_quant_conv.bias F32 4;extra F32 7;");
+                "post_quant_conv.bias F32 4;spare F32 7;extra F32 7;");
     build(&g, &graph);
-    must(weft_load_check(&graph, g.weights, &s));
-    assert_true(s.unused > 1); /* the encoder's, and the extra one */
+    must(weft_load_check(&graph, g.weights, NULL));
+    rest = rest_of(&g, &graph);
+    assert_int_equal(rest.n, 2); /* the encoder's are not counted */
+    assert_string_equal(rest.first, "extra");
     weft_graph_release(&graph);
     golden_close(&g);
 }

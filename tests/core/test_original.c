@@ -375,13 +375,16 @@ static void build_net(const weft_json *json, const weft_st *st)
          part++) {
         const weft_cell cell = {info.stride, info.stride, info.stride};
         weft_graph g;
-        weft_load_summary used;
+        weft_load_rest rest;
 
         if (weft_net_build(json, &info, (weft_net_part)part, cell,
                            weft_load_dtype(st), &g) != WEFT_OK ||
-            weft_load_check(&g, st, &used) != WEFT_OK)
+            weft_load_check(&g, st, NULL) != WEFT_OK ||
+            weft_load_unused(&g, st,
+                             weft_net_besides(&info, (weft_net_part)part),
+                             &rest) != WEFT_OK)
             fail_msg("%s", weft_fail_text());
-        if (part == WEFT_PART_NET) assert_int_equal(used.unused, 0);
+        assert_int_equal(rest.n, 0);
         weft_graph_release(&g);
     }
 }
@@ -390,15 +393,17 @@ static void build_text(const weft_json *json, const weft_st *st)
 {
     weft_text_info info;
     weft_text text;
-    weft_load_summary used;
+    weft_load_rest rest;
 
     assert_int_equal(weft_text_read_info(json, &info), WEFT_OK);
     assert_int_equal(info.eos, -1);
     if (weft_text_build(json, &(weft_text_opts){0, true, true}, info.tokens,
                         weft_load_dtype(st), &text) != WEFT_OK ||
-        weft_load_check(&text.graph, st, &used) != WEFT_OK)
+        weft_load_check(&text.graph, st, NULL) != WEFT_OK ||
+        weft_load_unused(&text.graph, st, (const char *const[]){NULL}, &rest) !=
+            WEFT_OK)
         fail_msg("%s", weft_fail_text());
-    assert_int_equal(used.unused, 0);
+    assert_int_equal(rest.n, 0);
     weft_graph_release(&text.graph);
 }
 

@@ -229,6 +229,13 @@ refuses global_pool_conditions true "global_pool_conditions"
 "$WEFT" inspect other/control0 >out.txt || true
 grep -q "global_pool_conditions" out.txt || fail "inspect says $(cat out.txt)"
 
+# nor one beside a model that is made for inpainting, in words
+"$PIPELINE" "$WEFT_SOURCE_DIR/tests/golden/nine_part.safetensors" nine >/dev/null
+refused 2 "control nets do not go with models that are made for inpainting, as \
+nine/unet is" "$WEFT" plan two.yaml \
+    "models={it: {pipeline: nine, controls: [{path: model/control0, $picture}]}}" \
+    sample.image=pipe_sd15.png sample.mask=paint_mask.png
+
 # a damaged one is told from the U-Net that it is built into
 change _class_name '"ControlNetModel"'
 sed -i 's/"controlnet_mid_block.weight"/"controlnet_mid_block.weighs"/' \
