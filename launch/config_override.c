@@ -72,6 +72,29 @@ static void remove_rivals(weft_tree *root, const char *path)
     }
 }
 
+/* Not what only begins with a quote. */
+static bool is_quoted(const char *value)
+{
+    const size_t n = strlen(value);
+
+    return n > 1 && (*value == '"' || *value == '\'') && value[n - 1] == *value;
+}
+
+/* Texts stand as they are typed, but those that are in quotes as a whole. */
+static weft_status parse_text(const char *file, const char *override,
+                              const char *value, weft_tree **tree)
+{
+    weft_status st;
+
+    if (!is_quoted(value))
+        return weft_tree_parse_literal(file, override, value, tree);
+    st = weft_tree_parse(file, override, value, strlen(value), tree);
+    if (st != WEFT_EINPUT) return st;
+    return weft_fail_within(st,
+                            "a text between quotes is read as YAML's (within "
+                            "\"\", \\\" is a quote; within '', '' is one)");
+}
+
 weft_status weft_config_override(weft_tree *root, const char *file,
                                  const char *override)
 {
@@ -84,8 +107,8 @@ weft_status weft_config_override(weft_tree *root, const char *file,
     if (n >= sizeof key) return weft_place_fail(&at, "the key is too long");
     snprintf(key, sizeof key, "%.*s", (int)n, override);
     WEFT_TRY(check_key(override, key));
-    if (wants_text(key) && equals[1] != '"' && equals[1] != '\'')
-        WEFT_TRY(weft_tree_parse_literal(file, override, equals + 1, &value));
+    if (wants_text(key))
+        WEFT_TRY(parse_text(file, override, equals + 1, &value));
     else
         WEFT_TRY(weft_tree_parse(file, override, equals + 1, strlen(equals + 1),
                                  &value));

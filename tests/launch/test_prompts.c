@@ -85,6 +85,31 @@ static void test_alone(void **state)
     weft_config_release(&c);
 }
 
+/* On the command line: as they are typed, or one text of YAML's. */
+static void test_quotes(void **state)
+{
+    static const char yaml[] = "pipeline: /p\nsample: {width: 8, height: 8}\n";
+    static const char *const typed[][2] = {
+        {"sample.prompt=\"a\" cat", "\"a\" cat"},
+        {"sample.prompt='tis a cat", "'tis a cat"},
+        {"sample.prompt=\"", "\""},
+        {"sample.prompt=\"a \\\"b\\\"\"", "a \"b\""},
+        {"sample.prompt='a ''b'' '", "a 'b' "}};
+    const char *bad = "sample.prompt='a' or 'b'";
+    weft_config c;
+
+    (void)state;
+    for (int i = 0; i < COUNT(typed); i++) {
+        parse(yaml, &typed[i][0], 1, &c);
+        assert_string_equal(c.sample.prompt, typed[i][1]);
+        weft_config_release(&c);
+    }
+    assert_int_equal(
+        weft_config_parse("a.yaml", yaml, strlen(yaml), &bad, 1, &c),
+        WEFT_EINPUT);
+    assert_non_null(strstr(weft_fail_text(), "is read as YAML's"));
+}
+
 /* Beside a refiner it is the model that draws. */
 static void test_refined(void **state)
 {
@@ -257,10 +282,11 @@ static void test_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_meaning),    cmocka_unit_test(test_refined),
-        cmocka_unit_test(test_alone),      cmocka_unit_test(test_identity),
-        cmocka_unit_test(test_parameters), cmocka_unit_test(test_breaks),
-        cmocka_unit_test(test_cut),        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_meaning),  cmocka_unit_test(test_refined),
+        cmocka_unit_test(test_alone),    cmocka_unit_test(test_quotes),
+        cmocka_unit_test(test_identity), cmocka_unit_test(test_parameters),
+        cmocka_unit_test(test_breaks),   cmocka_unit_test(test_cut),
+        cmocka_unit_test(test_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
