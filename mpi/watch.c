@@ -97,23 +97,32 @@ static void print(line *l)
     (void)written;
 }
 
+/* "step 4 of 30" */
+static void add_doing(line *l)
+{
+    add(l, watch.doing);
+    if (!watch.doing || !watch.of) return;
+    add(l, " ");
+    add_int(l, watch.i);
+    add(l, " of ");
+    add_int(l, watch.of);
+}
+
+/* "weft: rank 3 on host: " */
+static void add_who(line *l)
+{
+    add(l, "weft: ");
+    if (!watch.job) return;
+    add_rank(l, watch.job->rank);
+    add(l, ": ");
+}
+
 /* "weft: rank 3 on host: step 4 of 30: " */
 static void add_place(line *l)
 {
-    add(l, "weft: ");
-    if (watch.job) {
-        add_rank(l, watch.job->rank);
-        add(l, ": ");
-    }
-    if (!watch.doing) return;
-    add(l, watch.doing);
-    if (watch.of) {
-        add(l, " ");
-        add_int(l, watch.i);
-        add(l, " of ");
-        add_int(l, watch.of);
-    }
-    add(l, ": ");
+    add_who(l);
+    add_doing(l);
+    if (watch.doing) add(l, ": ");
 }
 
 /* Rank of the job of a rank of c. */
@@ -434,10 +443,14 @@ void weft_watch_at(const char *doing, int i, int of)
 
 void weft_watch_fail(const char *why)
 {
-    line l = {.n = 0};
+    line l = {.n = 0}, doing = {.n = 0};
 
     watch.said = true;
-    add_place(&l);
+    add_doing(&doing);
+    if (strncmp(why, doing.text, doing.n) == 0)
+        add_who(&l); /* it says that itself */
+    else
+        add_place(&l);
     add(&l, why);
     print(&l);
 }

@@ -99,6 +99,17 @@ model huge
 sed 's/"block_out_channels": \[/&2147483647,/' "$models/weak/config.json" \
     >huge/config.json
 bad 2 "block_out_channels" 2 models.strong.path=huge
+# what nothing uses is told, not refused
+model spare
+header "$file" 'h["zz.spare"] = {"dtype": "F32", "shape": [1],
+    "data_offsets": [len(body), len(body) + 4]}; body += bytes(4)'
+"$MPIEXEC" -n 2 "$WEFT" sample "$configs/demo.yaml" sample.steps=1 \
+    sample.width=64 sample.height=64 output.latents=spare.safetensors \
+    output.image=spare.png models.strong.path=spare 2>out.txt || fail "a spare tensor"
+[ "$(grep -c '^weft: spare: 1 tensor of the file is not used, the first is zz' \
+    out.txt)" = 1 ] || fail "does not tell a spare tensor: $(cat out.txt)"
+"$WEFT" inspect spare | grep -q "^  1 tensor of the file is not used, .*zz.spare" ||
+    fail "inspect does not tell a spare tensor"
 model option
 sed 's/"act_fn": "silu"/"act_fn": "snake"/' "$models/weak/config.json" \
     >option/config.json
@@ -126,6 +137,7 @@ model nan
 header "$file" 'o = h["conv_out.bias"]["data_offsets"][0]; body[o:o+2] = b"\0\x7e"'
 bad 1 "not a number" 2 models.strong.path=nan
 bad 1 "step 1 of " 2 models.strong.path=nan
+! grep -q "step 1 of 1: step" out.txt || fail "says where twice: $(cat out.txt)"
 model deep
 header "$file" 'o = h["conv_in.bias"]["data_offsets"][0]; body[o:o+2] = b"\0\x7e"'
 bad 1 "down_blocks.0.resnets.0.norm1" 2 models.strong.path=deep
