@@ -238,7 +238,8 @@ static weft_status add_vae(weft_setup *s)
         s->plan.gives_latents = s->plan.vae;
     if (s->models.encoder < 0) return WEFT_OK;
     WEFT_TRY(add_net(s, s->models.encoder, s->plan.vae, 1, &s->encode));
-    s->plan.net[s->encode].each_image = true; /* once a run, by itself */
+    s->plan.net[s->encode].once = true;
+    s->plan.net[s->encode].evaluations = 1 + s->models.paints;
     s->plan.net[s->encode].phase = WEFT_PHASE_BEFORE;
     return WEFT_OK;
 }

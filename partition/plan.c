@@ -121,12 +121,16 @@ weft_lane_cost weft_plan_lane(const weft_plan *p, int i, const weft_cut *cut)
                             times * weft_plan_seconds(p, i, cut)};
 }
 
-/* Predictions go to all who keep state; latents come to those who decode. */
+/* Predictions, and what an encoder makes of a picture, go to all who keep
+ * state; latents come to those who decode. */
 static weft_status add_crossing(const weft_plan *p, weft_plan_net *net)
 {
+    const int channels = net->once
+                             ? weft_graph_at(net->graph, net->graph->output)->c
+                             : p->channels;
     const size_t unit = (size_t)p->unit * (size_t)p->columns *
-                        (size_t)p->channels * sizeof(float) * (size_t)net->n;
-    const weft_class class = net->each_image ? WEFT_LATENTS : WEFT_REDISTRIBUTE;
+                        (size_t)channels * sizeof(float) * (size_t)net->n;
+    const weft_class class = is_apart(net) ? WEFT_LATENTS : WEFT_REDISTRIBUTE;
     weft_span *span = calloc(2 * (size_t)p->grid.patches, sizeof *span);
     weft_span *want = span + p->grid.patches;
     weft_crossing c;
@@ -200,7 +204,8 @@ static weft_status make_net(weft_plan *p, int i)
     p->lane[i] = weft_plan_lane(p, i, &cut);
     WEFT_TRY(count_messages(p, net));
     WEFT_TRY(weft_plan_texts_volume(p, i, &net->told));
-    return net->once ? WEFT_OK : add_crossing(p, net);
+    /* What a control net sees stays with whoever saw it. */
+    return net->once && net->role != p->vae ? WEFT_OK : add_crossing(p, net);
 }
 
 /* ---- the plan ------------------------------------------------------------ */
@@ -353,7 +358,7 @@ static weft_status make_forecasts(weft_plan *p)
     WEFT_TRY(weft_plan_forecast(p, p->lane, &p->forecast));
     memcpy(lane, p->lane, sizeof lane);
     for (int i = 0; i < p->nnets; i++)
-        if (p->net[i].each_image) lane[i].seconds = 0;
+        if (is_apart(&p->net[i])) lane[i].seconds = 0;
     return weft_plan_forecast(p, lane, &p->sampling);
 }
 

@@ -111,6 +111,13 @@ MODELS["xlpaint"] = MODELS["sdxl"] | {
         "_class_name": "StableDiffusionXLInpaintPipeline",
         "_diffusers_version": "0.42.1"},
     "unet": MODELS["sdxl"]["unet"] | {"in_channels": 9}}
+# Stable Diffusion 2's, which predicts eps as its base does, and with v.
+MODELS["paint2"] = MODELS["sd21"] | {
+    "model_index": MODELS["inpaint"]["model_index"],
+    "unet": MODELS["sd21"]["unet"] | {"in_channels": 9, "sample_size": 64,
+                                      "_diffusers_version": "0.42.1"},
+    "scheduler": ddim()}
+MODELS["paint2v"] = MODELS["paint2"] | {"scheduler": MODELS["sd21"]["scheduler"]}
 MODELS["refiner"] = {k: v for k, v in MODELS["sdxl"].items()
                      if k not in ("text_encoder", "tokenizer")} | {
     "model_index": {"_class_name": "StableDiffusionXLImg2ImgPipeline",
@@ -160,6 +167,8 @@ NINE = {
     "part": ("inpaint", dict(strength=.7)),
     "all": ("inpaint", dict(strength=1)),
     "xl": ("xlpaint", dict(strength=.8)),
+    "sd2": ("paint2", dict(strength=.75)),
+    "sd2_v": ("paint2v", dict(strength=1)),
 }
 # The base is the pipeline sdxl, `from` where the refiner goes on; or the
 # refiner alone, from pipe_sd15.png. The metadata are of the refiner.
