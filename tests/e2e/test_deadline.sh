@@ -71,7 +71,7 @@ for ranks in 2 3 5; do
     victim=$((ranks / 2))
     strike STOP "$ranks" "$victim"
     grep -qE "^weft: .*, evaluation [0-9]+, .*, slot [0-9]+\): (nothing from|\
-not taken by) rank $victim on $host for 3\.[0-9] s" out.txt || {
+not taken by) rank $victim on $host for [0-9]+\.[0-9] s" out.txt || {
         cat out.txt
         fail "STOP: nobody says what it waits for"
     }
