@@ -77,8 +77,9 @@ typedef struct weft_conv {
     weft_dtype wtype; /* type of the weights in the file */
     weft_act act, post;
     bool gated;  /* `res` multiplies; there is one, and the kernel is 1x1 */
-    bool paired; /* a 1x1 kernel over an image: columns are many, and every
-                    patch begins at an even one */
+    int paired;  /* of a 1x1 kernel over an image: 2 or 4 pixels of a row that
+                    may be computed together; every patch begins at a multiple
+                    of 4. Else 0 */
     float scale; /* 1 for none */
     int rank;    /* of two thin matrices whose product is added to this one
                     (weft_conv_args.down, up); 0: there are none */

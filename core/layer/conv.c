@@ -275,7 +275,8 @@ static weft_conv describe(const weft_graph *g, weft_val in, int cout,
         .act = o->act,
         .post = o->post,
         .gated = o->gated,
-        .paired = o->k == 1 && o->stride < 2 && o->up < 2 && x->rows_per_unit,
+        .paired =
+            o->k == 1 && o->stride < 2 && o->up < 2 ? weft_conv_paired(x) : 0,
         .scale = o->scale != 0 ? o->scale : 1,
     };
 }

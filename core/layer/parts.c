@@ -14,6 +14,16 @@ bool weft_channels_ok(weft_graph *g, const char *name, int cin, int cout)
     return false;
 }
 
+/* In narrow images a patch has few pixels, to which what four at a time ask of
+ * weights is not worth it. */
+enum { FOURS_COLUMNS = 16 };
+
+int weft_conv_paired(const weft_value *over)
+{
+    if (!over->rows_per_unit) return 0;
+    return over->w % 4 || over->w < FOURS_COLUMNS ? 2 : 4;
+}
+
 weft_conv weft_conv_1x1(const weft_graph *g, const weft_value *over, int cin,
                         int cout)
 {
@@ -25,7 +35,7 @@ weft_conv weft_conv_1x1(const weft_graph *g, const weft_value *over, int cin,
                        .cout = cout,
                        .tile_rows = 1,
                        .wtype = g->wtype,
-                       .paired = over->rows_per_unit > 0,
+                       .paired = weft_conv_paired(over),
                        .scale = 1};
 }
 

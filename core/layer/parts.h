@@ -12,6 +12,10 @@
 enum { WEFT_MOST_CHANNELS = 1 << 20 };
 bool weft_channels_ok(weft_graph *g, const char *name, int cin, int cout);
 
+/* How many pixels of a row a 1x1 kernel over `over` may take together, as
+ * weft_conv.paired; it depends on the image, not on a patch. */
+int weft_conv_paired(const weft_value *over);
+
 /* A 1x1 convolution of one tensor with the rows of `over`, all else neutral. */
 weft_conv weft_conv_1x1(const weft_graph *g, const weft_value *over, int cin,
                         int cout);

@@ -325,6 +325,8 @@ static void check_conv(const weft_device *dev, const conv_data *d, float *want,
         .kh = 1, .kw = 1, .tile_rows = 1, __VA_ARGS__                          \
     }
 
+#define GROUPED(p, k, n)                                                       \
+    LINEAR(.paired = p, .cin = {k}, .cout = n, .wtype = WEFT_F16)
 static conv_case usual(const conv_case *from)
 {
     conv_case k = *from;
@@ -420,10 +422,8 @@ static const conv_case conv_cases[] = {
      BIAS | RES | STACKED, 2, 4, 9},
     {"linear 4-4", LINEAR(.cin = {4}, .cout = 4), BIAS, 1, 4, 5},
     {"mish", LINEAR(.cin = {3}, .cout = 3, .act = WEFT_MISH), BIAS, 1, 4, 5},
-    {"paired, odd, half",
-     LINEAR(.paired = true, .cin = {320}, .cout = 320, .wtype = WEFT_F16,
-            .act = WEFT_GELU),
-     BIAS | RES, 2, 2, 13},
+    {"pairs, odd, half", GROUPED(2, 320, 320), BIAS | RES, 2, 2, 13},
+    {"fours, odd, half", GROUPED(4, 512, 256), BIAS | RES, 2, 3, 5},
     {"pairs, rank", LINEAR(.paired = 1, .cin = {256}, .cout = 256, .rank = 16),
      BIAS, 1, 2, 9},
     {"linear 100-3", LINEAR(.cin = {100}, .cout = 3), BIAS, 2, 4, 5},

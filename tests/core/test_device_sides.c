@@ -20,7 +20,7 @@ static const struct {
     {3, 1, 1, 1, {64, 0}, 3},    {3, 1, 2, 1, {3, 0}, 4},
     {3, 2, 1, 0, {4, 0}, 16},    {1, 1, 1, 0, {12, 4}, 20},
     {3, 1, 1, 1, {168, 0}, 40},  {3, 1, 1, 1, {6, 9}, 2},
-    {1, 1, 1, 0, {256, 0}, 256},
+    {1, 1, 1, 0, {256, 0}, 256}, {1, 1, 1, 0, {512, 0}, 256},
 };
 
 /* The image: [SPARE + ROWS + SPARE][N][W][c] of each input. */
@@ -44,7 +44,7 @@ static image make_image(const weft_device *dev, int i)
                         .up = convs[i].up,
                         .pad_top = convs[i].pad,
                         .pad_left = convs[i].pad,
-                        .paired = convs[i].k == 1,
+                        .paired = convs[i].k == 1 ? 4 : 0,
                         .cin = {convs[i].cin[0], convs[i].cin[1]},
                         .cout = convs[i].cout}};
     weft_conv *c = &m.conv;

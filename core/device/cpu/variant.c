@@ -27,22 +27,47 @@ static bool narrow(const weft_conv *c)
     return c->cout <= 4 && c->cin[0] + c->cin[1] >= 16;
 }
 
-/* Halves of pixels, channels and columns: enough of the latter two that sums
- * of halves cost little beside an eighth of the products. Half the columns are
- * whole panels on any instruction set. */
-enum { SEVEN_CHANNELS = 256, SEVEN_COLUMNS = 64, SEVEN_VECTOR = 32 };
+/* Halves, or quarters, of pixels, channels and columns: enough of the latter
+ * two that sums cost little beside an eighth of the products. A half or quarter
+ * of the columns is whole panels on any instruction set. */
+enum {
+    HALVES_LEAST = 256,   /* channels and columns */
+    QUARTERS_LEAST = 512, /* channels */
+    SEVEN_COLUMNS = 32,   /* of a panel at most */
+    SEVEN_VECTOR = 16,
+    SEVEN_K = 320 /* most channels of a product */
+};
 
-static bool seven(const weft_conv *c)
+/* Into how many segments channels are cut, each of `side` equal parts of whole
+ * vectors; 0: they cannot be. */
+static int segments(int channels, int side)
 {
-    return c->paired && !c->rank && !c->cin[1] && c->cin[0] >= SEVEN_CHANNELS &&
-           c->cin[0] % SEVEN_VECTOR == 0 && c->cout >= SEVEN_CHANNELS &&
-           c->cout % SEVEN_COLUMNS == 0;
+    const int least = (channels + side * SEVEN_K - 1) / (side * SEVEN_K);
+    for (int n = least; n <= 2 * least; n++)
+        if (channels % (n * side * SEVEN_VECTOR) == 0) return n;
+    return 0;
+}
+
+/* Halves or quarters of each side: 2 or 4; 0: neither. */
+static int seven(const weft_conv *c)
+{
+    if (!c->paired || c->rank || c->cin[1] || c->cin[0] < HALVES_LEAST ||
+        c->cout < HALVES_LEAST)
+        return 0;
+    for (int side = c->cin[0] < QUARTERS_LEAST ? 2 : c->paired; side > 1;
+         side /= 2)
+        if (c->cout % (side * SEVEN_COLUMNS) == 0 && segments(c->cin[0], side))
+            return side;
+    return 0;
 }
 
 weft_variant weft_variant_of(const weft_conv *c, bool lean)
 {
     if (narrow(c)) return (weft_variant){WEFT_NARROW, 1, 1, c->wtype};
-    if (!lean && seven(c)) return (weft_variant){WEFT_SEVEN, 1, 1, c->wtype};
+    const int side = lean ? 0 : seven(c);
+    if (side)
+        return (weft_variant){WEFT_SEVEN, segments(c->cin[0], side), side,
+                              c->wtype};
     if (!lean && strided(c))
         return (weft_variant){WEFT_STRIDED, 1, 4, c->wtype};
     if (lean || !minimal(c)) return (weft_variant){WEFT_DIRECT, 1, 1, c->wtype};

@@ -207,7 +207,8 @@ void ISA(chunk)(int m, const segment *s, int ns, const void *b, weft_dtype t,
     for (; missing >= nt; missing -= nt) rows--;
     const int all = (int)((size_t)k * nv * VL * weft_dtype_size(t) / 64);
     const int lines = quotient(all, nt);
-    fetch f = {next, nt > FETCH_TILES ? 0 : quotient(4 * lines + k - 1, k)};
+    fetch f = {next,
+               !next || nt > FETCH_TILES ? 0 : quotient(4 * lines + k - 1, k)};
     for (int i = 0, m0 = 0; i < nt; i++, f.at += (size_t)lines * 64) {
         const int m1 = m0 + rows - (i >= nt - missing);
         tiles[t][nv - 1][m1 - m0 - 1](m0, s, ns, b, to, f);

@@ -70,7 +70,7 @@ static inline target sums_at(float *c, ptrdiff_t ldc, bool add)
 }
 
 /* `b`: the chunk's weights [sum of k][nv * VL]. `next` is fetched into the
- * cache meanwhile: the following chunk's weights. */
+ * cache meanwhile: the following chunk's weights. NULL: nothing is. */
 void ISA(chunk)(int m, const segment *s, int ns, const void *b, weft_dtype t,
                 int nv, const target *to, const void *next);
 
