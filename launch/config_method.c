@@ -251,7 +251,7 @@ static weft_status set_model(weft_config *c, const char *name)
 }
 
 static weft_status check_known(const weft_config *c, const weft_place *at,
-                               const char *wanted)
+                               const char *key, const char *wanted)
 {
     const char *name[64];
     char hint[256];
@@ -260,7 +260,7 @@ static weft_status check_known(const weft_config *c, const weft_place *at,
     if (has_model(c, wanted)) return WEFT_OK;
     for (; n < c->nmodels && n < COUNT(name); n++) name[n] = c->model[n].name;
     return weft_place_fail(
-        at, "unknown model \"%.80s\"%s", wanted,
+        at, "unknown model \"%.80s\" in %s%s", wanted, key,
         weft_suggest_text(wanted, name, n, hint, sizeof hint));
 }
 
@@ -287,7 +287,7 @@ static weft_status take_one(const weft_tree *root, const char *wanted,
     const weft_place at = place_of(root, "sample.model");
 
     if (wanted) {
-        WEFT_TRY(check_known(c, &at, wanted));
+        WEFT_TRY(check_known(c, &at, "sample.model", wanted));
         return set_model(c, wanted);
     }
     if (c->nmodels == 1) return set_model(c, c->model[0].name);
@@ -357,7 +357,7 @@ static weft_status take_refiner(const weft_tree *root, weft_raw_sample *raw,
         return weft_place_fail(&from, "sample.refine_from needs "
                                       "sample.refiner");
     if (!raw->refiner) return WEFT_OK;
-    WEFT_TRY(check_known(c, &at, raw->refiner));
+    WEFT_TRY(check_known(c, &at, "sample.refiner", raw->refiner));
     if (c->sample.method != WEFT_PLAIN)
         return weft_place_fail(&at,
                                "sample.refiner goes on after method plain, not "

@@ -162,11 +162,12 @@ static void test_refused(void **state)
          "a.yaml:5: method \"w2sd\" takes two models called strong and weak: "
          "models.strong is missing"},
         {PAIR "  refiner: weka\n",
-         "a.yaml:7: unknown model \"weka\", did you mean \"weak\"?"},
+         "a.yaml:7: unknown model \"weka\" in sample.refiner, did you mean "
+         "\"weak\"?"},
         {PAIR "  refiner: weak\n  model: weak\n",
          "a.yaml:7: sample.refiner and sample.model are both weak"},
-        {ONE "  refiner: strong\n",
-         "a.yaml:5: unknown model \"strong\"; known are only"},
+        {ONE "  refiner: strong\n", "a.yaml:5: unknown model \"strong\" in "
+                                    "sample.refiner; known are only"},
         {PAIR "  method: w2sd\n  refiner: weak\n",
          "a.yaml:8: sample.refiner goes on after method plain, not after w2sd"},
         {PAIR "  model: weak\n  refine_from: 0.5\n",

@@ -229,7 +229,7 @@ static const bad bad_values[] = {
 
 static const bad bad_meaning[] = {
     {GOOD "  model: strnog\n",
-     "6: unknown model \"strnog\", did you mean \"strong\"?"},
+     "6: unknown model \"strnog\" in sample.model, did you mean \"strong\"?"},
     {"models: {a: {path: x}, b: {path: y}}\nsample: {width: 1, height: 1}\n",
      "2: sample.model is missing: there are 2 models"},
     {GOOD "  seed: 1\n  seeds: 2-3\n",
