@@ -11,18 +11,18 @@
 #include "core/device/cpu/fast/minimal.h"
 
 /* Channels of a part: what is made of them had better stay in L2. */
-static inline int most_channels(int mh) { return mh == 1 ? 160 : 80; }
+#define MOST_CHANNELS(mh) ((mh) == 1 ? 160 : 96)
 
 static inline int minimal_part(const weft_conv *c, int mh)
 {
     const int k = c->cin[0] + c->cin[1];
-    const int parts = ceil_div(k, most_channels(mh));
+    const int parts = ceil_div(k, MOST_CHANNELS(mh));
     return round_up(ceil_div(k, parts), 8);
 }
 
 /* Made weights are [position][tap][channel][column]; floats from one tap to the
  * next, a number that the compiler knows. */
-#define MADE_STEP(mh) (((mh) == 1 ? 160 : 80) * NMAX + 16)
+#define MADE_STEP(mh) (MOST_CHANNELS(mh) * NMAX + 16)
 static inline size_t made_floats(int mh)
 {
     return (size_t)MADE_STEP(mh) * rows_in(mh) * NW * taps_of(mh);
