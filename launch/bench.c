@@ -155,6 +155,14 @@ static weft_status run_all(weft_bench *b)
                : WEFT_OK;
 }
 
+/* What is timed is so in an order of its own: all that samples stays. */
+static void keep_all(weft_plan *p)
+{
+    for (int i = 0; i < p->nnets; i++)
+        if (p->net[i].phase == WEFT_PHASE_LATER)
+            p->net[i].phase = WEFT_PHASE_STEPS;
+}
+
 static weft_status start(weft_bench *b, weft_comm *world, const weft_cli *cli)
 {
     const char *override[WEFT_MAX_OVERRIDES + 1];
@@ -165,6 +173,7 @@ static weft_status start(weft_bench *b, weft_comm *world, const weft_cli *cli)
     override[cli->noverrides] = "run.batch=1";
     WEFT_TRY(weft_job_plan(world, cli->path, override, cli->noverrides + 1,
                            &b->job));
+    keep_all(&b->job.setup.plan);
     WEFT_TRY(weft_job_connect(&b->job, true));
     WEFT_TRY(weft_sampler_create(&b->job, &b->sampler));
     if (b->job.setup.decode >= 0)

@@ -307,6 +307,17 @@ static weft_status tell(weft_flight *f)
     return WEFT_OK;
 }
 
+weft_status weft_flight_turn(weft_flight *f)
+{
+    const weft_setup *s = &f->job->setup;
+
+    for (int i = 0; i < s->method.nleaves; i++)
+        if (f->model[i])
+            weft_model_set_weights(f->model[i],
+                                   weft_job_run(f->job, s->net_of[i]).weights);
+    return f->n ? tell(f) : WEFT_OK;
+}
+
 static void begin_noise(weft_flight *f)
 {
     const weft_config *c = &f->job->config;

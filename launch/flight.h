@@ -36,6 +36,9 @@ typedef struct weft_flight {
     int n; /* of them; at most the batch. The rest repeat the last */
 } weft_flight;
 
+/* Local: other weights are there now. Its nets know them, and are told. */
+weft_status weft_flight_turn(weft_flight *f);
+
 /* Local, but every rank of the group makes the same ones in the same order.
  * The models must be loaded. On failure to be released as well. */
 weft_status weft_flight_create(weft_job *j, int slot, weft_flight *f);

@@ -163,6 +163,9 @@ static weft_status print_file(const char *path, const weft_st *st, FILE *out)
     fprintf(out, "%s: safetensors\n  ", path);
     print_weights(out, st);
     if (weft_lora_is(st)) print_lora(out, path);
+    if (o.prefix[WEFT_PIPELINE_CONTROL])
+        fprintf(out, "  a ControlNet under its authors' names: %s:controlnet\n",
+                path);
     print_metadata(out, st);
     print_tensors(out, st);
     return WEFT_OK;

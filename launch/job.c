@@ -244,6 +244,20 @@ static weft_status compare_files(weft_job *j)
     return st;
 }
 
+/* Are these weights of the last steps alone? */
+static bool is_later(const weft_job *j, int head)
+{
+    const weft_plan *p = &j->setup.plan;
+    bool later = false;
+
+    for (int i = 0; i < p->nnets; i++) {
+        if (p->net[i].weights != head) continue;
+        if (weft_plan_phase_of(p, i) != WEFT_PHASE_LATER) return false;
+        later = true;
+    }
+    return later;
+}
+
 weft_status weft_job_load_models(weft_job *j)
 {
     const weft_models *m = &j->setup.models;
@@ -252,7 +266,8 @@ weft_status weft_job_load_models(weft_job *j)
     WEFT_TRY(weft_reading_make(j));
     WEFT_TRY(weft_picture_make(j));
     for (int i = 0; i < m->nfiles; i++)
-        if (i != m->vae && i != m->encoder) WEFT_TRY(weft_job_load(j, i));
+        if (i != m->vae && i != m->encoder && !is_later(j, m->head[i]))
+            WEFT_TRY(weft_job_load(j, i));
     return WEFT_OK;
 }
 
@@ -266,7 +281,7 @@ weft_run weft_job_run(const weft_job *j, int i)
                       .x = net->lane[0],
                       .layout = &net->layout,
                       .block = j->block,
-                      .weights = weft_window_base(packed),
+                      .weights = packed ? weft_window_base(packed) : NULL,
                       .seconds = net->seconds,
                       .lenient = j->lenient};
 }

@@ -45,6 +45,7 @@ typedef struct weft_job_weights {
                          double holds exactly; on all ranks, loaded or not */
     weft_comm *sharers;
     weft_window *packed;
+    size_t bytes;  /* of it */
     bool borrowed; /* packed is another job's */
 } weft_job_weights;
 
@@ -97,6 +98,9 @@ typedef struct weft_job {
     weft_job_role role[WEFT_ROLES];       /* as in the plan */
     weft_job_net net[WEFT_PLAN_NETS];     /* likewise */
     weft_job_weights weights[WEFT_FILES]; /* as in setup.models */
+    weft_plan_phase phase;      /* STEPS or LATER: which of them sample now */
+    size_t packed, packed_most; /* bytes packed for this rank, its sharers' too:
+                                   now, and at once so far */
     weft_crossroads *crossroads;
     weft_total total;     /* over an image, for all who keep state */
     weft_traffic traffic; /* between roles */
@@ -145,17 +149,23 @@ weft_status weft_job_load(weft_job *j, int i);
  * of the same ranks has packed alike, and keeps longer than this one, are not
  * packed again, those of text encoders neither. */
 weft_status weft_job_borrow(weft_job *j, const weft_job *from);
-/* ... of everything that samples, after all ranks have found that they look at
- * the same weights, those of the autoencoder too; before them, one after the
- * other, those that read prompts and encode a picture, which are given back. */
+/* ... of everything that samples in the first phase, after all ranks have found
+ * that they look at the same weights, those of the autoencoder too; before
+ * them, one after the other, those that read prompts and encode a picture,
+ * which are given back. */
 weft_status weft_job_load_models(weft_job *j);
+/* Collective over the job: from now on stages are of this phase; of what
+ * samples in it everything is loaded, and what is not of it is given back. */
+weft_status weft_job_turn_to(weft_job *j, weft_plan_phase phase);
 /* Collective over the job: weights of file `i` are given back, unless they are
  * another job's. */
 void weft_job_unload(weft_job *j, int i);
 /* ... once all is sampled: of everything but the autoencoder. */
 void weft_job_unload_models(weft_job *j);
+/* Local: so many bytes more are packed here. */
+void weft_job_count_packed(weft_job *j, size_t bytes);
 /* Local: what an evaluation of plan net `i`, which is mine, needs. The net must
- * be loaded. */
+ * be loaded by then (weights are NULL before). */
 weft_run weft_job_run(const weft_job *j, int i);
 /* Collective over the job. */
 void weft_job_release(weft_job *j);

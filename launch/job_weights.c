@@ -39,6 +39,8 @@ static weft_status open_window(weft_job *j, int i)
     st = weft_comm_agree(j->world, st);
     if (st == WEFT_OK && w->mine)
         st = weft_window_create(w->sharers, l.weight_bytes, &w->packed);
+    if (st == WEFT_OK && w->mine) weft_job_count_packed(j, l.weight_bytes);
+    w->bytes = l.weight_bytes;
     weft_layout_release(&l);
     return weft_comm_agree(j->world, st);
 }
@@ -49,6 +51,12 @@ static void tell_spare(const weft_models *m, int file)
 
     snprintf(about, sizeof about, "weft: %.4000s: ", m->path[file]);
     weft_spare_print(&m->file[file].spare, about, stderr);
+}
+
+void weft_job_count_packed(weft_job *j, size_t bytes)
+{
+    j->packed += bytes;
+    if (j->packed > j->packed_most) j->packed_most = j->packed;
 }
 
 weft_status weft_job_load(weft_job *j, int file)
@@ -164,9 +172,35 @@ void weft_job_unload(weft_job *j, int i)
     weft_job_weights *w = &j->weights[i];
 
     if (w->borrowed) return;
+    if (w->packed) j->packed -= w->bytes;
     weft_window_destroy(w->packed);
     w->packed = NULL;
     w->loaded = false;
+}
+
+/* Do nets with these weights sample in a phase? */
+static bool samples_in(const weft_job *j, int head, weft_plan_phase phase)
+{
+    const weft_plan *p = &j->setup.plan;
+
+    for (int i = 0; i < p->nnets; i++)
+        if (p->net[i].weights == head && !p->net[i].each_image &&
+            !p->net[i].once && weft_plan_phase_of(p, i) == phase)
+            return true;
+    return false;
+}
+
+weft_status weft_job_turn_to(weft_job *j, weft_plan_phase phase)
+{
+    const int n = j->setup.models.nfiles;
+
+    for (int i = 0; i < n; i++)
+        if (samples_in(j, i, j->phase) && !samples_in(j, i, phase))
+            weft_job_unload(j, i);
+    j->phase = phase;
+    for (int i = 0; i < n; i++)
+        if (samples_in(j, i, phase)) WEFT_TRY(weft_job_load(j, i));
+    return WEFT_OK;
 }
 
 void weft_job_unload_models(weft_job *j)

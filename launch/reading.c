@@ -126,6 +126,7 @@ static weft_status load(weft_job *j, const weft_reader *r, weft_window **w)
     weft_status st = weft_window_create(node, r->layout.weight_bytes, w);
 
     WEFT_TRY(weft_comm_agree(node, st));
+    weft_job_count_packed(j, r->layout.weight_bytes);
     j->told.loaded += weft_comm_rank(node) == 0;
     st = weft_load_pack(&r->text.graph, j->setup.dev, &r->layout, r->st,
                         weft_window_base(*w), weft_comm_rank(node),
@@ -153,6 +154,7 @@ static weft_status use_reader(weft_job *j, weft_reader *r)
                         weft_comm_size(j->readers));
     st = weft_comm_agree(j->node_readers, st);
     stand_up(&d);
+    if (w) j->packed -= r->layout.weight_bytes;
     weft_window_destroy(w);
     return st;
 }

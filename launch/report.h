@@ -39,7 +39,8 @@ typedef struct weft_summary {
     double seconds_decode;
     double seconds_total;
     int64_t peak_rss_bytes; /* of the largest rank */
-    int64_t weights_mapped_bytes, weights_packed_bytes;
+    int64_t weights_mapped_bytes;
+    int64_t weights_packed_bytes;     /* at once, at most */
     int64_t bytes_sent[WEFT_CLASSES]; /* payload, counted at the sender */
     int64_t messages_sent[WEFT_CLASSES];
     double wait_exposed_s;       /* mean over ranks, all evaluations */

@@ -215,6 +215,9 @@ static weft_status add_leaves(weft_setup *s)
         if (s->models.of[leaf->model] < 0) continue;
         WEFT_TRY(add_net(s, s->models.of[leaf->model], role,
                          leaf->condition == WEFT_BOTH ? 2 : 1, &s->net_of[i]));
+        if (s->config->sample.refiner && leaf->model == 1 &&
+            !weft_config_is_dataset(s->config))
+            s->plan.net[s->net_of[i]].phase = WEFT_PHASE_LATER;
         s->plan.net[s->net_of[i]].askers++;
         s->plan.net[s->net_of[i]].text_bytes =
             weft_listener_bytes(&s->prompts.model[leaf->model]);

@@ -186,9 +186,20 @@ static weft_status look_ahead(const walk *w, const weft_turn *t)
     return weft_telling_ahead(w->s->job, w->s->ahead);
 }
 
+/* Nets that sample later take the place of others. */
+static weft_status turn_to(weft_sampler *s, weft_plan_phase phase)
+{
+    if (phase == s->job->phase) return WEFT_OK;
+    WEFT_TRY(weft_job_turn_to(s->job, phase));
+    for (int i = 0; i < s->nflights; i++)
+        WEFT_TRY(weft_flight_turn(&s->flight[i]));
+    return WEFT_OK;
+}
+
 static weft_status take_turn(walk *w, const weft_turn *t)
 {
-    const weft_stage *stage = &w->s->job->setup.plan.stage[t->stage];
+    const weft_job *j = w->s->job;
+    const weft_stage *stage = &j->setup.plan.stage[t->stage];
     weft_flight *f = &w->s->flight[t->slot];
     const double start = weft_clock();
     const bool enters = !w->s->flying[t->slot];
@@ -201,9 +212,11 @@ static weft_status take_turn(walk *w, const weft_turn *t)
     if (enters) WEFT_TRY(look_ahead(w, t));
     WEFT_TRY(weft_flight_finish(f));
     if (w->v->progress) weft_progress_step(w->v->progress, w->done);
-    weft_watch_at("step", stage->step + 1, w->s->job->setup.solver->steps);
-    if (!stage->leaves)
+    weft_watch_at("step", stage->step + 1, j->setup.solver->steps);
+    if (!stage->leaves) {
+        WEFT_TRY(turn_to(w->s, weft_plan_stage_phase(&j->setup.plan, stage)));
         WEFT_TRY(weft_flight_begin(f, stage->step, stage->index));
+    }
     w->s->tally.sampling += weft_clock() - start;
     return stage->leaves ? leave(w, t) : WEFT_OK;
 }

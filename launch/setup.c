@@ -293,6 +293,28 @@ static weft_status check_memory(const weft_setup *s)
                      (double)most.reading / gib);
 }
 
+/* Nets of other steps are loaded anew in each batch only where they do not fit
+ * together, and then batch after batch. */
+static weft_status place(weft_setup *s, const weft_place_opts *o)
+{
+    weft_plan *p = &s->plan;
+    weft_place_opts one = *o;
+
+    p->swaps = false;
+    WEFT_TRY(weft_place(o, p));
+    WEFT_TRY(weft_plan_make(p));
+    if (check_memory(s) == WEFT_OK) return WEFT_OK;
+    if (!s->config->sample.refiner || o->flights > 1 || p->grid.groups > 1)
+        return check_memory(s);
+    one.flights = 1;
+    p->swaps = true;
+    weft_plan_release(p);
+    WEFT_TRY(weft_roles_ask(s));
+    WEFT_TRY(weft_place(&one, p));
+    WEFT_TRY(weft_plan_make(p));
+    return check_memory(s);
+}
+
 /* Everything that depends on what things cost, and on whether conditions are
  * kept apart. */
 static weft_status lay_out(weft_setup *s, bool apart)
@@ -313,9 +335,7 @@ static weft_status lay_out(weft_setup *s, bool apart)
     s->plan.group = c->parallel.patches.lines;
     WEFT_TRY(weft_roles_ask(s));
     s->plan.state_bytes_per_row = state_per_row(s);
-    WEFT_TRY(weft_place(&o, &s->plan));
-    WEFT_TRY(weft_plan_make(&s->plan));
-    WEFT_TRY(check_memory(s));
+    WEFT_TRY(place(s, &o));
     return check_drift(s);
 }
 

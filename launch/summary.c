@@ -37,20 +37,6 @@ static double mapped_here(const weft_job *j)
     return sum;
 }
 
-static double packed_here(const weft_job *j)
-{
-    const weft_plan *p = &j->setup.plan;
-    double sum = 0;
-
-    for (int f = 0; f < j->setup.models.nfiles; f++)
-        for (int i = 0; i < p->nnets && j->weights[f].mine; i++)
-            if (p->net[i].weights == f) {
-                sum += (double)p->net[i].weight_bytes;
-                break;
-            }
-    return sum;
-}
-
 static weft_status collect_mapped(const weft_job *j, json_t **list)
 {
     const int ranks = weft_comm_size(j->world);
@@ -140,7 +126,7 @@ static weft_status add_up(const weft_job *j, const weft_sampler *s, double *sum,
     most[AGE] = job.max_age;
     most[DRIFTED] = job.drifted;
     most[MAPPED] = mapped_here(j);
-    most[PACKED] = packed_here(j);
+    most[PACKED] = (double)j->packed_most;
     WEFT_TRY(weft_comm_sum(j->world, sum, SUMS));
     return weft_comm_max(j->world, most, MOSTS);
 }

@@ -314,6 +314,11 @@ static weft_status take(weft_job *j, int i, weft_held *h)
     return weft_graph_prepare(g, &run);
 }
 
+static bool is_loaded(const weft_job *j, int i)
+{
+    return j->weights[j->setup.plan.net[j->setup.net_of[i]].weights].loaded;
+}
+
 weft_status weft_telling_tell(weft_job *j, int i, int flight, const int *image)
 {
     weft_held *h = held_of(j, i, flight);
@@ -325,7 +330,8 @@ weft_status weft_telling_tell(weft_job *j, int i, int flight, const int *image)
         WEFT_TRY(weft_redistribute_post(h->road));
         WEFT_TRY(weft_redistribute_wait(h->road));
     }
-    return h->at ? take(j, i, h) : WEFT_OK;
+    /* What samples in later steps is told when it is there. */
+    return h->at && is_loaded(j, i) ? take(j, i, h) : WEFT_OK;
 }
 
 weft_status weft_telling_ahead(weft_job *j, const int *image)

@@ -36,7 +36,9 @@ typedef struct weft_plan_reader {
 
 /* When the packed weights of a net are there. */
 typedef enum weft_plan_phase {
-    WEFT_PHASE_STEPS,  /* while others sample */
+    WEFT_PHASE_STEPS, /* while others sample */
+    WEFT_PHASE_LATER, /* in the last steps, where those of other steps are given
+                         back for them: weft_plan_phase_of */
     WEFT_PHASE_BEFORE, /* given back before those of others are there */
     WEFT_PHASE_AFTER, /* loaded when those of others are given back; where there
                          is more than one batch, while they sample */
@@ -97,8 +99,10 @@ typedef struct weft_plan {
     int gives_latents;               /* role whose ranks hand out latents: 0, or
                                         the vae's, which have them too */
     bool share;                      /* roles may share ranks */
-    int width, height;               /* pixels */
-    int rows, columns, channels;     /* of the latent */
+    bool swaps;        /* several batches too: nets of other steps take turns in
+                          memory,        and are loaded anew in each batch */
+    int width, height; /* pixels */
+    int rows, columns, channels; /* of the latent */
     int unit, strip;   /* latent rows and columns that are never divided */
     int images, batch; /* in all; at once in a flight */
     int flights;       /* batches under way in a group */
@@ -202,6 +206,18 @@ double weft_plan_hop(const weft_plan *p, const weft_roles *r);
 
 /* Images of group g: first .. first of g + 1, of the list of seeds. */
 int weft_plan_first_image(const weft_plan *p, int group);
+
+/* When the weights of net i are there. Those of WEFT_PHASE_LATER are with those
+ * of WEFT_PHASE_STEPS where no rank would hold both, and where loading them
+ * anew for each batch is not asked for (`swaps`); those of WEFT_PHASE_AFTER
+ * where there are several batches. */
+weft_plan_phase weft_plan_phase_of(const weft_plan *p, int i);
+/* Whether a rank would hold net i, all the time, beside another that samples.
+ */
+bool weft_plan_is_beside(const weft_plan *p, int i);
+/* Of a stage: WEFT_PHASE_LATER or WEFT_PHASE_STEPS. */
+weft_plan_phase weft_plan_stage_phase(const weft_plan *p,
+                                      const weft_stage *stage);
 
 /* Memory of one rank, by use. */
 typedef struct weft_plan_memory {

@@ -13,31 +13,99 @@ weft_status weft_plan_net_past(const weft_plan *p, const weft_plan_net *net,
     return WEFT_OK;
 }
 
-/* Does net i bring weights that no net before it brought to this rank? */
-static bool brings_weights(const weft_plan *p, int i, int rank)
+/* ---- phases -------------------------------------------------------------- */
+
+static bool overlap(const weft_role *a, const weft_role *b)
 {
-    for (int k = 0; k < i; k++)
-        if (p->net[k].weights == p->net[i].weights &&
-            weft_roles_has(&p->roles, p->net[k].role, rank / p->across))
-            return false;
-    return true;
+    return a->rank0 < b->rank0 + b->asked.ranks &&
+           b->rank0 < a->rank0 + a->asked.ranks;
+}
+
+bool weft_plan_is_beside(const weft_plan *p, int i)
+{
+    const weft_role *role = p->roles.role;
+
+    for (int k = 0; k < p->nnets; k++)
+        if (p->net[k].phase == WEFT_PHASE_STEPS && !p->net[k].each_image &&
+            !p->net[k].once && p->net[k].weights != p->net[i].weights &&
+            overlap(&role[p->net[k].role], &role[p->net[i].role]))
+            return true;
+    return false;
 }
 
 /* A net that decodes what is all sampled already is alone. */
-static weft_plan_phase phase_of(const weft_plan *p, int i)
+weft_plan_phase weft_plan_phase_of(const weft_plan *p, int i)
 {
-    const bool alone = p->grid.groups == 1 && weft_plan_batches(p, 0) == 1;
+    const bool together = p->grid.groups == 1;
+    const bool alone = together && weft_plan_batches(p, 0) == 1;
+    const weft_plan_phase phase = p->net[i].phase;
 
-    return p->net[i].phase == WEFT_PHASE_AFTER && !alone ? WEFT_PHASE_STEPS
-                                                         : p->net[i].phase;
+    if (phase == WEFT_PHASE_AFTER && !alone) return WEFT_PHASE_STEPS;
+    if (phase != WEFT_PHASE_LATER) return phase;
+    return (alone || (together && p->swaps)) && weft_plan_is_beside(p, i)
+               ? WEFT_PHASE_LATER
+               : WEFT_PHASE_STEPS;
 }
 
-static size_t most_of(const size_t bytes[WEFT_PHASES])
+weft_plan_phase weft_plan_stage_phase(const weft_plan *p,
+                                      const weft_stage *stage)
+{
+    for (int i = 0; i < stage->n; i++)
+        if (weft_plan_phase_of(p, stage->lane[i]) == WEFT_PHASE_LATER)
+            return WEFT_PHASE_LATER;
+    return WEFT_PHASE_STEPS;
+}
+
+/* Is net i, beside those of a phase, there in it? What is there in the steps
+ * but does not sample stays to their end. */
+static bool is_there(const weft_plan *p, int i, weft_plan_phase phase)
+{
+    const weft_plan_phase own = weft_plan_phase_of(p, i);
+
+    return own == phase ||
+           (phase == WEFT_PHASE_LATER && own == WEFT_PHASE_STEPS &&
+            (p->net[i].each_image || p->net[i].once));
+}
+
+/* ---- weights ------------------------------------------------------------- */
+
+/* Does any of the ranks have net i? */
+static bool has_net(const weft_plan *p, int i, int rank, int ranks)
+{
+    for (int r = rank; r < rank + ranks; r++)
+        if (weft_roles_has(&p->roles, p->net[i].role,
+                           r % weft_plan_group(p) / p->across))
+            return true;
+    return false;
+}
+
+/* Packed for these ranks together, in a phase. */
+static size_t weights_in(const weft_plan *p, int rank, int ranks,
+                         weft_plan_phase phase)
+{
+    size_t sum = 0;
+
+    for (int i = 0; i < p->nnets; i++) {
+        bool counted = !has_net(p, i, rank, ranks) || !is_there(p, i, phase);
+
+        for (int k = 0; k < i; k++)
+            counted |= p->net[k].weights == p->net[i].weights &&
+                       has_net(p, k, rank, ranks) && is_there(p, k, phase);
+        if (!counted) sum += p->net[i].weight_bytes;
+    }
+    return sum;
+}
+
+/* The most at once. */
+static size_t weights_of(const weft_plan *p, int rank, int ranks)
 {
     size_t most = 0;
 
-    for (int k = 0; k < WEFT_PHASES; k++)
-        if (bytes[k] > most) most = bytes[k];
+    for (int k = 0; k < WEFT_PHASES; k++) {
+        const size_t bytes = weights_in(p, rank, ranks, (weft_plan_phase)k);
+
+        if (bytes > most) most = bytes;
+    }
     return most;
 }
 
@@ -125,7 +193,6 @@ weft_plan_memory weft_plan_memory_of(const weft_plan *p, int rank,
                                      int ranks_on_node)
 {
     const weft_rect mine = weft_plan_latent(p, rank);
-    size_t weights[WEFT_PHASES] = {0};
     weft_plan_memory m = {0};
 
     for (int i = 0; i < p->nnets; i++) {
@@ -136,9 +203,6 @@ weft_plan_memory weft_plan_memory_of(const weft_plan *p, int rank,
         if (cut.me < 0) continue;
         if (weft_plan_net_past(p, &p->net[i], &cut, &past) == WEFT_OK)
             m.past += past;
-        if (brings_weights(p, i, rank))
-            weights[phase_of(p, i)] +=
-                p->net[i].weight_bytes / (size_t)ranks_on_node;
         if (weft_layout_make(p->net[i].graph, p->dev, p->net[i].n, &cut, &l) !=
             WEFT_OK)
             continue;
@@ -148,7 +212,7 @@ weft_plan_memory weft_plan_memory_of(const weft_plan *p, int rank,
         m.held += l.held_bytes * (size_t)p->net[i].askers;
         weft_layout_release(&l);
     }
-    m.weights_share = most_of(weights);
+    m.weights_share = weights_of(p, rank, 1) / (size_t)ranks_on_node;
     m.held += texts_of(p, rank);
     add_readers(p, rank, ranks_on_node, &m);
     m.scratch *= (size_t)p->threads;
@@ -161,16 +225,6 @@ weft_plan_memory weft_plan_memory_of(const weft_plan *p, int rank,
     return m;
 }
 
-/* Does any of the ranks have net i? */
-static bool has_net(const weft_plan *p, int i, int rank, int ranks)
-{
-    for (int r = rank; r < rank + ranks; r++)
-        if (weft_roles_has(&p->roles, p->net[i].role,
-                           r % weft_plan_group(p) / p->across))
-            return true;
-    return false;
-}
-
 /* Of these ranks of the job, who share one copy of each net's weights. */
 static size_t memory_of_node(const weft_plan *p, int rank, int ranks)
 {
@@ -178,7 +232,6 @@ static size_t memory_of_node(const weft_plan *p, int rank, int ranks)
     const bool reads =
         weft_plan_reads(p) < 0 ? !rank : rank < weft_plan_group(p);
     const size_t reading = reads ? reading_of(p, readers, 1) : 0;
-    size_t weights[WEFT_PHASES] = {0};
     size_t sum = readers ? readers_weights(p) : 0;
 
     for (int r = rank; r < rank + ranks; r++) {
@@ -187,15 +240,7 @@ static size_t memory_of_node(const weft_plan *p, int rank, int ranks)
 
         sum += unshared(&m);
     }
-    for (int i = 0; i < p->nnets; i++) {
-        bool counted = !has_net(p, i, rank, ranks);
-
-        for (int k = 0; k < i; k++)
-            counted |= p->net[k].weights == p->net[i].weights &&
-                       has_net(p, k, rank, ranks);
-        if (!counted) weights[phase_of(p, i)] += p->net[i].weight_bytes;
-    }
-    sum += most_of(weights);
+    sum += weights_of(p, rank, ranks);
     return sum > reading ? sum : reading;
 }
 

@@ -47,6 +47,21 @@ static void print_wire(const weft_plan_net *n, FILE *to)
         print_volume(&n->first, ", first of an image", to);
 }
 
+/* When the packed weights of a net are there, if not all the time. */
+static const char *when(const weft_plan *p, const weft_plan_net *n)
+{
+    const int i = (int)(n - p->net);
+    const weft_plan_phase is = weft_plan_phase_of(p, i);
+
+    if (is == WEFT_PHASE_BEFORE) return "; given back before the first step";
+    if (is == WEFT_PHASE_LATER)
+        return p->swaps ? "; in place of those before it, in each batch anew"
+                        : "; in place of those before it";
+    return n->phase == WEFT_PHASE_LATER && weft_plan_is_beside(p, i)
+               ? "; beside those before it"
+               : "";
+}
+
 /* Where the packed weights of a net lie: with those of an earlier one? */
 static void print_packed(const weft_plan *p, const weft_plan_net *n, FILE *to)
 {
@@ -54,10 +69,7 @@ static void print_packed(const weft_plan *p, const weft_plan_net *n, FILE *to)
 
     while (first->weights != n->weights) first++;
     if (first == n)
-        fprintf(to, "%.1f MiB packed%s\n", mib(n->weight_bytes),
-                n->phase == WEFT_PHASE_BEFORE
-                    ? "; given back before the first step"
-                    : "");
+        fprintf(to, "%.1f MiB packed%s\n", mib(n->weight_bytes), when(p, n));
     else
         fprintf(to, "packed with those of %s\n", p->role[first->role].name);
 }

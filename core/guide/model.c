@@ -140,6 +140,11 @@ void weft_model_set_labels(weft_denoiser *d, const float *label)
     if (m->label) memcpy(m->label, label, (size_t)d->batch.n * sizeof *label);
 }
 
+void weft_model_set_weights(weft_denoiser *d, const void *weights)
+{
+    ((model *)d)->run.weights = weights;
+}
+
 void weft_model_set_beside(weft_denoiser *d, const weft_beside *beside)
 {
     ((model *)d)->beside = *beside;

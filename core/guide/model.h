@@ -21,6 +21,9 @@ weft_status weft_model_create(const weft_graph *g, const weft_run *run,
 void weft_model_set_lanes(weft_denoiser *model, weft_exchange *const *lane,
                           int n);
 
+/* The packed weights are there, or somewhere else now; borrowed. */
+void weft_model_set_weights(weft_denoiser *model, const void *weights);
+
 /* Other labels for the next batch of images. */
 void weft_model_set_labels(weft_denoiser *model, const float *label);
 

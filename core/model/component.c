@@ -260,6 +260,7 @@ static const struct inside {
     {"text_encoder", WEFT_PIPELINE_TEXT, 0},
     {"text_encoder_2", WEFT_PIPELINE_TEXT_2, 0},
     {"scheduler", WEFT_PIPELINE_SCHEDULER, 0},
+    {"controlnet", WEFT_PIPELINE_CONTROL, 0},
     {"vae-sd", WEFT_PIPELINE_VAE, 0.18215},
     {"vae-sdxl", WEFT_PIPELINE_VAE, 0.13025},
 };
@@ -274,7 +275,8 @@ static weft_status find_inside(const char *file, const char *name,
         }
     return weft_fail(WEFT_EINPUT,
                      "%s: is one file: say what of it is meant, as %s:unet "
-                     "(or vae, text_encoder, text_encoder_2, scheduler)%s%s",
+                     "(or vae, text_encoder, text_encoder_2, scheduler, "
+                     "controlnet)%s%s",
                      file, file, name ? ", not " : "", name ? name : "");
 }
 
@@ -286,7 +288,7 @@ static weft_status check_inside(const char *file, const struct inside *in,
         in->role == WEFT_PIPELINE_SCHEDULER ? WEFT_PIPELINE_UNET : in->role;
 
     if (o->prefix[role]) return WEFT_OK;
-    for (int i = 0; i < WEFT_PIPELINE_ROLES; i++)
+    for (int i = 0; i < WEFT_PIPELINE_PARTS; i++)
         if (o->prefix[i])
             return weft_fail(WEFT_EINPUT, "%s: has no %s", file, in->name);
     return weft_fail(WEFT_EINPUT,

@@ -17,6 +17,10 @@ static const struct rule {
 } rules[] = {
     {"model.diffusion_model.", "input_blocks.0.0.weight", WEFT_PIPELINE_UNET,
      WEFT_ORIGINAL_NONE},
+    {"control_model.", "input_hint_block.0.weight", WEFT_PIPELINE_CONTROL,
+     WEFT_ORIGINAL_NONE},
+    {"", "input_hint_block.0.weight", WEFT_PIPELINE_CONTROL,
+     WEFT_ORIGINAL_NONE},
     {"first_stage_model.", "decoder.mid.block_1.norm1.weight",
      WEFT_PIPELINE_VAE, WEFT_ORIGINAL_NONE},
     {"vae.", "decoder.mid.block_1.norm1.weight", WEFT_PIPELINE_VAE,

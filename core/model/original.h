@@ -1,7 +1,8 @@
 /*
  * original.h - checkpoints in one file, as the code wrote them that Stable
  * Diffusion was first published with: U-Net, autoencoder and text encoders
- * side by side, under other names than diffusers', without configs.
+ * side by side, under other names than diffusers', without configs; and control
+ * nets as their authors published them, alone or beside these.
  *
  * What is in a file is told by its names; a component's config is what
  * diffusers' from_single_file makes of the shapes; and a component's tensors
@@ -31,7 +32,7 @@ typedef enum weft_original_family {
 typedef struct weft_original {
     weft_original_family family;
     /* What the names of a component begin with; NULL: it is not there. */
-    const char *prefix[WEFT_PIPELINE_ROLES];
+    const char *prefix[WEFT_PIPELINE_PARTS];
     /* Of Stable Diffusion 2, and of files with a tensor of that name (v_pred),
      * which is there to say so; the latter by such a one alone (ztsnr). */
     bool predicts_v, zero_snr;
@@ -68,7 +69,8 @@ typedef enum weft_original_as {
 typedef struct weft_original_rules {
     weft_pipeline_role role;
     bool open_clip; /* text encoders: OpenCLIP's names, not CLIP's */
-    int blocks;     /* U-Net: residual layers of a level, and its sampler */
+    int blocks;     /* U-Net and control net: residual layers of a level, and
+                       its sampler */
     int levels;     /* autoencoder */
     int layers;     /* text encoders: those behind it are left out */
 } weft_original_rules;

@@ -178,19 +178,37 @@ static weft_status read_added(const source *s, weft_original_family family,
     return WEFT_OK;
 }
 
-static weft_status read_unet(const source *s, const weft_original *o, unet *u)
+/* The way down and the middle, which control nets have as well. */
+static weft_status read_half(const source *s, const weft_original *o,
+                             weft_pipeline_role role, unet *u)
 {
     weft_original_rules rules;
 
-    weft_original_read_rules(s->st, o, WEFT_PIPELINE_UNET, &rules);
+    weft_original_read_rules(s->st, o, role, &rules);
     *u = (unet){.layers = rules.blocks - 1};
     u->in = size_of(find(s, "input_blocks.0.0.weight"), 1);
-    u->out = size_of(find(s, "out.2.weight"), 0);
-    if (!u->in || !u->out || !u->layers || u->layers > LAYERS)
+    if (!u->in || !u->layers || u->layers > LAYERS)
         return refuse(s, "the U-Net's ends are not what weft knows");
     WEFT_TRY(read_levels(s, u));
-    WEFT_TRY(read_middle(s, u));
+    return read_middle(s, u);
+}
+
+static weft_status read_unet(const source *s, const weft_original *o, unet *u)
+{
+    WEFT_TRY(read_half(s, o, WEFT_PIPELINE_UNET, u));
+    u->out = size_of(find(s, "out.2.weight"), 0);
+    if (!u->out) return refuse(s, "the U-Net's ends are not what weft knows");
     return read_added(s, o->family, u);
+}
+
+/* Whose family a control net is of only its shapes say. */
+static weft_status read_control(const source *s, const weft_original *o,
+                                unet *u)
+{
+    const bool xl = find(s, "label_emb.0.0.weight") != NULL;
+
+    WEFT_TRY(read_half(s, o, WEFT_PIPELINE_CONTROL, u));
+    return read_added(s, xl ? WEFT_ORIGINAL_XL : WEFT_ORIGINAL_NONE, u);
 }
 
 /* Stable Diffusion 1 has eight heads everywhere; later ones have heads of 64
@@ -206,21 +224,12 @@ static void add_heads(text *t, const unet *u)
     add_numbers(t, "attention_head_dim", heads, u->levels);
 }
 
-static void write_unet(const unet *u, weft_original_family family, text *t)
+static void write_half(const unet *u, text *t)
 {
-    static const int sample[] = {[WEFT_ORIGINAL_NONE] = 64,
-                                 [WEFT_ORIGINAL_SD1] = 64,
-                                 [WEFT_ORIGINAL_SD2] = 96,
-                                 [WEFT_ORIGINAL_XL] = 128,
-                                 [WEFT_ORIGINAL_REFINER] = 128};
-
-    add(t, "{\"_class_name\": \"UNet2DConditionModel\", \"sample_size\": %d",
-        sample[family]);
-    add(t, ", \"in_channels\": %d, \"out_channels\": %d", u->in, u->out);
+    add(t, ", \"in_channels\": %d", u->in);
     add_numbers(t, "block_out_channels", u->channels, u->levels);
     add_blocks(t, "down_block_types", "DownBlock2D", u->sight, u->levels,
                false);
-    add_blocks(t, "up_block_types", "UpBlock2D", u->sight, u->levels, true);
     add(t, ", \"layers_per_block\": %d, \"cross_attention_dim\": %d", u->layers,
         u->context);
     add_heads(t, u);
@@ -232,6 +241,39 @@ static void write_unet(const unet *u, weft_original_family family, text *t)
             "\"addition_time_embed_dim\": 256, "
             "\"projection_class_embeddings_input_dim\": %d",
             u->added);
+}
+
+/* Levels of the picture's encoder begin with every second of its layers. */
+static void write_control(const source *s, const unet *u, text *t)
+{
+    const char *const begins[] = {
+        "input_hint_block.0.weight", "input_hint_block.4.weight",
+        "input_hint_block.8.weight", "input_hint_block.12.weight"};
+    int channels[4];
+
+    for (int i = 0; i < 4; i++) channels[i] = size_of(find(s, begins[i]), 0);
+    add(t,
+        "{\"_class_name\": \"ControlNetModel\", "
+        "\"conditioning_channels\": %d",
+        size_of(find(s, begins[0]), 1));
+    add_numbers(t, "conditioning_embedding_out_channels", channels, 4);
+    write_half(u, t);
+    add(t, "}");
+}
+
+static void write_unet(const unet *u, weft_original_family family, text *t)
+{
+    static const int sample[] = {[WEFT_ORIGINAL_NONE] = 64,
+                                 [WEFT_ORIGINAL_SD1] = 64,
+                                 [WEFT_ORIGINAL_SD2] = 96,
+                                 [WEFT_ORIGINAL_XL] = 128,
+                                 [WEFT_ORIGINAL_REFINER] = 128};
+
+    add(t, "{\"_class_name\": \"UNet2DConditionModel\", \"sample_size\": %d",
+        sample[family]);
+    add(t, ", \"out_channels\": %d", u->out);
+    add_blocks(t, "up_block_types", "UpBlock2D", u->sight, u->levels, true);
+    write_half(u, t);
     add(t, "}");
 }
 
@@ -410,6 +452,10 @@ static weft_status write_config(const source *s, const weft_original *o,
     case WEFT_PIPELINE_UNET:
         WEFT_TRY(read_unet(s, o, &u));
         write_unet(&u, o->family, t);
+        return WEFT_OK;
+    case WEFT_PIPELINE_CONTROL:
+        WEFT_TRY(read_control(s, o, &u));
+        write_control(s, &u, t);
         return WEFT_OK;
     case WEFT_PIPELINE_VAE:
         WEFT_TRY(choose_scaling(s, o->family, &scaling));

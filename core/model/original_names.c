@@ -147,6 +147,46 @@ static weft_original_as unet(const weft_original_rules *r, const char *rest,
     return WEFT_AS_NOTHING;
 }
 
+/* ---- control net --------------------------------------------------------- */
+
+static const pair control_ends[] = {
+    {"middle_block_out.0.", "controlnet_mid_block."},
+    {"input_hint_block.0.", "controlnet_cond_embedding.conv_in."},
+    {"input_hint_block.14.", "controlnet_cond_embedding.conv_out."},
+};
+
+/* "HEAD.NUMBER." for "2 NUMBER + 2." of what lies between the ends of the
+ * picture's encoder, whose other layers have no weights. */
+static bool control_hint(const char *rest, char *name)
+{
+    int i;
+
+    return take_number(&rest, &i) && i % 2 == 0 && i > 0 &&
+           fits(snprintf(name, WEFT_ORIGINAL_NAME,
+                         "controlnet_cond_embedding.blocks.%d.%s", i / 2 - 1,
+                         rest));
+}
+
+static bool control_layer(const char *rest, char *name)
+{
+    int i;
+
+    return take_number(&rest, &i) && take(&rest, "0.") &&
+           fits(snprintf(name, WEFT_ORIGINAL_NAME,
+                         "controlnet_down_blocks.%d.%s", i, rest));
+}
+
+/* The way down of a U-Net, and what is its own. */
+static weft_original_as control(const weft_original_rules *r, const char *rest,
+                                char *name)
+{
+    if (replace(PAIRS(control_ends), "", rest, name)) return WEFT_AS_IT_IS;
+    if (take(&rest, "input_hint_block."))
+        return as_it_is(control_hint(rest, name));
+    if (take(&rest, "zero_convs.")) return as_it_is(control_layer(rest, name));
+    return unet(r, rest, name);
+}
+
 /* ---- autoencoder --------------------------------------------------------- */
 
 static const pair vae_ends[] = {
@@ -286,6 +326,8 @@ weft_original_as weft_original_rename(const weft_original_rules *r,
     switch (r->role) {
     case WEFT_PIPELINE_UNET:
         return unet(r, rest, name);
+    case WEFT_PIPELINE_CONTROL:
+        return control(r, rest, name);
     case WEFT_PIPELINE_VAE:
         return vae(r, rest, name);
     default:
@@ -339,7 +381,7 @@ void weft_original_read_rules(const weft_st *st, const weft_original *o,
     const char *prefix = o->prefix[role];
 
     *rules = (weft_original_rules){.role = role, .layers = INT_MAX};
-    if (role == WEFT_PIPELINE_UNET)
+    if (role == WEFT_PIPELINE_UNET || role == WEFT_PIPELINE_CONTROL)
         rules->blocks = unet_layers(st, prefix) + 1;
     else if (role == WEFT_PIPELINE_VAE)
         rules->levels = vae_levels(st, prefix);

@@ -38,7 +38,10 @@ typedef enum weft_pipeline_role {
     WEFT_PIPELINE_TOKENIZER, /* of TEXT */
     WEFT_PIPELINE_TOKENIZER_2,
     WEFT_PIPELINE_SCHEDULER,
-    WEFT_PIPELINE_ROLES
+    WEFT_PIPELINE_ROLES,
+    /* In no pipeline, but in files (original.h): */
+    WEFT_PIPELINE_CONTROL = WEFT_PIPELINE_ROLES,
+    WEFT_PIPELINE_PARTS
 } weft_pipeline_role;
 
 typedef struct weft_pipeline_part {

@@ -21,7 +21,9 @@
 #include "core/net/net.h"
 #include "core/net/text.h"
 
-enum { TENSORS = 4096, NAME = 160, KINDS = 4, COMPONENTS = 4, LINE = 4096 };
+/* Pipelines come first, then control nets. */
+enum { PIPELINES = 4, KINDS = 6 };
+enum { TENSORS = 4096, NAME = 160, COMPONENTS = 4, LINE = 4096 };
 
 typedef struct tensor {
     char name[NAME];
@@ -308,6 +310,8 @@ static void same_numbers(const weft_json *a, const weft_json *b)
                                        "addition_time_embed_dim",
                                        "projection_class_embeddings_input_dim",
                                        "scaling_factor",
+                                       "conditioning_channels",
+                                       "conditioning_embedding_out_channels",
                                        "vocab_size",
                                        "hidden_size",
                                        "intermediate_size",
@@ -389,6 +393,29 @@ static void build_net(const weft_json *json, const weft_st *st)
     }
 }
 
+/* What looks at the picture, and what is added to a U-Net. */
+static void build_control(const weft_json *json, const weft_st *st)
+{
+    weft_net_info info;
+    int used = 0;
+
+    assert_int_equal(weft_net_read_info(json, &info), WEFT_OK);
+    for (int i = 0; i < 2; i++) {
+        const int side = 8 * info.stride;
+        weft_graph g;
+        weft_load_summary s;
+
+        if (weft_net_build(json, &info, i ? WEFT_PART_SIGHT : WEFT_PART_NET,
+                           (weft_cell){side, side, side}, weft_load_dtype(st),
+                           &g) != WEFT_OK ||
+            weft_load_check(&g, st, &s) != WEFT_OK)
+            fail_msg("%s", weft_fail_text());
+        used += weft_st_count(st) - s.unused;
+        weft_graph_release(&g);
+    }
+    assert_int_equal(used, weft_st_count(st));
+}
+
 static void build_text(const weft_json *json, const weft_st *st)
 {
     weft_text_info info;
@@ -426,6 +453,8 @@ static void configs_are_diffusers(void **state)
             same_flags(json, want);
             if (part->name[0] == 't')
                 build_text(json, st);
+            else if (part->name[0] == 'c')
+                build_control(json, st);
             else
                 build_net(json, st);
             weft_json_free(want);
@@ -441,7 +470,7 @@ static void files_are_pipelines(void **state)
     static const struct {
         const char *class_name, *scheduler, *prediction;
         bool text, text_2, zeros, aesthetics;
-    } want[KINDS] = {
+    } want[PIPELINES] = {
         {"StableDiffusionPipeline", "PNDMScheduler", "epsilon", true, false,
          false, false},
         {"StableDiffusionPipeline", "DDIMScheduler", "v_prediction", true,
@@ -453,7 +482,7 @@ static void files_are_pipelines(void **state)
     };
 
     (void)state;
-    for (int i = 0; i < nkinds; i++) {
+    for (int i = 0; i < PIPELINES; i++) {
         char path[128];
         const char *prediction;
         weft_pipeline *p;

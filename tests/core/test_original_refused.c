@@ -99,7 +99,7 @@ static void refuses_what_is_not_inside(void **state)
 
     (void)state;
     refuse_inside(path, "", "say what of it is meant, as");
-    refuse_inside(path, "controlnet", "scheduler), not controlnet");
+    refuse_inside(path, "lora", "controlnet), not lora");
     refuse_inside(path, "text_encoder", "has no text_encoder");
     refuse_inside(path, "vae", "has no vae");
     refuse_inside(path, "scheduler", "a scheduler is no model");

@@ -70,6 +70,43 @@ two 1 w || fail "two images: $(cat out.txt)"
 same_file w13.safetensors a.safetensors
 killed 9 2 'parallel.roles={base: 1, refiner: 1}'
 killed 17 3
+killed 17 1 run.kernels=fast run.memory=0.025
+
+# ---- never both in memory, unless there is room and several batches -----------
+
+packed() { # WORDS LEAST MOST KEY=VALUE...: MiB packed at once, as the plan says
+    words=$1 least=$2 most=$3
+    shift 3
+    rm -f p.jsonl
+    "$WEFT" sample "$name.yaml" run.kernels=fast output.report=p.jsonl \
+        output.latents='p{index}.safetensors' "$@" 2>out.txt ||
+        fail "$*: $(cat out.txt)"
+    same_file p000000.safetensors w13.safetensors
+    set -- "$name.yaml" run.kernels=fast output.latents='p{index}.safetensors' "$@"
+    "$WEFT" plan "$@" >out.txt
+    grep -q "^refiner .* packed; $words\$" out.txt || fail "$*: $(cat out.txt)"
+    "$WEFT" plan "$@" --json >plan.json
+    "$PYTHON" - "$least" "$most" <<'END' || fail "$*: packed otherwise"
+import json, sys
+packed = json.loads(open("p.jsonl").read().splitlines()[-1])["weights_packed_bytes"]
+planned = json.load(open("plan.json"))["by_patch"][0]["weights_bytes"]
+print(packed, "packed at once")
+assert packed == planned, (packed, planned)
+assert float(sys.argv[1]) < packed / 2**20 < float(sys.argv[2]), packed
+END
+}
+both="sample.seeds=13-14 run.batch=1"
+packed "in place of those before it" 15 17
+# shellcheck disable=SC2086 # two keys
+packed "beside those before it" 28 30 $both
+# shellcheck disable=SC2086
+packed "in place of those before it, in each batch anew" 15 17 $both \
+    run.memory=0.025
+# shellcheck disable=SC2086
+refused 2 "this plan takes 0.022" "$WEFT" plan "$name.yaml" $both \
+    run.kernels=fast run.memory=0.015
+"$WEFT" plan "$name.yaml" --ranks 2 'parallel.roles={base: 1, refiner: 1}' >out.txt
+grep -q "^refiner .* packed\$" out.txt || fail "apart: $(cat out.txt)"
 
 refused 2 "handed over at 0.999, the second model has none of the 20 steps" \
     "$WEFT" plan "$name.yaml" sample.refine_from=0.999

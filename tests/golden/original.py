@@ -1,5 +1,5 @@
 """Goldens of checkpoints in one file: what diffusers makes of the original
-layout of Stable Diffusion 1, 2, XL and XL's refiner, for
+layout of Stable Diffusion 1, 2, XL, XL's refiner and of control nets, for
 tests/core/test_original.c.
 
     python tests/golden/original.py        # original.txt
@@ -18,12 +18,13 @@ Element i of tensor number t of a checkpoint is value(t, i); SUM is over a
 tensor's words: the sum of (i + 1) * word[i], modulo 2^64. Every conversion is
 loaded into the class that it is for, which takes all of it and misses nothing.
 """
+import inspect
 import json
 import pathlib
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
 from diffusers.loaders import single_file_utils as single
 from transformers import (CLIPTextConfig, CLIPTextModel,
                           CLIPTextModelWithProjection)
@@ -92,19 +93,17 @@ class Shapes(dict):
                 self.norm(f"{b}.norm{i}", c)
         project(p + ".proj_out", c, c)
 
-    def unet(self, p, u):
+    def look(self, name, u, level, width):
+        depth = u["transformer_depth"]
+        self.transformer(name, width,
+                         depth if isinstance(depth, int) else depth[level],
+                         u["context_dim"],
+                         u.get("use_linear_in_transformer", False))
+
+    def half(self, p, u):
+        """A U-Net's way down and its middle; the widths of what is kept."""
         c, emb = u["model_channels"], 4 * u["model_channels"]
         layers, levels = u["num_res_blocks"], len(u["channel_mult"])
-        depth = u["transformer_depth"]
-        depth = [depth] * levels if isinstance(depth, int) else depth
-
-        def sees(level):
-            return 2 ** level in u["attention_resolutions"]
-
-        def look(name, level, width):
-            self.transformer(name, width, depth[level], u["context_dim"],
-                             u.get("use_linear_in_transformer", False))
-
         self.linear(p + "time_embed.0", emb, c)
         self.linear(p + "time_embed.2", emb, emb)
         if "adm_in_channels" in u:
@@ -117,8 +116,8 @@ class Shapes(dict):
                 b = f"{p}input_blocks.{at}"
                 self.unet_resnet(b + ".0", width, c * mult, emb)
                 width = c * mult
-                if sees(level):
-                    look(b + ".1", level, width)
+                if 2 ** level in u["attention_resolutions"]:
+                    self.look(b + ".1", u, level, width)
                 skips.append(width)
                 at += 1
             if level + 1 < levels:
@@ -126,8 +125,24 @@ class Shapes(dict):
                 skips.append(width)
                 at += 1
         self.unet_resnet(p + "middle_block.0", width, width, emb)
-        look(p + "middle_block.1", levels - 1, width)
+        self.look(p + "middle_block.1", u, levels - 1, width)
         self.unet_resnet(p + "middle_block.2", width, width, emb)
+        return skips
+
+    def control(self, p, u):
+        skips = self.half(p, u)
+        for i, width in enumerate(skips):
+            self.conv(f"{p}zero_convs.{i}.0", width, width, 1)
+        hint = [u["hint_channels"], 16, 16, 32, 32, 96, 96, 256, skips[0]]
+        for i in range(8):
+            self.conv(f"{p}input_hint_block.{2 * i}", hint[i + 1], hint[i], 3)
+        self.conv(p + "middle_block_out.0", skips[-1], skips[-1], 1)
+
+    def unet(self, p, u):
+        c, emb = u["model_channels"], 4 * u["model_channels"]
+        layers, levels = u["num_res_blocks"], len(u["channel_mult"])
+        skips = self.half(p, u)
+        width = skips[-1]
         at = 0
         for level in reversed(range(levels)):
             mult = u["channel_mult"][level]
@@ -135,10 +150,11 @@ class Shapes(dict):
                 b = f"{p}output_blocks.{at}"
                 self.unet_resnet(b + ".0", width + skips.pop(), c * mult, emb)
                 width = c * mult
-                if sees(level):
-                    look(b + ".1", level, width)
+                sees = 2 ** level in u["attention_resolutions"]
+                if sees:
+                    self.look(b + ".1", u, level, width)
                 if level and i == layers:
-                    self.conv(f"{b}.{1 + sees(level)}.conv", width, width, 3)
+                    self.conv(f"{b}.{1 + sees}.conv", width, width, 3)
                 at += 1
         self.norm(p + "out.0", width)
         self.conv(p + "out.2", u["out_channels"], width, 3)
@@ -275,6 +291,18 @@ KINDS = {
 }
 
 
+# Control nets: type, what their names begin with, the U-Net that they follow
+CONTROLS = {
+    "control1": ("F32", "control_model.",
+                 denoiser(32, [1, 2], 2, [1, 2], 64, num_heads=8,
+                          hint_channels=3)),
+    "controlxl": ("F16", "",
+                  denoiser(64, [1, 2, 2], 1, [2, 4], 2048, [1, 1, 2],
+                           num_classes="sequential", adm_in_channels=96,
+                           hint_channels=3, **LINEAR)),
+}
+
+
 def shapes(unet, vae, encoders):
     s = Shapes()
     s["betas"] = (5,)
@@ -352,20 +380,42 @@ def convert(kind, checkpoint):
                                               config)
 
 
+def convert_control(unet, checkpoint):
+    """diffusers infers no XL control net from this layout; the conversion is
+    that of all."""
+    vae = {"params": {"ddconfig": autoencoder(1, [1, 2])}}
+    config = unet_config({"model": {"params": {
+        "unet_config": {"params": unet}, "first_stage_config": vae}}},
+        checkpoint)
+    for key in ("out_channels", "up_block_types"):
+        config.pop(key)
+    config |= {"conditioning_channels": unet["hint_channels"],
+               "conditioning_embedding_out_channels": [16, 32, 96, 256]}
+    known = inspect.signature(ControlNetModel.__init__).parameters
+    config = {k: v for k, v in config.items() if k in known}
+    tensors = single.convert_controlnet_checkpoint(checkpoint, config)
+    if "adm_in_channels" in unet:
+        for i, layer in ((1, 0), (2, 2)):
+            for kind in ("weight", "bias"):
+                tensors[f"add_embedding.linear_{i}.{kind}"] = checkpoint[
+                    f"label_emb.0.{layer}.{kind}"]
+    take_all(ControlNetModel(**config), tensors)
+    yield "controlnet", config, tensors
+
+
 def by(shape):
     return "x".join(str(n) for n in shape) or "-"
 
 
-def write(kind, out):
-    dtype, unet, vae, _, encoders = KINDS[kind]
+def write(kind, dtype, names, make, out):
     out.append(f"kind {kind} {dtype}")
     checkpoint = {}
-    for number, (name, shape) in enumerate(shapes(unet, vae, encoders).items()):
+    for number, (name, shape) in enumerate(names.items()):
         count = int(np.prod(shape, dtype=np.int64))
         checkpoint[name] = torch.from_numpy(
             value(number, count, dtype).reshape(shape))
         out.append(f"t {name} {by(shape)}")
-    for component, config, tensors in convert(KINDS[kind], checkpoint):
+    for component, config, tensors in make(checkpoint):
         config = {k: v for k, v in config.items() if v is not None}
         out.append(f"config {component} {json.dumps(config)}")
         for name, t in tensors.items():
@@ -374,8 +424,13 @@ def write(kind, out):
 
 def main():
     out = []
-    for kind in KINDS:
-        write(kind, out)
+    for name, kind in KINDS.items():
+        write(name, kind[0], shapes(kind[1], kind[2], kind[4]),
+              lambda c, k=kind: convert(k, c), out)
+    for name, (dtype, prefix, unet) in CONTROLS.items():
+        names = Shapes()
+        names.control(prefix, unet)
+        write(name, dtype, names, lambda c, u=unet: convert_control(u, c), out)
     (HERE / "original.txt").write_text("\n".join(out) + "\n")
 
 
