@@ -80,16 +80,21 @@ weft_status weft_config_take_controls(const weft_tree *m,
 
 /* ---- others -------------------------------------------------------------- */
 
-bool weft_config_same_controls(const weft_config_model *a,
-                               const weft_config_model *b)
-{
-    const int n = a ? a->ncontrols : 0;
+static int count(const weft_config_model *m) { return m ? m->ncontrols : 0; }
 
-    if (n != (b ? b->ncontrols : 0)) return false;
-    for (int i = 0; i < n; i++)
+bool weft_config_controls_begin_alike(const weft_config_model *a,
+                                      const weft_config_model *b)
+{
+    for (int i = 0; i < count(a) && i < count(b); i++)
         if (strcmp(a->control[i].net.path, b->control[i].net.path) != 0)
             return false;
     return true;
+}
+
+bool weft_config_same_controls(const weft_config_model *a,
+                               const weft_config_model *b)
+{
+    return count(a) == count(b) && weft_config_controls_begin_alike(a, b);
 }
 
 static void write_number(FILE *f, const char *key, double value)

@@ -20,6 +20,9 @@ weft_status weft_config_take_controls(const weft_tree *m,
 /* Whether two models (NULL: one that has none) have the same nets. */
 bool weft_config_same_controls(const weft_config_model *a,
                                const weft_config_model *b);
+/* ... or one of them has more, behind those of the other. */
+bool weft_config_controls_begin_alike(const weft_config_model *a,
+                                      const weft_config_model *b);
 
 /* A member of a model's in an identity, with a comma before it. */
 void weft_config_write_controls(FILE *f, const weft_config_model *m);

@@ -64,6 +64,12 @@ static const char *name_of(const weft_job *j, int i)
                     : j->setup.prompts.reader[i - nets].encoder;
 }
 
+static const char *more_of(const weft_job *j, int i)
+{
+    return i < j->setup.models.nfiles ? weft_models_more(&j->setup.models, i)
+                                      : "";
+}
+
 /* "0123456789abcdef ..." by file. */
 static weft_status hash_weights(weft_endure *e)
 {
@@ -93,9 +99,10 @@ static weft_status compare_weights(const weft_endure *e)
     for (int i = 0; i < files_of(j); i++)
         if (strncmp(from->weights, e->weights, 17 * (size_t)(i + 1)) != 0)
             return weft_fail(WEFT_EINPUT,
-                             "%s: was kept for other images: the weights in %s "
-                             "have changed; remove it to begin anew",
-                             weft_st_path(from->st), name_of(j, i));
+                             "%s: was kept for other images: the weights in "
+                             "%s%s have changed; remove it to begin anew",
+                             weft_st_path(from->st), name_of(j, i),
+                             more_of(j, i));
     return weft_fail(WEFT_EINPUT, "%s: is not of these models",
                      weft_st_path(from->st));
 }

@@ -191,7 +191,7 @@ weft_status weft_job_connect(weft_job *j, bool timed)
 enum { MAPS, LOW, HIGH, KNOWN };
 
 static weft_status compare_known(const double (*all)[KNOWN], int ranks,
-                                 const char *path)
+                                 const char *path, const char *more)
 {
     int first = 0;
 
@@ -200,8 +200,9 @@ static weft_status compare_known(const double (*all)[KNOWN], int ranks,
         if (all[r][MAPS] != 0 && (all[r][LOW] != all[first][LOW] ||
                                   all[r][HIGH] != all[first][HIGH]))
             return weft_fail(WEFT_EINPUT,
-                             "%s: ranks %d and %d find different weights there",
-                             path, first, r);
+                             "%s%s: ranks %d and %d find different weights "
+                             "there",
+                             path, more, first, r);
     return WEFT_OK;
 }
 
@@ -221,7 +222,8 @@ static weft_status compare_file(weft_job *j, int i, double (*all)[KNOWN])
     }
     WEFT_TRY(weft_comm_collect(j->world, mine, KNOWN, all ? *all : NULL));
     st = all ? compare_known((const double(*)[KNOWN])all,
-                             weft_comm_size(j->world), m->path[i])
+                             weft_comm_size(j->world), m->path[i],
+                             weft_models_more(m, i))
              : WEFT_OK;
     WEFT_TRY(weft_comm_agree(j->world, st));
     memcpy(j->weights[i].sample, mine + LOW, sizeof j->weights[i].sample);

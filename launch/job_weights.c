@@ -68,7 +68,7 @@ weft_status weft_job_load(weft_job *j, int file)
 
     if (w->loaded) return WEFT_OK;
     w->loaded = true;
-    if (weft_comm_rank(j->world) == 0) tell_spare(m, head);
+    if (weft_comm_rank(j->world) == 0 && !w->bytes) tell_spare(m, head);
     weft_watch_at("loading", 0, 0);
     WEFT_TRY(open_window(j, head));
     for (int i = 0; i < m->nfiles && w->mine && st == WEFT_OK; i++)

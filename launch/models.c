@@ -14,17 +14,35 @@ bool weft_models_same_file(const weft_models *a, int i, const weft_models *b,
            weft_config_same_controls(a->changes[i], b->changes[k]);
 }
 
-/* The first file of the same path and with the same control nets as the one to
- * come, or that one. */
+/* Of one path, and what control nets both have are the same ones. */
+static bool are_kin(const weft_models *s, int i, int k)
+{
+    return !strcmp(s->path[i], s->path[k]) &&
+           weft_config_controls_begin_alike(s->changes[i], s->changes[k]);
+}
+
+/* Do files i and k have their weights in one piece? Where models have ranks of
+ * their own, nobody holds control nets for others. */
+static bool lie_together(const weft_models *s, int i, int k)
+{
+    return are_kin(s, i, k) && (!s->apart || weft_config_same_controls(
+                                                 s->changes[i], s->changes[k]));
+}
+
+/* The first of those that file n, which is to come, lies with, all of them; or
+ * itself. */
 static int first_of(const weft_models *s)
 {
     const int n = s->nfiles;
-    int i = 0;
 
-    while (i < n && (strcmp(s->path[i], s->path[n]) != 0 ||
-                     !weft_config_same_controls(s->changes[i], s->changes[n])))
-        i++;
-    return i;
+    for (int head = 0; head < n; head++) {
+        bool with = s->head[head] == head;
+
+        for (int i = head; i < n && with; i++)
+            with = s->head[i] != head || lie_together(s, i, n);
+        if (with) return head;
+    }
+    return n;
 }
 
 static weft_status open_file(weft_models *s, const char *path,
@@ -197,6 +215,7 @@ weft_status weft_models_open(weft_method *m, weft_models *s)
 
     memset(s, 0, sizeof *s);
     s->vae = s->encoder = -1;
+    s->apart = c->parallel.roles != WEFT_ROLES_SHARED;
     for (int i = 0; i < m->nmodels; i++) WEFT_TRY(open_model(m, i, s));
     WEFT_TRY(open_vae(c, s));
     return open_encoder(c, s);
@@ -211,10 +230,9 @@ void weft_models_close(weft_models *s)
 
 bool weft_models_has_kin(const weft_models *s, int i)
 {
-    int kin = 0;
-
-    for (int k = 0; k < s->nfiles; k++) kin += s->head[k] == s->head[i];
-    return kin > 1;
+    for (int k = 0; k < s->nfiles; k++)
+        if (k != i && k != s->encoder && are_kin(s, i, k)) return true;
+    return false;
 }
 
 void weft_models_join(weft_models *s)
@@ -300,6 +318,14 @@ uint64_t weft_models_sample(const weft_models *s, int i)
 {
     return weft_netfile_sample(s->file[i].st) ^
            weft_adapters_sample(&s->file[i].adapters);
+}
+
+const char *weft_models_more(const weft_models *s, int i)
+{
+    const weft_config_model *m = s->changes[i];
+
+    return m && m->nloras + m->ncontrols ? ", or its LoRAs or control nets"
+                                         : "";
 }
 
 /* ---- labels -------------------------------------------------------------- */

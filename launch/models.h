@@ -26,9 +26,11 @@ typedef struct weft_models {
                                                      whose control nets are in
                                                      it */
     int nfiles;
-    /* Files of one path and with the same control nets that differ in their
-     * LoRAs are kin: their packed weights lie together. The first of each one's
-     * kin, and their graphs. */
+    bool apart; /* models may have ranks of their own */
+    /* Files of one path that differ in their LoRAs, or of which one has control
+     * nets more, are kin: their packed weights lie together, unless that would
+     * bring control nets to ranks that have no use for them. The first of each
+     * one's kin, and their graphs. */
     int head[WEFT_FILES];
     const weft_graph *kin[WEFT_FILES][WEFT_MODELS]; /* by head, ... */
     int nkin[WEFT_FILES];                           /* ... so many */
@@ -49,14 +51,17 @@ weft_status weft_models_open(weft_method *m, weft_models *s);
 /* Whether file i of `a` and k of `b` hold the same weights. */
 bool weft_models_same_file(const weft_models *a, int i, const weft_models *b,
                            int k);
-/* A hash of some bytes of every tensor that file i is made of. */
+/* A hash of some bytes of every tensor that file i is made of, and what to say
+ * of it behind the path where it is not alone. */
 uint64_t weft_models_sample(const weft_models *s, int i);
+const char *weft_models_more(const weft_models *s, int i);
 /* Once the method is listed. */
 weft_status weft_models_label(const weft_method *m, weft_models *s);
 void weft_models_close(weft_models *s);
 /* Tell the graphs, which are built, of their kin. */
 void weft_models_join(weft_models *s);
-/* Whether another file of the same path is changed otherwise, or not at all. */
+/* Whether another file of the same path is changed otherwise, or not at all;
+ * wherever models are. */
 bool weft_models_has_kin(const weft_models *s, int i);
 
 /* Labels that a data set may go through: all that every model has but the last,

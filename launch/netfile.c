@@ -153,6 +153,20 @@ void weft_spare_print(const weft_spare *s, const char *about, FILE *to)
                 s->first);
 }
 
+/* What a graph says of a control net's layers begins with its prefix. */
+static weft_status blame_control(const weft_netfile *f, weft_status st)
+{
+    char prefix[24];
+
+    for (int i = 0; i < f->info.ncontrols; i++) {
+        snprintf(prefix, sizeof prefix, "control%d.", i);
+        if (strstr(weft_fail_text(), prefix))
+            return weft_fail_within(st, "%s: may be for another base",
+                                    weft_json_name(f->control[i].config));
+    }
+    return st;
+}
+
 weft_status weft_netfile_build(weft_netfile *f, weft_net_part part,
                                weft_cell cell, bool beside)
 {
@@ -160,11 +174,7 @@ weft_status weft_netfile_build(weft_netfile *f, weft_net_part part,
 
     f->info.control = f->control;
     st = weft_net_build(f->config, &f->info, part, cell, f->wtype, &f->graph);
-    if (st != WEFT_OK)
-        return f->info.ncontrols
-                   ? weft_fail_within(st, "with its control nets, of which one "
-                                          "may be for another base")
-                   : st;
+    if (st != WEFT_OK) return blame_control(f, st);
     f->built = true;
     WEFT_TRY(weft_load_check(&f->graph, f->st, &f->file_bytes));
     WEFT_TRY(weft_spare_find(&f->graph, f->st, weft_net_besides(&f->info, part),

@@ -84,7 +84,7 @@ static bool is_changed(const weft_weight *w)
     return w->thin != WEFT_NOT_THIN || (w->nadded && !w->conv.rank);
 }
 
-/* Are two nets' weights of the same number packed to the same bytes? */
+/* Are two nets' weights packed to the same bytes? */
 static bool same_weight(const weft_weight *a, const weft_weight *b)
 {
     if (a->kind != b->kind || a->nsrc != b->nsrc || a->part != b->part ||
@@ -99,24 +99,40 @@ static bool same_weight(const weft_weight *a, const weft_weight *b)
     return a->kind != WEFT_WEIGHT_CONV || same_conv(&a->conv, &b->conv);
 }
 
-/* The first of `kin` that has weight i of kin[k] as well: k itself if none does
- * before it. */
-static int first_with(const weft_graph *const *kin, int k, int i)
+/* Which weight of g is packed as w; -1: none. What one net has more, as control
+ * nets in the middle of it, moves the numbers of what follows: so those nearest
+ * to `near` are looked at first. */
+static int alike(const weft_graph *g, const weft_weight *w, int near)
 {
-    for (int j = 0; j < k; j++)
-        if (i < kin[j]->nweights &&
-            same_weight(&kin[j]->weight[i], &kin[k]->weight[i]))
-            return j;
+    for (int d = 0; d <= near || near + d < g->nweights; d++) {
+        if (near + d < g->nweights && same_weight(&g->weight[near + d], w))
+            return near + d;
+        if (d <= near && near - d < g->nweights &&
+            same_weight(&g->weight[near - d], w))
+            return near - d;
+    }
+    return -1;
+}
+
+/* The first of `kin` that has weight i of kin[k] as well, there number *as: k
+ * itself if none does before it. */
+static int first_with(const weft_graph *const *kin, int k, int i, int *as)
+{
+    for (int j = 0; j < k; j++) {
+        *as = alike(kin[j], &kin[k]->weight[i], i);
+        if (*as >= 0) return j;
+    }
+    *as = i;
     return k;
 }
 
 bool weft_graph_is_first(const weft_graph *g, int i)
 {
-    int k = 0;
+    int k = 0, as;
 
     if (!g->nkin) return true;
     while (g->kin[k] != g) k++;
-    return first_with(g->kin, k, i) == k;
+    return first_with(g->kin, k, i, &as) == k;
 }
 
 /* ---- where they lie ------------------------------------------------------ */
@@ -128,11 +144,12 @@ static weft_status place(const weft_graph *const *kin, int n, size_t most,
     *bytes = 0;
     for (int k = 0; k < n; k++)
         for (int i = 0; i < kin[k]->nweights; i++) {
-            const int first = first_with(kin, k, i);
+            int as;
+            const int first = first_with(kin, k, i, &as);
             size_t own = weft_weight_bytes(&kin[k]->weight[i], dev);
 
             at[(size_t)k * most + (size_t)i] =
-                first < k ? at[(size_t)first * most + (size_t)i] : *bytes;
+                first < k ? at[(size_t)first * most + (size_t)as] : *bytes;
             if (first < k) continue;
             own = (own + ALIGN - 1) / ALIGN * ALIGN;
             if (__builtin_add_overflow(*bytes, own, bytes))

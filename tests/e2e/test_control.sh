@@ -36,8 +36,24 @@ c["models"] = {"strong": c["models"]["it"], "weak": {"pipeline": "model"}}
 c["sample"]["method"] = "w2sd"
 json.dump(c, open("few.yaml", "w"))
 END
-"$WEFT" sample few.yaml output.latents=a.safetensors || fail "w2sd"
+packed() { # KEY=VALUE...: MiB packed at once
+    rm -f p.jsonl
+    "$WEFT" sample few.yaml output.report=p.jsonl "$@" 2>out.txt ||
+        fail "$*: $(cat out.txt)"
+    sed -n 's/.*"weights_packed_bytes": *\([0-9]*\).*/\1/p' p.jsonl
+}
+# ... and what the two have in common is packed once
+both=$(packed output.latents=a.safetensors)
+one=$(packed output.latents=b.safetensors sample.method=plain sample.model=strong)
+[ "$both" = "$one" ] || fail "strong and weak pack $both, strong alone $one"
 same 3 few 'parallel.roles={strong: 2, weak: 1}'
+"$WEFT" plan few.yaml --ranks 2 --json 'parallel.roles={strong: 1, weak: 1}' >plan.json
+"$PYTHON" - <<'END' || fail "weak has strong's control nets"
+import json
+
+strong, weak = (p["weights_bytes"] for p in json.load(open("plan.json"))["by_patch"])
+assert 1.2 * weak < strong, (strong, weak)
+END
 
 # ---- what is planned is what is done ----------------------------------------
 
@@ -221,7 +237,7 @@ refuses() { # KEY VALUE TEXT
 }
 refuses _class_name '"T2IAdapter"' "T2IAdapter"
 refuses cross_attention_dim 768 "a cross_attention_dim of 768"
-refuses block_out_channels '[16, 16, 32, 40]' "one may be for another base"
+refuses block_out_channels '[16, 16, 32, 40]' "other/control0/config.json: may be for another base: model/unet"
 refuses conditioning_embedding_out_channels '[8, 12, 16]' \
     "looks at 4 x 4 pixels for each of the sample, and a picture has 8 x 8"
 refuses conditioning_channels 4 "looks at 4 channels"
