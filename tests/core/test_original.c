@@ -396,6 +396,7 @@ static void build_net(const weft_json *json, const weft_st *st)
 /* What looks at the picture, and what is added to a U-Net. */
 static void build_control(const weft_json *json, const weft_st *st)
 {
+    static const char *const all[] = {NULL};
     weft_net_info info;
     int used = 0;
 
@@ -403,14 +404,15 @@ static void build_control(const weft_json *json, const weft_st *st)
     for (int i = 0; i < 2; i++) {
         const int side = 8 * info.stride;
         weft_graph g;
-        weft_load_summary s;
+        weft_load_rest rest;
 
         if (weft_net_build(json, &info, i ? WEFT_PART_SIGHT : WEFT_PART_NET,
                            (weft_cell){side, side, side}, weft_load_dtype(st),
                            &g) != WEFT_OK ||
-            weft_load_check(&g, st, &s) != WEFT_OK)
+            weft_load_check(&g, st, NULL) != WEFT_OK ||
+            weft_load_unused(&g, st, all, &rest) != WEFT_OK)
             fail_msg("%s", weft_fail_text());
-        used += weft_st_count(st) - s.unused;
+        used += weft_st_count(st) - rest.n;
         weft_graph_release(&g);
     }
     assert_int_equal(used, weft_st_count(st));
