@@ -42,7 +42,9 @@ void weft_pool_set_poll(weft_pool *pool, void (*poll)(void *), void *arg);
 void weft_pool_set_lend(weft_pool *pool, void (*lend)(void *, bool), void *arg);
 
 /* Scratch of each worker, 64-byte aligned. Plan time only; grows, never
- * shrinks. weft_pool_scratch is valid inside a task of that worker. */
+ * shrinks. What is in it is a worker's own inside its tasks, but where a kernel
+ * says which of its runs fill what for the tasks of the next: nothing else
+ * writes there between the runs of one call. */
 weft_status weft_pool_reserve(weft_pool *pool, size_t bytes);
 void *weft_pool_scratch(weft_pool *pool, int worker);
 size_t weft_pool_scratch_bytes(const weft_pool *pool);

@@ -136,6 +136,14 @@ static void test_slow_tasks(void **unused)
     weft_pool_destroy(t.pool);
 }
 
+/* Nobody does a second one before the caller has done one. */
+static void await_caller(void *arg, int i, int worker)
+{
+    tally *t = arg;
+    count_task(arg, i, worker);
+    while (worker && !(atomic_load(&t->workers) & 1)) nap(100000);
+}
+
 static void count_poll(void *arg) { ++*(int *)arg; }
 
 static void test_poll(void **unused)
@@ -152,7 +160,8 @@ static void test_poll(void **unused)
     weft_pool_destroy(t.pool);
     t.pool = new_pool(2);
     weft_pool_set_poll(t.pool, count_poll, &polls);
-    weft_pool_run(t.pool, TASKS, count_task, &t);
+    atomic_store(&t.workers, 0);
+    weft_pool_run(t.pool, TASKS, await_caller, &t);
     assert_true(polls > 7);
     weft_pool_destroy(t.pool);
 }
