@@ -442,12 +442,24 @@ static weft_status end_shard(weft_crew *c)
     return weft_encoder_shard(c->encoder, s);
 }
 
+/* The group waits while its clerk looks at pictures and at what is there. */
+static weft_status begin_shard(weft_crew *c, int entry)
+{
+    weft_status st = WEFT_OK;
+
+    weft_watch_at("looking at a shard's pictures", 0, 0);
+    weft_watch_deadline(0); /* disks take what they take */
+    if (c->encoder) st = open_shard(c, entry);
+    if (st == WEFT_OK) st = share_seen(c);
+    weft_watch_deadline(job(c)->config.run.deadline);
+    return st;
+}
+
 static weft_status make_shard(weft_crew *c, int entry)
 {
     c->number = c->queue[entry];
     WEFT_TRY(find_items(c));
-    if (c->encoder) WEFT_TRY(open_shard(c, entry));
-    WEFT_TRY(share_seen(c));
+    WEFT_TRY(begin_shard(c, entry));
     WEFT_TRY(share(c, c->vote, c->items->n));
     for (int i = 0; i < c->items->n; i++) c->wanted[i] = c->vote[i] != 0;
     for (int k = 0; k < c->items->kinds && !c->stopped; k++)

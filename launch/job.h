@@ -41,6 +41,7 @@ typedef struct weft_job_net {
 /* The weights of one file, on the ranks of a node that have a role for it. */
 typedef struct weft_job_weights {
     bool mine, loaded;
+    bool told;        /* what of the files nothing uses */
     double sample[2]; /* a hash of some of the file, in two halves that a
                          double holds exactly; on all ranks, loaded or not */
     weft_comm *sharers;

@@ -45,12 +45,17 @@ static weft_status open_window(weft_job *j, int i)
     return weft_comm_agree(j->world, st);
 }
 
-static void tell_spare(const weft_models *m, int file)
+/* Of all files whose weights lie together, once. */
+static void tell_spare(weft_job_weights *w, const weft_models *m, int head)
 {
     char about[WEFT_PATH + 16];
 
-    snprintf(about, sizeof about, "weft: %.4000s: ", m->path[file]);
-    weft_spare_print(&m->file[file].spare, about, stderr);
+    for (int i = 0; i < m->nfiles && !w->told; i++) {
+        if (m->head[i] != head) continue;
+        snprintf(about, sizeof about, "weft: %.4000s: ", m->path[i]);
+        weft_spare_print(&m->file[i].spare, about, stderr);
+    }
+    w->told = true;
 }
 
 void weft_job_count_packed(weft_job *j, size_t bytes)
@@ -68,7 +73,7 @@ weft_status weft_job_load(weft_job *j, int file)
 
     if (w->loaded) return WEFT_OK;
     w->loaded = true;
-    if (weft_comm_rank(j->world) == 0 && !w->bytes) tell_spare(m, head);
+    if (weft_comm_rank(j->world) == 0) tell_spare(w, m, head);
     weft_watch_at("loading", 0, 0);
     WEFT_TRY(open_window(j, head));
     for (int i = 0; i < m->nfiles && w->mine && st == WEFT_OK; i++)

@@ -212,11 +212,11 @@ static weft_status take_turn(walk *w, const weft_turn *t)
     if (enters) WEFT_TRY(look_ahead(w, t));
     WEFT_TRY(weft_flight_finish(f));
     if (w->v->progress) weft_progress_step(w->v->progress, w->done);
-    weft_watch_at("step", stage->step + 1, j->setup.solver->steps);
-    if (!stage->leaves) {
+    if (!stage->leaves)
         WEFT_TRY(turn_to(w->s, weft_plan_stage_phase(&j->setup.plan, stage)));
+    weft_watch_at("step", stage->step + 1, j->setup.solver->steps);
+    if (!stage->leaves)
         WEFT_TRY(weft_flight_begin(f, stage->step, stage->index));
-    }
     w->s->tally.sampling += weft_clock() - start;
     return stage->leaves ? leave(w, t) : WEFT_OK;
 }

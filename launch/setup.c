@@ -293,26 +293,38 @@ static weft_status check_memory(const weft_setup *s)
                      (double)most.reading / gib);
 }
 
+static weft_status place_as(weft_setup *s, const weft_place_opts *o)
+{
+    WEFT_TRY(weft_place(o, &s->plan));
+    WEFT_TRY(weft_plan_make(&s->plan));
+    return check_memory(s);
+}
+
+static bool any_later(const weft_plan *p)
+{
+    for (int i = 0; i < p->nnets; i++)
+        if (p->net[i].phase == WEFT_PHASE_LATER) return true;
+    return false;
+}
+
 /* Nets of other steps are loaded anew in each batch only where they do not fit
  * together, and then batch after batch. */
 static weft_status place(weft_setup *s, const weft_place_opts *o)
 {
     weft_plan *p = &s->plan;
     weft_place_opts one = *o;
+    weft_status st;
 
     p->swaps = false;
-    WEFT_TRY(weft_place(o, p));
-    WEFT_TRY(weft_plan_make(p));
-    if (check_memory(s) == WEFT_OK) return WEFT_OK;
-    if (!s->config->sample.refiner || o->flights > 1 || p->grid.groups > 1)
-        return check_memory(s);
+    st = place_as(s, o);
+    if (st != WEFT_EINPUT || !any_later(p) || o->flights > 1 ||
+        p->grid.groups > 1)
+        return st;
     one.flights = 1;
     p->swaps = true;
     weft_plan_release(p);
     WEFT_TRY(weft_roles_ask(s));
-    WEFT_TRY(weft_place(&one, p));
-    WEFT_TRY(weft_plan_make(p));
-    return check_memory(s);
+    return place_as(s, &one);
 }
 
 /* Everything that depends on what things cost, and on whether conditions are

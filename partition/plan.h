@@ -100,7 +100,7 @@ typedef struct weft_plan {
                                         the vae's, which have them too */
     bool share;                      /* roles may share ranks */
     bool swaps;        /* several batches too: nets of other steps take turns in
-                          memory,        and are loaded anew in each batch */
+                          memory, and are loaded anew in each batch */
     int width, height; /* pixels */
     int rows, columns, channels; /* of the latent */
     int unit, strip;   /* latent rows and columns that are never divided */

@@ -21,14 +21,27 @@ static bool overlap(const weft_role *a, const weft_role *b)
            b->rank0 < a->rank0 + a->asked.ranks;
 }
 
-bool weft_plan_is_beside(const weft_plan *p, int i)
+/* Has a rank of net k any net of these weights? */
+static bool meets(const weft_plan *p, int k, int weights)
 {
     const weft_role *role = p->roles.role;
 
+    for (int i = 0; i < p->nnets; i++)
+        if (p->net[i].weights == weights &&
+            overlap(&role[p->net[k].role], &role[p->net[i].role]))
+            return true;
+    return false;
+}
+
+/* Alike for all nets of one file's weights, which come and go as one. */
+bool weft_plan_is_beside(const weft_plan *p, int i)
+{
+    const int weights = p->net[i].weights;
+
     for (int k = 0; k < p->nnets; k++)
         if (p->net[k].phase == WEFT_PHASE_STEPS && !p->net[k].each_image &&
-            !p->net[k].once && p->net[k].weights != p->net[i].weights &&
-            overlap(&role[p->net[k].role], &role[p->net[i].role]))
+            !p->net[k].once && p->net[k].weights != weights &&
+            meets(p, k, weights))
             return true;
     return false;
 }

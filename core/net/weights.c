@@ -118,7 +118,7 @@ static int alike(const weft_graph *g, const weft_weight *w, int near)
  * itself if none does before it. */
 static int first_with(const weft_graph *const *kin, int k, int i, int *as)
 {
-    for (int j = 0; j < k; j++) {
+    for (int j = 0; j < k && !is_changed(&kin[k]->weight[i]); j++) {
         *as = alike(kin[j], &kin[k]->weight[i], i);
         if (*as >= 0) return j;
     }

@@ -115,6 +115,9 @@ packed "beside those before it" $both
 # shellcheck disable=SC2086
 packed "in place of those before it, in each batch anew" $both run.memory="$either"
 # shellcheck disable=SC2086
+"$WEFT" plan "$name.yaml" $both run.memory="$either" parallel.roles=auto >out.txt
+grep -q "in each batch anew\$" out.txt || fail "auto: $(cat out.txt)"
+# shellcheck disable=SC2086
 refused 2 "run.memory: a rank may take" "$WEFT" plan "$name.yaml" $both \
     run.memory="$none"
 "$WEFT" plan "$name.yaml" --ranks 2 'parallel.roles={base: 1, refiner: 1}' >out.txt

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "partition/plan.h"
 #include "partition/roles.h"
 
 enum { UNITS = 7, MOST = 7 };
@@ -209,6 +210,28 @@ static void what_cannot_be_dealt_is_refused_with_the_numbers(void **state)
     expect_refusal(4, 2, 1, true, "rank 3 of the group's 4");
 }
 
+/* A base on rank 0, and a refiner whose two conditions lie in one file: one of
+ * them on rank 0 too, the other on rank 1. */
+static void weights_of_one_file_go_together(void **state)
+{
+    weft_plan p = {.ranks = 2, .images = 1, .batch = 1, .nnets = 3};
+    static const int weights[] = {0, 1, 1}, rank0[] = {0, 0, 1};
+
+    (void)state;
+    p.grid = (weft_grid){.groups = 1, .patches = 2};
+    for (int i = 0; i < 3; i++) {
+        p.net[i].role = i;
+        p.net[i].weights = weights[i];
+        p.net[i].phase = i ? WEFT_PHASE_LATER : WEFT_PHASE_STEPS;
+        p.roles.role[i] = (weft_role){.asked = {.ranks = 1}, .rank0 = rank0[i]};
+    }
+    assert_int_equal(weft_plan_phase_of(&p, 1), WEFT_PHASE_LATER);
+    assert_int_equal(weft_plan_phase_of(&p, 2), WEFT_PHASE_LATER);
+    p.roles.role[1].rank0 = 1; /* nobody has both: there is no need */
+    assert_int_equal(weft_plan_phase_of(&p, 1), WEFT_PHASE_STEPS);
+    assert_int_equal(weft_plan_phase_of(&p, 2), WEFT_PHASE_STEPS);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -218,6 +241,7 @@ int main(void)
         cmocka_unit_test(a_vae_of_its_own_is_sent_nothing),
         cmocka_unit_test(texts_and_vae_leave_each_other_alone),
         cmocka_unit_test(what_cannot_be_dealt_is_refused_with_the_numbers),
+        cmocka_unit_test(weights_of_one_file_go_together),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
