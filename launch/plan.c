@@ -84,7 +84,7 @@ static weft_status take_cluster(const weft_cli *cli, weft_config *c)
                                : weft_fail(WEFT_ENOMEM, "out of memory");
 }
 
-/* The plan is that of the first kind. */
+/* The plan is the config's own, with the texts of the first kind. */
 static weft_status count_items(weft_config *c, int classes, int *items)
 {
     const weft_config_dataset *d = &c->dataset;
