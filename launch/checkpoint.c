@@ -48,7 +48,7 @@ static weft_status read_texts(weft_checkpoint *c)
 
 static uint64_t hash_text(uint64_t h, const char *text)
 {
-    return weft_check_bytes(h, text, strlen(text) + 1);
+    return weft_fnv(h, text, strlen(text) + 1);
 }
 
 static uint64_t hash_head(const char *identity, const char *weights,
@@ -75,7 +75,7 @@ static weft_status compare_hash(weft_checkpoint *c)
         const weft_st_tensor *t = weft_st_at(c->st, i);
 
         if (t != check)
-            h += weft_check_bytes(weft_check_start(t->name), t->data, t->bytes);
+            h += weft_fnv(weft_check_start(t->name), t->data, t->bytes);
     }
     memcpy(&c->check, check->data, sizeof c->check);
     return h == c->check
@@ -307,7 +307,7 @@ static char *done_text(const unsigned char *done, int images)
 static weft_status put(weft_checkpoint_writer *w, int tensor, size_t offset,
                        const void *data, size_t bytes)
 {
-    w->hash[tensor] = weft_check_bytes(w->hash[tensor], data, bytes);
+    w->hash[tensor] = weft_fnv(w->hash[tensor], data, bytes);
     return weft_st_put(w->st, tensor, offset, data, bytes);
 }
 

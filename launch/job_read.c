@@ -1,12 +1,12 @@
 /* job_read.c - one config for all ranks. */
 #include <string.h>
 
+#include "core/fnv.h"
 #include "launch/job.h"
 
 static uint64_t hash_text(uint64_t h, const char *text)
 {
-    for (; *text; text++) h = (h ^ (unsigned char)*text) * 1099511628211u;
-    return h * 31;
+    return weft_fnv(h, text, strlen(text)) * 31;
 }
 
 /* Rank 0's file for all, but everybody's own arguments, which must agree. */
@@ -14,7 +14,7 @@ weft_status weft_job_read(const weft_comm *world, const char *path,
                           const char *const *overrides, int noverrides,
                           char **text, size_t *bytes)
 {
-    uint64_t h = hash_text(14695981039346656037u, path);
+    uint64_t h = hash_text(WEFT_FNV_BASIS, path);
     weft_status st = WEFT_OK;
 
     *text = NULL;

@@ -7,6 +7,7 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include "core/fnv.h"
 #include "core/io/file.h"
 #include "launch/manifest_census.h"
 #include "launch/manifest_lines.h"
@@ -22,9 +23,7 @@ static weft_status no_memory(void)
 /* Not a cryptographic one: it notices a file that has changed. */
 static uint64_t fold(uint64_t h, const char *s, size_t bytes)
 {
-    for (size_t i = 0; i < bytes; i++)
-        h = (h ^ (unsigned char)s[i]) * 1099511628211u;
-    return h * 31 + 1;
+    return weft_fnv(h, s, bytes) * 31 + 1;
 }
 
 /* ---- the first reading --------------------------------------------------- */

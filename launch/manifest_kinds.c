@@ -2,12 +2,12 @@
 
 #include <stdlib.h>
 
+#include "core/fnv.h"
+
 uint64_t weft_keys_hash(const char *keys, size_t n)
 {
-    uint64_t h = 14695981039346656037u;
+    uint64_t h = weft_fnv(WEFT_FNV_BASIS, keys, n);
 
-    for (size_t i = 0; i < n; i++)
-        h = (h ^ (unsigned char)keys[i]) * 1099511628211u;
     h ^= h >> 32; /* the low bits choose the place */
     return h ? h : 1;
 }

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "core/fnv.h"
 #include "launch/config_control.h"
 
 /* ---- files --------------------------------------------------------------- */
@@ -287,17 +288,9 @@ int weft_models_stride(const weft_models *s)
     return all;
 }
 
-static uint64_t fold(uint64_t h, const void *data, size_t bytes)
-{
-    const unsigned char *b = data;
-
-    for (size_t i = 0; i < bytes; i++) h = (h ^ b[i]) * 1099511628211u;
-    return h;
-}
-
 uint64_t weft_models_fingerprint(const weft_method *m, const weft_models *s)
 {
-    uint64_t h = 14695981039346656037u;
+    uint64_t h = WEFT_FNV_BASIS;
 
     for (int i = 0; i < s->nfiles; i++) h = h * 31 ^ s->file[i].fingerprint;
     for (int i = 0; i < m->nmodels; i++) {
@@ -306,9 +299,9 @@ uint64_t weft_models_fingerprint(const weft_method *m, const weft_models *s)
         for (int k = 0; k < model->components; k++) {
             const weft_component *c = &model->component[k];
 
-            h = fold(h, &c->weight, sizeof c->weight);
-            h = fold(h, &c->std, sizeof c->std);
-            h = fold(h, c->mean, (size_t)model->shape[0] * sizeof *c->mean);
+            h = weft_fnv(h, &c->weight, sizeof c->weight);
+            h = weft_fnv(h, &c->std, sizeof c->std);
+            h = weft_fnv(h, c->mean, (size_t)model->shape[0] * sizeof *c->mean);
         }
     }
     return h;

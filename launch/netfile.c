@@ -3,32 +3,23 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/fnv.h"
 #include "core/model/component.h"
 #include "core/model/load.h"
 
 enum { SAMPLES = 4, SAMPLE_BYTES = 64 };
 
-static const uint64_t offset_basis = 14695981039346656037u; /* FNV-1a */
-
-static uint64_t fold(uint64_t h, const void *data, size_t bytes)
-{
-    const unsigned char *b = data;
-
-    for (size_t i = 0; i < bytes; i++) h = (h ^ b[i]) * 1099511628211u;
-    return h;
-}
-
 /* Of the header, not of the data: cheap however large the file is. */
 uint64_t weft_netfile_fingerprint(const weft_st *st)
 {
-    uint64_t h = offset_basis;
+    uint64_t h = WEFT_FNV_BASIS;
 
     for (int i = 0; i < weft_st_count(st); i++) {
         const weft_st_tensor *t = weft_st_at(st, i);
 
-        h = fold(h, t->name, strlen(t->name));
-        h = fold(h, t->dtype, strlen(t->dtype));
-        h = fold(h, t->shape, (size_t)t->ndim * sizeof *t->shape);
+        h = weft_fnv(h, t->name, strlen(t->name));
+        h = weft_fnv(h, t->dtype, strlen(t->dtype));
+        h = weft_fnv(h, t->shape, (size_t)t->ndim * sizeof *t->shape);
     }
     return h;
 }
@@ -38,18 +29,18 @@ static uint64_t fold_samples(uint64_t h, const weft_st_tensor *t)
 {
     const char *data = t->data;
 
-    if (t->bytes <= SAMPLES * SAMPLE_BYTES) return fold(h, data, t->bytes);
+    if (t->bytes <= SAMPLES * SAMPLE_BYTES) return weft_fnv(h, data, t->bytes);
     for (size_t i = 0; i < SAMPLES; i++) {
         const size_t at = (t->bytes - SAMPLE_BYTES) / (SAMPLES - 1) * i;
 
-        h = fold(h, data + at, SAMPLE_BYTES);
+        h = weft_fnv(h, data + at, SAMPLE_BYTES);
     }
     return h;
 }
 
 uint64_t weft_netfile_sample(const weft_st *st)
 {
-    uint64_t h = offset_basis;
+    uint64_t h = WEFT_FNV_BASIS;
 
     for (int i = 0; i < weft_st_count(st); i++)
         h = fold_samples(h, weft_st_at(st, i));

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/fnv.h"
 #include "core/layer/layer.h"
 #include "core/model/component.h"
 #include "core/model/load.h"
@@ -465,7 +466,7 @@ size_t weft_prompts_block(const weft_prompts *p)
 
 uint64_t weft_prompts_fingerprint(const weft_prompts *p)
 {
-    uint64_t h = 14695981039346656037u;
+    uint64_t h = WEFT_FNV_BASIS;
 
     for (int i = 0; i < p->readers; i++) h = h * 31 ^ p->reader[i].fingerprint;
     return h;

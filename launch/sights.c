@@ -6,18 +6,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "core/fnv.h"
 #include "core/io/png.h"
 #include "launch/manifest_item.h"
-
-static const uint64_t basis = 14695981039346656037u; /* FNV-1a */
-
-static uint64_t fold(uint64_t h, const void *data, size_t bytes)
-{
-    const unsigned char *b = data;
-
-    for (size_t i = 0; i < bytes; i++) h = (h ^ b[i]) * 1099511628211u;
-    return h;
-}
 
 static weft_status no_memory(void)
 {
@@ -60,7 +51,7 @@ static void fold_file(const char *path, uint64_t *h)
         is[1] = st.st_mtim.tv_sec;
         is[2] = st.st_mtim.tv_nsec;
     }
-    *h = fold(*h, is, sizeof is);
+    *h = weft_fnv(*h, is, sizeof is);
 }
 
 static void write_number(uint64_t h, char text[17])
@@ -88,7 +79,8 @@ static weft_status look_at(weft_sights *s, int k, const char *path)
     if (st == WEFT_ENOMEM) return st;
     if (st != WEFT_OK) return keep_fault(s, k);
     free(pixels);
-    s->seen = fold(s->seen ? s->seen : basis, s->sha256[k], WEFT_HASH_TEXT);
+    s->seen = weft_fnv(s->seen ? s->seen : WEFT_FNV_BASIS, s->sha256[k],
+                       WEFT_HASH_TEXT);
     return WEFT_OK;
 }
 
@@ -113,7 +105,7 @@ static weft_status make_mark(const weft_items *items, uint64_t stamp,
 static weft_status look(const weft_manifest *m, const weft_items *items,
                         weft_sights *s)
 {
-    uint64_t stamp = basis, next;
+    uint64_t stamp = WEFT_FNV_BASIS, next;
 
     for (int k = 0; k < items->kinds; k++) {
         weft_status st;
@@ -202,7 +194,7 @@ static weft_status check_content(const check *c)
 /* Of the kinds of items that were made. */
 static weft_status stamp_of(const check *c, char text[17])
 {
-    uint64_t stamp = basis;
+    uint64_t stamp = WEFT_FNV_BASIS;
     const char *sha256;
     int known = -1;
     char *path;

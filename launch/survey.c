@@ -14,6 +14,7 @@ static weft_status no_memory(void)
 
 static weft_status look(const weft_survey_spec *spec, int k, double *state)
 {
+    const weft_config_dataset *d = spec->manifest->spec;
     weft_shard_state is;
     weft_status st = WEFT_OK;
     json_t *mark;
@@ -22,7 +23,7 @@ static weft_status look(const weft_survey_spec *spec, int k, double *state)
     if (is == WEFT_SHARD_DAMAGED)
         fprintf(stderr, "weft: shard %06d is made again: %s\n", k,
                 weft_fail_text());
-    else
+    else if (k % d->slices == d->slice) /* others' are others' to refuse */
         st = weft_sights_check(spec->manifest, k, mark);
     json_decref(mark);
     *state = is;

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/fnv.h"
 #include "partition/split.h"
 
 /* ---- volume -------------------------------------------------------------- */
@@ -210,23 +211,15 @@ static weft_status make_net(weft_plan *p, int i)
 
 /* ---- the plan ------------------------------------------------------------ */
 
-static uint64_t fold(uint64_t h, const void *data, size_t bytes)
-{
-    const unsigned char *b = data;
-
-    for (size_t i = 0; i < bytes; i++) h = (h ^ b[i]) * 1099511628211u;
-    return h;
-}
-
 static uint64_t hash_roles(uint64_t h, const weft_roles *r)
 {
     for (int k = 0; k < r->n; k++) {
         const weft_role *role = &r->role[k];
 
-        h = fold(h, role->asked.name, strlen(role->asked.name));
-        h = fold(h, &role->rank0, sizeof role->rank0);
-        h = fold(h, role->first,
-                 (size_t)(role->asked.ranks + 1) * sizeof *role->first);
+        h = weft_fnv(h, role->asked.name, strlen(role->asked.name));
+        h = weft_fnv(h, &role->rank0, sizeof role->rank0);
+        h = weft_fnv(h, role->first,
+                     (size_t)(role->asked.ranks + 1) * sizeof *role->first);
     }
     return h;
 }
@@ -237,28 +230,30 @@ static uint64_t hash_of(const weft_plan *p)
     const int facts[] = {p->ranks,  p->grid.patches, p->width,    p->height,
                          p->rows,   p->columns,      p->channels, p->unit,
                          p->images, p->batch,        p->flights,  p->steps,
-                         p->nnets,  p->nstages,      p->strip,    p->across};
-    uint64_t h = fold(14695981039346656037u, facts, sizeof facts);
+                         p->nnets,  p->nstages,      p->strip,    p->across,
+                         p->swaps,  p->gives_latents};
+    uint64_t h = weft_fnv(WEFT_FNV_BASIS, facts, sizeof facts);
 
     h = hash_roles(h, &p->roles);
-    h = fold(h, p->first_strip,
-             (size_t)(p->across + 1) * sizeof *p->first_strip);
-    h = fold(h, &p->identity, sizeof p->identity);
+    h = weft_fnv(h, p->first_strip,
+                 (size_t)(p->across + 1) * sizeof *p->first_strip);
+    h = weft_fnv(h, &p->identity, sizeof p->identity);
     for (int i = 0; i < p->nnets; i++) {
         const weft_plan_net *net = &p->net[i];
 
-        h = fold(h, &net->first, sizeof net->first);
-        h = fold(h, &net->volume, sizeof net->volume);
-        h = fold(h, &net->displaced, sizeof net->displaced);
-        h = fold(h, &net->ballot, sizeof net->ballot);
-        h = fold(h, &net->told, sizeof net->told);
-        h = fold(h, &net->sched, sizeof net->sched);
-        h = fold(h, &net->lanes, sizeof net->lanes);
-        h = fold(h, net->in_lane, sizeof net->in_lane);
-        h = fold(h, &net->weight_bytes, sizeof net->weight_bytes);
-        h = fold(h, &net->file_bytes, sizeof net->file_bytes);
-        h = fold(h, &net->n, sizeof net->n);
-        h = fold(h, &net->seconds, sizeof net->seconds);
+        h = weft_fnv(h, &net->first, sizeof net->first);
+        h = weft_fnv(h, &net->phase, sizeof net->phase);
+        h = weft_fnv(h, &net->volume, sizeof net->volume);
+        h = weft_fnv(h, &net->displaced, sizeof net->displaced);
+        h = weft_fnv(h, &net->ballot, sizeof net->ballot);
+        h = weft_fnv(h, &net->told, sizeof net->told);
+        h = weft_fnv(h, &net->sched, sizeof net->sched);
+        h = weft_fnv(h, &net->lanes, sizeof net->lanes);
+        h = weft_fnv(h, net->in_lane, sizeof net->in_lane);
+        h = weft_fnv(h, &net->weight_bytes, sizeof net->weight_bytes);
+        h = weft_fnv(h, &net->file_bytes, sizeof net->file_bytes);
+        h = weft_fnv(h, &net->n, sizeof net->n);
+        h = weft_fnv(h, &net->seconds, sizeof net->seconds);
     }
     return h;
 }

@@ -4,7 +4,7 @@
  * A device computes; it knows no layers, ranks or files. `reference` is
  * complete and readable, `fast` is weft's own vector code chosen at start from
  * what the CPU has; `lean` is `fast` with the sums as they are written below,
- * without minimal filtering or products of halves.
+ * without minimal filtering or products of halves and quarters.
  *
  * Shapes. An activation of one patch is [rows][n][w][c] float, c fastest: rows
  * of the image outermost, then the samples of the batch side by side. A border

@@ -20,7 +20,7 @@ static uint64_t text(uint64_t h, const weft_st *st, const char *key)
 {
     const char *t = weft_st_metadata(st, key);
 
-    return t ? weft_check_bytes(h, t, strlen(t) + 1) : h;
+    return t ? weft_fnv(h, t, strlen(t) + 1) : h;
 }
 
 /* As a writer would have it. */
@@ -34,7 +34,7 @@ static uint64_t hash_of(const weft_st *st)
         const weft_st_tensor *t = weft_st_at(st, i);
 
         if (strcmp(t->name, "check") != 0)
-            h += weft_check_bytes(weft_check_start(t->name), t->data, t->bytes);
+            h += weft_fnv(weft_check_start(t->name), t->data, t->bytes);
     }
     return h;
 }

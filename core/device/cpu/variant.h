@@ -14,13 +14,15 @@ typedef enum weft_variant_kind {
     WEFT_NARROW,  /* few output channels: vectors run along the input's */
     WEFT_MINIMAL, /* 3x3 by minimal filtering F(mh x mw) */
     WEFT_STRIDED, /* 3x3 of stride 2, minimal along the width */
-    WEFT_SEVEN    /* 1x1 by seven products of halves in place of eight */
+    WEFT_SEVEN /* 1x1 by 7 products of halves for 8, or 49 of quarters for 64 */
 } weft_variant_kind;
 
 typedef struct weft_variant {
     weft_variant_kind kind;
-    int mh, mw;       /* output tile of minimal filtering; else 1 */
-    weft_dtype dtype; /* of the packed weights */
+    /* Output tile of minimal filtering; WEFT_SEVEN: segments of the channels,
+     * and into how many parts sides are cut; else 1. */
+    int mh, mw;
+    weft_dtype dtype; /* of the packed weights: the file's */
 } weft_variant;
 
 weft_variant weft_variant_of(const weft_conv *conv, bool lean);
