@@ -328,6 +328,8 @@ static void release_net(weft_job_net *net)
 void weft_job_release(weft_job *j)
 {
     weft_background_stop(j->background);
+    if (j->duty) weft_watch_duties(NULL, 0, 0);
+    free(j->duty);
     for (int i = 0; i < WEFT_PLAN_NETS; i++) release_net(&j->net[i]);
     weft_total_mpi_destroy(&j->total);
     weft_telling_release(j);

@@ -16,6 +16,7 @@
 #include "mpi/exchange_mpi.h"
 #include "mpi/placed.h"
 #include "mpi/total.h"
+#include "mpi/watch.h"
 #include "mpi/window.h"
 
 /* The part of a role that this rank has; cut.me is -1 where it has none. */
@@ -96,8 +97,10 @@ typedef struct weft_job {
     int line;        /* mine in the group: what the plan's roles deal out */
     double *speed;   /* [ranks of the job], where measured; or NULL */
     weft_span state; /* units that I keep of every sample; empty: none */
-    weft_job_role role[WEFT_ROLES];       /* as in the plan */
-    weft_job_net net[WEFT_PLAN_NETS];     /* likewise */
+    char (*duty)[WEFT_WATCH_DUTY];    /* [lines], their roles; of a job unlike
+                                         others */
+    weft_job_role role[WEFT_ROLES];   /* as in the plan */
+    weft_job_net net[WEFT_PLAN_NETS]; /* likewise */
     weft_job_weights weights[WEFT_FILES]; /* as in setup.models */
     weft_plan_phase phase;      /* STEPS or LATER: which of them sample now */
     size_t packed, packed_most; /* bytes packed for this rank, its sharers' too:

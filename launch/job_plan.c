@@ -223,6 +223,35 @@ static weft_status find_group(weft_job *j)
     return weft_comm_split(j->group, rank % plan->across, &j->column);
 }
 
+/* "cond, vae" of a line; false: it has all roles. */
+static bool name_line(const weft_plan *p, int line, char *duty)
+{
+    size_t at = 0;
+    bool some = false;
+
+    for (int k = 0; k < p->nroles; k++)
+        if (!weft_roles_has(&p->roles, k, line))
+            some = true;
+        else if (at < WEFT_WATCH_DUTY)
+            at += (size_t)snprintf(duty + at, WEFT_WATCH_DUTY - at, "%s%s",
+                                   at ? ", " : "", p->role[k].name);
+    return some;
+}
+
+/* Whom a message is about, where ranks are for different things. */
+static weft_status name_duties(weft_job *j)
+{
+    const weft_plan *p = &j->setup.plan;
+    bool differ = false;
+
+    j->duty = calloc((size_t)p->grid.patches, sizeof *j->duty);
+    if (!j->duty) return weft_fail(WEFT_ENOMEM, "out of memory");
+    for (int line = 0; line < p->grid.patches; line++)
+        differ |= name_line(p, line, j->duty[line]);
+    if (differ) weft_watch_duties(j->duty, p->grid.patches, p->across);
+    return WEFT_OK;
+}
+
 weft_status weft_job_plan_config(weft_comm *world, weft_config *c,
                                  const weft_job *like, weft_job *j)
 {
@@ -243,6 +272,7 @@ weft_status weft_job_plan_config(weft_comm *world, weft_config *c,
     WEFT_TRY(weft_comm_agree(world, fix_kernels(j)));
     WEFT_TRY(weft_comm_agree(world, fix_layout(j)));
     WEFT_TRY(find_group(j));
+    WEFT_TRY(weft_comm_agree(world, like ? WEFT_OK : name_duties(j)));
     st = find_roles(j);
     if (st == WEFT_OK) st = find_weights(j);
     if (st == WEFT_OK && j->setup.prompts.readers) st = find_readers(j);

@@ -160,6 +160,22 @@ const float *weft_sampler_lead(const weft_sampler *s, const float *plane)
     return plane + (size_t)(mine.from - j->state.from) * (size_t)p->unit * row;
 }
 
+/* The lead's rows here. */
+static size_t lead_rows(const weft_job *j)
+{
+    const weft_plan *p = &j->setup.plan;
+
+    return (size_t)weft_span_units(weft_roles_span(&p->roles, 0, j->line)) *
+           (size_t)p->unit;
+}
+
+/* Of one image's latents. */
+static size_t given_floats(const weft_job *j)
+{
+    return lead_rows(j) * (size_t)columns_of(j) *
+           (size_t)j->setup.plan.channels;
+}
+
 /* The rows of one image of the batch, side by side. */
 static void pick(const weft_sampler *s, const weft_flight *f, int slot,
                  float *to)
@@ -167,9 +183,7 @@ static void pick(const weft_sampler *s, const weft_flight *f, int slot,
     const weft_job *j = s->job;
     const weft_plan *p = &j->setup.plan;
     const size_t line = (size_t)columns_of(j) * (size_t)p->channels;
-    const size_t rows =
-        (size_t)weft_span_units(weft_roles_span(&p->roles, 0, j->line)) *
-        (size_t)p->unit;
+    const size_t rows = lead_rows(j);
     const float *from = weft_sampler_lead(s, f->x);
 
     for (size_t y = 0; y < rows; y++)
@@ -226,10 +240,10 @@ weft_status weft_sampler_decode(weft_sampler *s, const weft_flight *f, int slot,
     const double start = weft_clock();
 
     *picture = NULL;
-    WEFT_TRY(weft_redistribute_ready(s->latents));
-    pick(s, f, slot, s->given);
-    WEFT_TRY(weft_redistribute_post(s->latents));
-    WEFT_TRY(weft_redistribute_wait(s->latents));
+    WEFT_TRY(weft_redistribute_ready(s->latents[slot]));
+    pick(s, f, slot, s->given + (size_t)slot * given_floats(j));
+    WEFT_TRY(weft_redistribute_post(s->latents[slot]));
+    WEFT_TRY(weft_redistribute_wait(s->latents[slot]));
     if (j->net[j->setup.decode].mine) WEFT_TRY(evaluate(j, s->taken, picture));
     s->tally.decode += weft_clock() - start;
     return WEFT_OK;

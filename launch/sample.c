@@ -27,22 +27,26 @@ static weft_status connect_latents(weft_sampler *s)
                                 .unit_bytes = unit * sizeof(float),
                                 .class = WEFT_LATENTS,
                                 .what = "latents to decode"};
-    weft_status st;
+    size_t given;
+    weft_status st = WEFT_OK;
 
     if (!have) return weft_fail(WEFT_ENOMEM, "out of memory");
     for (int i = 0; i < p->grid.patches; i++) {
         have[i] = weft_roles_span(&p->roles, 0, i);
         want[i] = weft_roles_span(&p->roles, p->vae, i);
     }
-    s->given = calloc(unit * (size_t)weft_span_units(have[j->line]) + 1,
-                      sizeof *s->given);
+    given = unit * (size_t)weft_span_units(have[j->line]);
+    s->given = calloc((size_t)p->batch * given + 1, sizeof *s->given);
     s->taken = calloc(unit * (size_t)weft_span_units(want[j->line]) + 1,
                       sizeof *s->taken);
-    r.mine = s->given;
+    s->latents = calloc((size_t)p->batch, sizeof(weft_redistribute *));
+    if (!s->given || !s->taken || !s->latents)
+        st = weft_fail(WEFT_ENOMEM, "out of memory for latents");
     r.all = s->taken;
-    st = s->given && s->taken
-             ? weft_redistribute_create(j->crossroads, &r, &s->latents)
-             : weft_fail(WEFT_ENOMEM, "out of memory for latents");
+    for (int k = 0; k < p->batch && st == WEFT_OK; k++) {
+        r.mine = s->given + (size_t)k * given;
+        st = weft_redistribute_create(j->crossroads, &r, &s->latents[k]);
+    }
     free(have);
     return st;
 }
@@ -97,7 +101,9 @@ weft_status weft_sampler_create(weft_job *j, weft_sampler *s)
 void weft_sampler_release(weft_sampler *s)
 {
     for (int i = 0; i < s->nflights; i++) weft_flight_release(&s->flight[i]);
-    weft_redistribute_destroy(s->latents);
+    for (int k = 0; s->latents && k < s->job->setup.plan.batch; k++)
+        weft_redistribute_destroy(s->latents[k]);
+    free(s->latents);
     weft_redistribute_destroy(s->pace);
     free(s->ahead);
     weft_pipeline_release(&s->order);

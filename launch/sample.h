@@ -25,11 +25,13 @@ typedef struct weft_sampler {
     bool flying[WEFT_FLIGHTS]; /* a batch is in it that has begun */
     int nflights;
     weft_pipeline order;
-    weft_redistribute *latents; /* from the lead's rows to those who decode */
-    float *given, *taken;       /* one image of each */
-    weft_redistribute *pace;    /* of turns, to ranks that keep no state */
-    char beat;                  /* what it says: nothing */
-    int *ahead;                 /* [batch], images that come next; owned */
+    weft_redistribute **latents; /* [batch], from the lead's rows to those who
+                                    decode: nobody waits until an image of the
+                                    batch is taken */
+    float *given, *taken;        /* [batch] images, and one */
+    weft_redistribute *pace;     /* of turns, to ranks that keep no state */
+    char beat;                   /* what it says: nothing */
+    int *ahead;                  /* [batch], images that come next; owned */
     weft_tally tally;
 } weft_sampler;
 

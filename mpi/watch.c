@@ -26,7 +26,9 @@ static struct {
     pthread_t thread;
     const weft_comm *job; /* NULL: MPI is not in use */
     MPI_Comm roll;
-    char (*host)[HOST]; /* [size of the job] */
+    char (*host)[HOST];            /* [size of the job] */
+    char (*duty)[WEFT_WATCH_DUTY]; /* [lines]; or NULL */
+    int lines, across;
     bool called;
     char *word; /* [size of the job]: ANSWER or CALL came from it */
     double deadline;
@@ -85,6 +87,16 @@ static void add_rank(line *l, int rank)
         add(l, " on ");
         add(l, watch.host[rank]);
     }
+}
+
+/* "rank 3 on host (vae)" */
+static void add_peer(line *l, int rank)
+{
+    add_rank(l, rank);
+    if (!watch.duty) return;
+    add(l, " (");
+    add(l, watch.duty[rank / watch.across % watch.lines]);
+    add(l, ")");
 }
 
 /* One call, so that lines of ranks do not mix. */
@@ -173,7 +185,7 @@ static void say_where(int whom)
         add(&l, "not all ranks came");
     } else {
         add(&l, a->out ? "not taken by " : "nothing from ");
-        add_rank(&l, whom);
+        add_peer(&l, whom);
     }
     add(&l, " for ");
     add_seconds(&l, weft_clock() - watch.since);
@@ -228,7 +240,7 @@ static void name_the_silent(void)
         if (p == watch.job->rank || watch.word[p]) continue;
         if (silent++ >= MOST_NAMED) continue;
         add(&l, silent == 1 ? "weft: no word from " : ", ");
-        add_rank(&l, p);
+        add_peer(&l, p);
     }
     if (silent > MOST_NAMED) {
         add(&l, " and ");
@@ -433,6 +445,13 @@ void weft_watch_idle(void (*look)(void *), void *arg)
 }
 
 void weft_watch_deadline(double seconds) { watch.deadline = seconds; }
+
+void weft_watch_duties(char (*duty)[WEFT_WATCH_DUTY], int lines, int across)
+{
+    watch.duty = duty;
+    watch.lines = lines;
+    watch.across = across;
+}
 
 void weft_watch_at(const char *doing, int i, int of)
 {

@@ -22,6 +22,12 @@ enum { WEFT_WATCH_DEADLINE = 120, WEFT_WATCH_GRACE = 2 };
  * it is called. */
 void weft_watch_deadline(double seconds);
 
+/* Local. What ranks are there for, for messages about them: rank r of the job
+ * for duty[r / across % lines]. Borrowed until the next call; NULL: nothing is
+ * said of it. */
+enum { WEFT_WATCH_DUTY = 96 };
+void weft_watch_duties(char (*duty)[WEFT_WATCH_DUTY], int lines, int across);
+
 /* Local. What this rank does now, for messages: "step", 4, 30 is shown as
  * "step 4 of 30"; "loading", 0, 0 as "loading". `doing` stays the caller's and
  * must live on. */

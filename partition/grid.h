@@ -21,9 +21,10 @@ typedef struct weft_grid {
 } weft_grid;
 
 /* patches 0: auto, the most ranks on one image that its `units` of rows and the
- * number of images allow. WEFT_EINPUT with the numbers where nothing fits. */
-weft_status weft_grid_make(int ranks, int patches, int units, int images,
-                           weft_grid *g);
+ * number of images allow. `across`: ranks of a line, for messages. WEFT_EINPUT
+ * with the numbers where nothing fits. */
+weft_status weft_grid_make(int ranks, int across, int patches, int units,
+                           int images, weft_grid *g);
 
 static inline int weft_grid_group(const weft_grid *g, int rank)
 {

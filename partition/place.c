@@ -121,13 +121,13 @@ static weft_status group_of(const weft_plan *p, int *group)
         return weft_fail(WEFT_EINPUT,
                          "%d ranks are not a multiple of the %d that "
                          "parallel.roles asks for",
-                         p->ranks, sum);
+                         p->ranks, sum * p->across);
     if (p->ranks / p->across / *group > p->images)
         return weft_fail(WEFT_EINPUT,
                          "%d groups of the %d ranks that parallel.roles asks "
                          "for, but %d image%s: use fewer ranks or more seeds",
-                         p->ranks / p->across / *group, sum, p->images,
-                         p->images == 1 ? "" : "s");
+                         p->ranks / p->across / *group, sum * p->across,
+                         p->images, p->images == 1 ? "" : "s");
     return WEFT_OK;
 }
 
@@ -174,8 +174,8 @@ static weft_status consider(search *s, const int *ranks)
     weft_status st;
 
     for (int k = 0; k < s->nroles; k++) p.role[s->role[k]].ranks = ranks[k];
-    WEFT_TRY(
-        weft_grid_make(p.ranks / p.across, s->group, s->group, p.images, &g));
+    WEFT_TRY(weft_grid_make(p.ranks / p.across, p.across, s->group, s->group,
+                            p.images, &g));
     for (int k = 0; k < p.nroles; k++) {
         spec[k] = p.role[k];
         if (!spec[k].ranks) spec[k].ranks = smaller(g.patches, s->units);
@@ -337,7 +337,7 @@ static weft_status place_rest(const weft_place_opts *o, weft_plan *p)
     weft_status st;
 
     WEFT_TRY(group_of(p, &p->group));
-    WEFT_TRY(weft_grid_make(p->ranks / p->across, p->group,
+    WEFT_TRY(weft_grid_make(p->ranks / p->across, p->across, p->group,
                             ranks_asked(p) ? p->ranks : units, p->images, &g));
     for (int k = 0; k < p->nroles; k++) {
         if (p->role[k].ranks > g.patches && p->share)

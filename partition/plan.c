@@ -304,8 +304,8 @@ static weft_status make_roles(weft_plan *p)
 {
     weft_role_spec spec[WEFT_ROLES];
 
-    WEFT_TRY(weft_grid_make(p->ranks / p->across, p->group, most_lines(p),
-                            p->images, &p->grid));
+    WEFT_TRY(weft_grid_make(p->ranks / p->across, p->across, p->group,
+                            most_lines(p), p->images, &p->grid));
     WEFT_TRY(set_speeds(p));
     for (int k = 0; k < p->nroles; k++) {
         const int all = p->grid.patches < p->units ? p->grid.patches : p->units;

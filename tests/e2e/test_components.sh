@@ -4,7 +4,8 @@
 # counts, and nobody holds what is not its own.
 # shellcheck source=tests/e2e/pipelines.sh
 . "$(dirname "$0")/pipelines.sh"
-rm -rf ./*.png ./*.safetensors ./*.yaml ./*.jsonl ./*.json ./*.txt model d[0-9] .weft
+rm -rf ./*.png ./*.safetensors ./*.yaml ./*.jsonl ./*.json ./*.txt model d[0-9] \
+    .weft
 
 as_planned() { # REPORT PLAN: of one group
     "$PYTHON" - "$@" <<'END' || fail "$1: not as the plan says"
@@ -98,6 +99,67 @@ for n in 1 2 3; do
         fail "read anew: $(tail -n 1 d$n.jsonl)"
 done
 
+# ---- several groups, several models ------------------------------------------
+
+draws() { # CONFIG RANKS STEM KEY=VALUE...: three images, as one rank makes them
+    config=$1 n=$2 stem=$3
+    shift 3
+    ranks "$n" "$WEFT" sample "$config.yaml" sample.steps=2 sample.seeds=1-3 \
+        run.threads=1 "output.image=$stem{seed}.png" \
+        "output.latents=$stem{seed}.safetensors" "$@" 2>out.txt ||
+        fail "$stem: $(cat out.txt)"
+    for seed in 1 2 3; do
+        same_file "$stem$seed.png" "${config}_$seed.png"
+        same_file "$stem$seed.safetensors" "${config}_$seed.safetensors"
+    done
+}
+four='{strong: 1, weak: 1, text: 1, vae: 1}'
+seven='{strong.cond: 2, strong.uncond: 1, weak: 1, text: 2, vae: 1}'
+config pipe_w2sd
+draws pipe_w2sd 1 pipe_w2sd_
+draws pipe_w2sd 4 at4_ run.batch=2 "parallel.roles=$four"
+draws pipe_w2sd 6 at6_ 'parallel.roles={strong: 1, weak: 1, text: 1}'
+config pipe_and
+draws pipe_and 1 pipe_and_
+draws pipe_and 7 at7_ run.batch=3 "parallel.roles=$seven"
+
+cat >items.jsonl <<'END'
+{"id": "a", "seed": 1, "prompts": {"strong": "a cat", "weak": "a dog"}}
+{"id": "b", "seed": 2, "prompts": {"strong": "a dog", "weak": "a cat"}, "negative_prompt": "rain"}
+{"id": "c", "seed": 3, "negative_prompt": "snow"}
+{"id": "d", "seed": 4, "prompts": {"strong": "a house", "weak": "a cat"}}
+END
+apart() { # RANKS DIR ROLES
+    ranks "$1" "$WEFT" dataset pipe_and.yaml dataset.manifest=items.jsonl \
+        sample.steps=30 sample.width=64 sample.height=128 dataset.shard_size=3 \
+        dataset.latents=true run.threads=1 "parallel.roles=$3" \
+        "output.dir=$2" "output.report=$2.jsonl" 2>out.txt
+}
+apart 1 d6 shared || fail "a data set: $(cat out.txt)"
+apart 6 d7 '{strong: 1, weak: 1, text: 1}' || fail "of two groups: $(cat out.txt)"
+# stopped, and gone on with on other ranks
+apart 4 d8 "$four" &
+pid=$!
+until_found . -name d8.jsonl -size +0
+# shellcheck disable=SC2046 # one of them
+set -- $(working d8)
+[ $# = 0 ] || kill -USR1 "$1"
+code=0
+wait "$pid" || code=$?
+[ "$code" = 75 ] || fail "exit $code, not stopped: $(cat out.txt)"
+apart 7 d8 "$seven" || fail "gone on: $(cat out.txt)"
+for shard in 000000 000001; do
+    same_file d7/$shard.tar d6/$shard.tar
+    same_file d8/$shard.tar d6/$shard.tar
+done
+
+# patches side by side
+config pipe_sd15
+set -- sample.width=512 sample.height=128
+draws pipe_sd15 1 pipe_sd15_ "$@"
+draws pipe_sd15 4 tiles_ "$@" run.batch=2 parallel.patches=2x2 \
+    'parallel.roles={model: 2, text: 2, vae: 2}'
+
 # ---- refused ----------------------------------------------------------------
 
 refused 2 'its roles are model, vae and text' "$WEFT" plan pipe_sd15.yaml \
@@ -110,6 +172,8 @@ refused 2 'gives no ranks to model' "$WEFT" plan pipe_sd15.yaml \
     'parallel.roles={text: 1}'
 refused 2 '4 ranks are not a multiple of the 3' "$WEFT" plan pipe_sd15.yaml \
     --ranks 4 'parallel.roles={model: 1, text: 1, vae: 1}'
+refused 2 '6 ranks are not a multiple of the 4 of parallel.patches' "$WEFT" plan \
+    pipe_sd15.yaml --ranks 6 "$@" parallel.patches=2x2
 refused 2 'the roles want 3 ranks, the group has 2' "$WEFT" plan pipe_sd15.yaml \
     --ranks 2 'parallel.roles={model: 1, text: 1, vae: 1}' parallel.sharing=forbid
 finish

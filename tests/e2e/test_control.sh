@@ -24,6 +24,7 @@ same 2 few
 same 3 few
 same 5 few
 same 3 few 'parallel.roles={cond: 2, uncond: 1}'
+same 5 few 'parallel.roles={cond: 2, uncond: 1, text: 1, vae: 1}'
 "$WEFT" sample one.png output.image=again.png || fail "drawn again"
 same_file again.png one.png
 

@@ -86,7 +86,7 @@ grep -qE "^weft: rank [01] on .*weak.*: nothing from rank 2 on $host" out.txt ||
     cat out.txt
     fail "STOP: nobody says that it is weak who is silent"
 }
-grep -q "^weft: no word from rank 2 on $host: " out.txt ||
+grep -q "^weft: no word from rank 2 on $host (weak): " out.txt ||
     fail "STOP: the weak model's rank is not named"
 
 for ranks in 2 3 5; do

@@ -20,6 +20,7 @@ same 2 "$name"
 same 3 "$name"
 same 5 "$name"
 same 3 "$name" 'parallel.roles={base: 2, refiner: 1}'
+same 4 "$name" 'parallel.roles={base: 1, refiner: 1, text: 1, vae: 1}'
 
 # an image says who drew it
 "$WEFT" sample "$name.yaml" sample.steps=5 output.image=one.png || fail "one.png"

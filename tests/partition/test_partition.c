@@ -128,7 +128,7 @@ static void expect_grid(int ranks, int patches, int units, int images,
 {
     weft_grid g;
 
-    assert_int_equal(weft_grid_make(ranks, patches, units, images, &g),
+    assert_int_equal(weft_grid_make(ranks, 1, patches, units, images, &g),
                      WEFT_OK);
     assert_int_equal(g.patches, want_patches);
     assert_int_equal(g.patches * g.groups, ranks);
@@ -144,12 +144,18 @@ static void ranks_become_groups(void **state)
     expect_grid(7, 1, 8, 7, 1);
     expect_grid(6, 3, 8, 2, 3);
     expect_grid(12, 0, 8, 2, 6); /* more ranks than one image has rows for */
-    assert_int_equal(weft_grid_make(9, 0, 8, 1, &g), WEFT_EINPUT);
+    assert_int_equal(weft_grid_make(9, 1, 0, 8, 1, &g), WEFT_EINPUT);
     assert_non_null(strstr(weft_fail_text(), "use at most 8 ranks"));
-    assert_int_equal(weft_grid_make(5, 2, 8, 9, &g), WEFT_EINPUT);
-    assert_int_equal(weft_grid_make(9, 9, 8, 1, &g), WEFT_EINPUT);
-    assert_int_equal(weft_grid_make(6, 2, 8, 2, &g), WEFT_EINPUT);
+    assert_int_equal(weft_grid_make(5, 1, 2, 8, 9, &g), WEFT_EINPUT);
+    assert_int_equal(weft_grid_make(9, 1, 9, 8, 1, &g), WEFT_EINPUT);
+    assert_int_equal(weft_grid_make(6, 1, 2, 8, 2, &g), WEFT_EINPUT);
     assert_non_null(strstr(weft_fail_text(), "3 groups of 2 ranks for 2"));
+    /* lines of two */
+    assert_int_equal(weft_grid_make(3, 2, 2, 8, 9, &g), WEFT_EINPUT);
+    assert_non_null(
+        strstr(weft_fail_text(), "6 ranks are not a multiple of the 4"));
+    assert_int_equal(weft_grid_make(4, 2, 2, 8, 1, &g), WEFT_EINPUT);
+    assert_non_null(strstr(weft_fail_text(), "2 groups of 4 ranks for 1"));
 }
 
 /* ---- volume, counted by hand --------------------------------------------- */
