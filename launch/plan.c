@@ -1,16 +1,13 @@
 /*
  * `weft plan`: what a run would do, without one.
  */
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "launch/commands.h"
-#include "launch/config_dataset.h"
-#include "launch/manifest.h"
 #include "launch/plan_cluster.h"
-#include "launch/said.h"
+#include "launch/plan_dataset.h"
 #include "launch/setup.h"
 #include "launch/standard.h"
 #include "launch/topology.h"
@@ -36,7 +33,8 @@ static weft_status add_up(const weft_setup *s, weights *sum)
 }
 
 /* `cost` may be NULL. */
-static weft_status print_json(const weft_setup *s, const weft_plan_cost *cost)
+static weft_status print_json(const weft_setup *s, const weft_plan_cost *cost,
+                              const weft_plan_items *items)
 {
     char *about, *first = NULL;
     size_t bytes;
@@ -46,6 +44,9 @@ static weft_status print_json(const weft_setup *s, const weft_plan_cost *cost)
     f = open_memstream(&first, &bytes);
     if (f) {
         fputs(about, f);
+        if (items->items)
+            fprintf(f, "\"kinds\": %lld, \"line\": %lld, ", items->kinds,
+                    items->first);
         if (cost) weft_plan_cost_json(cost, f);
         fclose(f);
         weft_plan_print_json(&s->plan, first, stdout);
@@ -56,7 +57,8 @@ static weft_status print_json(const weft_setup *s, const weft_plan_cost *cost)
 }
 
 /* The plan, and what it costs on a cluster that somebody described. */
-static weft_status print(const weft_cli *cli, const weft_setup *s)
+static weft_status print(const weft_cli *cli, const weft_setup *s,
+                         const weft_plan_items *items)
 {
     const weft_cluster *cluster =
         s->machine.from == WEFT_COSTS_CLUSTER ? &s->machine.cluster : NULL;
@@ -65,8 +67,9 @@ static weft_status print(const weft_cli *cli, const weft_setup *s)
 
     WEFT_TRY(add_up(s, &w));
     if (cluster) WEFT_TRY(weft_plan_cluster_cost(s, cluster, &cost));
-    if (cli->json) return print_json(s, cluster ? &cost : NULL);
+    if (cli->json) return print_json(s, cluster ? &cost : NULL, items);
     weft_plan_print(&s->plan, stdout);
+    weft_plan_dataset_print(items, s->config, s->plan.batch, stdout);
     printf("weights    %.1f MiB in the files, %.1f MiB packed for %s kernels, "
            "once per node\n",
            (double)w.file / 1048576, (double)w.packed / 1048576, s->dev->name);
@@ -84,40 +87,9 @@ static weft_status take_cluster(const weft_cli *cli, weft_config *c)
                                : weft_fail(WEFT_ENOMEM, "out of memory");
 }
 
-/* The plan is the config's own, with the texts of the first kind. */
-static weft_status count_items(weft_config *c, int classes, int *items)
-{
-    const weft_config_dataset *d = &c->dataset;
-    weft_manifest *m;
-    int64_t n = 0;
-    weft_status st;
-
-    WEFT_TRY(weft_manifest_read(d, classes, NULL, NULL, &m));
-    for (int k = d->slice; k < m->shards; k += d->slices)
-        n += weft_manifest_count(m, k);
-    st = weft_said_tell(&m->kind[0].said, c);
-    weft_manifest_free(m);
-    *items = n < INT_MAX ? (int)n : INT_MAX;
-    return st;
-}
-
-/* Any label stands for those of a data set's items. */
-static weft_status take_dataset(const weft_cli *cli, weft_config *c, int *items)
-{
-    int classes;
-
-    if (!weft_config_is_dataset(c)) return WEFT_OK;
-    weft_config_for_dataset(c, cli->ranks);
-    WEFT_TRY(weft_models_classes(c, &classes));
-    WEFT_TRY(count_items(c, classes, items));
-    if (!classes || c->sample.has_label) return WEFT_OK;
-    c->sample.label = 0;
-    c->sample.has_label = true;
-    return WEFT_OK;
-}
-
-/* `items`: of a data set, which is planned for images without end; or 0. */
-static weft_status show(const weft_cli *cli, const weft_config *c, int items)
+/* A data set is planned for images without end. */
+static weft_status show(const weft_cli *cli, const weft_config *c,
+                        const weft_plan_items *items)
 {
     weft_machine machine;
     weft_topology t;
@@ -130,8 +102,8 @@ static weft_status show(const weft_cli *cli, const weft_config *c, int items)
     weft_topology_release(&t);
     WEFT_TRY(weft_machine_find(c, threads, &machine));
     WEFT_TRY(weft_setup_make(c, cli->ranks, threads, NULL, &machine, &s));
-    if (items) s.plan.images = items;
-    st = print(cli, &s);
+    if (items->items) s.plan.images = items->items;
+    st = print(cli, &s, items);
     weft_setup_release(&s);
     return st == WEFT_OK ? weft_standard_flush() : st;
 }
@@ -139,14 +111,14 @@ static weft_status show(const weft_cli *cli, const weft_config *c, int items)
 int weft_command_plan(const weft_cli *cli)
 {
     weft_config c;
-    int items = 0;
+    weft_plan_items items;
     weft_status st =
         weft_config_load(cli->path, cli->override, cli->noverrides, &c);
 
     if (st == WEFT_OK) {
-        st = take_cluster(cli, &c);
-        if (st == WEFT_OK) st = take_dataset(cli, &c, &items);
-        if (st == WEFT_OK) st = show(cli, &c, items);
+        st = weft_plan_dataset(cli, &c, &items);
+        if (st == WEFT_OK) st = take_cluster(cli, &c);
+        if (st == WEFT_OK) st = show(cli, &c, &items);
         weft_config_release(&c);
     }
     if (st != WEFT_OK) fprintf(stderr, "weft: %s\n", weft_fail_text());

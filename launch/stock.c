@@ -150,6 +150,14 @@ static weft_status blame(const weft_manifest *m, long long line, weft_status st)
     return weft_fail_within(st, "%s:%lld", m->name, line);
 }
 
+weft_status weft_stock_config(const weft_stock_spec *spec,
+                              const weft_kind *kind, int ranks, weft_config *c)
+{
+    return blame(
+        spec->manifest, kind->line,
+        make_config(spec, kind->keys, &kind->said, ranks, kind->most, c));
+}
+
 /* A plan is made for the largest label of a kind. What has no parameters is the
  * config's fault, but where others name a picture for control nets. */
 static weft_status blame_plan(const weft_manifest *m, const weft_kind *kind,
@@ -310,9 +318,7 @@ static weft_status plan_base(weft_stock *s)
     s->n = g != NULL;
     if (g) g->most = kind->most;
     if (st == WEFT_OK)
-        st = blame(m, kind->line,
-                   make_config(spec, kind->keys, &kind->said,
-                               weft_comm_size(spec->world), kind->most, &c));
+        st = weft_stock_config(spec, kind, weft_comm_size(spec->world), &c);
     if (st == WEFT_OK) st = blame(m, kind->line, check_picture(&c));
     st = weft_comm_agree(spec->world, st);
     if (st != WEFT_OK) {
@@ -336,10 +342,9 @@ static weft_status try_kind(const weft_stock *s, const weft_kind *kind)
     const int ranks = weft_plan_group(&base->setup.plan);
     weft_config c = {0};
     weft_setup setup;
-    weft_status st =
-        make_config(spec, kind->keys, &kind->said, ranks, kind->most, &c);
+    weft_status st;
 
-    if (st != WEFT_OK) return blame(spec->manifest, kind->line, st);
+    WEFT_TRY(weft_stock_config(spec, kind, ranks, &c));
     st = weft_setup_make(&c, ranks, base->topology.threads, NULL,
                          &base->setup.machine, &setup);
     st = blame_plan(spec->manifest, kind, st);

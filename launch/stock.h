@@ -65,6 +65,10 @@ typedef struct weft_stock {
  * control nets is there, and of its size. */
 weft_status weft_stock_check(void *spec, const char *keys, weft_verdict *v);
 
+/* Local: what a kind of the manifest is planned for on so many ranks, a member
+ * of it; *c is owned. WEFT_EINPUT names the line. */
+weft_status weft_stock_config(const weft_stock_spec *spec,
+                              const weft_kind *kind, int ranks, weft_config *c);
 /* Collective over the job: plans the base; rank 0 holds all kinds that its
  * manifest kept against their models. On failure, too, to be released.
  * WEFT_EINPUT names the line of the manifest, where it is one's fault. */

@@ -369,15 +369,25 @@ static weft_status check_unet(const weft_pipeline *p)
                      p->class_name);
 }
 
+static weft_status refuse_other(const weft_pipeline *p,
+                                const weft_pipeline_part *other)
+{
+    return weft_fail(
+        WEFT_EINPUT,
+        "%s: weft knows no component %.64s (a %.80s of a %.80s): %s", p->path,
+        other->name, other->class_name, p->class_name,
+        p->part[WEFT_PIPELINE_UNET].path
+            ? "what it knows can be given one by one, as models, text, vae and "
+              "schedule"
+            : "it samples with U-Nets, such as those of Stable Diffusion 1, 2 "
+              "and XL");
+}
+
 weft_status weft_pipeline_check(const weft_pipeline *p)
 {
     for (int i = 0; i < p->nother; i++)
         if (!weft_pipeline_ignores(p->other[i].name))
-            return weft_fail(WEFT_EINPUT,
-                             "%s: weft knows no component %.64s (a %.80s of a "
-                             "%.80s)",
-                             p->path, p->other[i].name, p->other[i].class_name,
-                             p->class_name);
+            return refuse_other(p, &p->other[i]);
     for (int i = 0; i < WEFT_PIPELINE_ROLES; i++) {
         if (p->part[i].path == NULL) continue;
         WEFT_TRY(check_class(p, &roles[i], &p->part[i]));

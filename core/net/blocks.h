@@ -90,6 +90,9 @@ weft_status weft_config_levels(const weft_json *c, const char *key, int max,
                                const int *fallback, int *out, int *n);
 weft_status weft_config_float(const weft_json *c, const char *key,
                               double fallback, float *out);
+/* What is added to a variance: not below 0. */
+weft_status weft_config_eps(const weft_json *c, const char *key,
+                            double fallback, float *out);
 /* info->sample_size from a number or a pair. */
 weft_status weft_config_sample_size(const weft_json *c, weft_net_info *info);
 /* info->scaling_factor and shift_factor of a VAE. */

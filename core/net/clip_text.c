@@ -90,7 +90,7 @@ static weft_status read_clip(const weft_json *c, clip *t)
     WEFT_TRY(read_class(c, t));
     WEFT_TRY(read_sizes(c, t));
     WEFT_TRY(read_act(c, &t->act));
-    WEFT_TRY(weft_config_float(c, "layer_norm_eps", 1e-5, &t->eps));
+    WEFT_TRY(weft_config_eps(c, "layer_norm_eps", 1e-5, &t->eps));
     WEFT_TRY(weft_json_bool(c, "use_attention_mask", false, &mask));
     if (mask)
         return weft_fail(WEFT_EINPUT,

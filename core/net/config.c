@@ -72,6 +72,14 @@ weft_status weft_config_float(const weft_json *c, const char *key,
     return WEFT_OK;
 }
 
+weft_status weft_config_eps(const weft_json *c, const char *key,
+                            double fallback, float *out)
+{
+    WEFT_TRY(weft_config_float(c, key, fallback, out));
+    if (*out >= 0) return WEFT_OK;
+    return weft_fail(WEFT_EINPUT, "%s: %s is below 0", weft_json_name(c), key);
+}
+
 weft_status weft_config_sample_size(const weft_json *c, weft_net_info *info)
 {
     int size[2], n;

@@ -58,7 +58,7 @@ static weft_status read_layers(const weft_json *c, t5 *t)
         weft_json_choice(c, "feed_forward_proj", names[0], names, &choice));
     t->gated = choice == 1;
     t->act = choice ? WEFT_GELU_TANH : WEFT_RELU;
-    return weft_config_float(c, "layer_norm_epsilon", 1e-6, &t->eps);
+    return weft_config_eps(c, "layer_norm_epsilon", 1e-6, &t->eps);
 }
 
 static weft_status read_t5(const weft_json *c, t5 *t)

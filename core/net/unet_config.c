@@ -39,7 +39,7 @@ static weft_status read_norms(const weft_json *c, weft_unet *u)
     WEFT_TRY(weft_json_choice(c, "resnet_time_scale_shift", "default", how,
                               &choice));
     u->scale_shift = choice == 1;
-    return weft_config_float(c, "norm_eps", 1e-5, &u->eps);
+    return weft_config_eps(c, "norm_eps", 1e-5, &u->eps);
 }
 
 weft_status weft_unet_read_common(const weft_json *c, int channels,

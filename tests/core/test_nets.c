@@ -173,6 +173,7 @@ static void names_what_it_does_not_support(void **state)
     UNET("\"downsample_type\": \"pool\"", "downsample_type", "pool");
     UNET("\"act_fn\": \"tanh\"", "act_fn", "tanh");
     UNET("\"norm_num_groups\": null", "norm_num_groups", "null");
+    UNET("\"norm_eps\": -1e-6", "norm_eps", "below 0");
     UNET("\"encoder_hid_dim\": 768", "encoder_hid_dim");
     COND("\"dual_cross_attention\": true", "dual_cross_attention");
     COND("\"num_attention_heads\": 8", "num_attention_heads");

@@ -303,7 +303,12 @@ static void refuses_what_it_does_not_know(void **state)
          "component tokenizer_2 is a BertTokenizer"},
         {"\"transformer\": [\"diffusers\", \"FluxTransformer2DModel\"]",
          "weft knows no component transformer (a FluxTransformer2DModel of a "
-         "StableDiffusionPipeline)"},
+         "StableDiffusionPipeline): it samples with U-Nets, such as those of "
+         "Stable Diffusion 1, 2 and XL"},
+        {"\"unet\": [\"diffusers\", \"UNet2DModel\"],"
+         "\"prior\": [\"diffusers\", \"PriorTransformer\"]",
+         "weft knows no component prior (a PriorTransformer of a "
+         "StableDiffusionPipeline): what it knows can be given one by one"},
         {"\"scheduler\": [\"diffusers\", \"DDIMScheduler\"]", "without a unet"},
     };
 

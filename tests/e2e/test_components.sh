@@ -99,6 +99,16 @@ for n in 1 2 3; do
         fail "read anew: $(tail -n 1 d$n.jsonl)"
 done
 
+# the plan is of the first item
+cat >sizes.jsonl <<'END'
+{"id": "a", "seed": 1, "width": 128, "prompt": "a cat"}
+{"id": "b", "seed": 2, "height": 576}
+END
+"$WEFT" plan pipe_sd15.yaml dataset.manifest=sizes.jsonl output.dir=x >out.txt
+grep -q '^picture *128 x 320,' out.txt || fail "of another item: $(cat out.txt)"
+grep -q '^ *64 x 576 (line 2) to 128 x 320 (line 1)$' out.txt ||
+    fail "sizes: $(cat out.txt)"
+
 # ---- several groups, several models ------------------------------------------
 
 draws() { # CONFIG RANKS STEM KEY=VALUE...: three images, as one rank makes them

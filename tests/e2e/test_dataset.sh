@@ -64,8 +64,24 @@ same_shards slices one
 for want in 23: 10:dataset.slice=1/2; do
     "$WEFT" plan toy.yaml dataset.manifest=items.jsonl dataset.shard_size=5 \
         output.dir=x ${want#*:} >plan.txt
-    grep -q "^images *${want%%:*}, " plan.txt || fail "items of $want"
+    grep -q "^images *${want%%:*}, .* 4 steps" plan.txt || fail "items of $want"
 done
+plans() { # LINE...: all of them
+    for line in "$@"; do
+        grep -q "^ *$line" plan.txt || fail "not \"$line\": $(cat plan.txt)"
+    done
+}
+plans 'items *of 2 kinds; .* line 1 of items.jsonl' '4 (line 1) to 6 steps (line 2)'
+# ... and is of the first, whatever the config says
+cat >first.jsonl <<'EOF'
+{"id": "a", "seed": 1, "steps": 9}
+{"id": "b", "seed": 2}
+EOF
+"$WEFT" plan toy.yaml dataset.manifest=first.jsonl output.dir=x >plan.txt
+plans 'images *2, .* 9 steps' '4 (line 2) to 9 steps (line 1)'
+echo '{"id": "c", "seed": 2, "steps": 0}' >>first.jsonl
+refused 2 "first.jsonl:3: " "$WEFT" plan toy.yaml dataset.manifest=first.jsonl \
+    output.dir=x
 # with one image split over two ranks each
 dataset 4 split parallel.patches=2
 same_shards split one
