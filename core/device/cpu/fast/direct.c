@@ -109,82 +109,6 @@ static int next_chunk(const weft_conv *c, walk *w, const float *const *rows,
     return ns;
 }
 
-/* ---- packing: [panel][tap][channel][column] ------------------------------ */
-
-static size_t depth(const weft_conv *c)
-{
-    return (size_t)c->kh * c->kw * (c->cin[0] + c->cin[1]);
-}
-
-size_t ISA(panels_bytes)(const weft_conv *c, weft_variant v)
-{
-    const size_t columns = round_up(c->cout, VL);
-    return (columns * depth(c) * weft_dtype_size(v.dtype) + 63) / 64 * 64;
-}
-
-/* Elements of an output channel that are read at a time: with those of all
- * columns they stay in L1. */
-enum { PACK_LINE = 144 };
-
-typedef struct turn {
-    const void *from; /* [column][PACK_LINE], of nk channels [channel][tap] */
-    void *to;         /* [channel][column] of tap 0, `tap` elements to tap 1 */
-    size_t tap;
-    int nk, taps, cols;
-} turn;
-
-/* Floats or halves, whatever they were stored as. */
-typedef uint32_t __attribute__((may_alias)) single;
-typedef uint16_t __attribute__((may_alias)) half;
-
-#define TURN(name, type)                                                       \
-    static void name(const turn *x)                                            \
-    {                                                                          \
-        for (int t = 0; t < x->taps; t++)                                      \
-            for (int i = 0; i < x->nk; i++) {                                  \
-                const type *from = (const type *)x->from + i * x->taps + t;    \
-                type *to = (type *)x->to + t * x->tap + i * x->cols;           \
-                for (int j = 0; j < x->cols; j++) to[j] = from[j * PACK_LINE]; \
-            }                                                                  \
-    }
-TURN(turn_singles, single)
-TURN(turn_halves, half)
-
-static void pack_panel(const weight_view *w, weft_variant v, int n0, char *dst)
-{
-    const weft_conv *c = w->conv;
-    const int taps = c->kh * c->kw, k = c->cin[0] + c->cin[1];
-    const int cols = panel_vectors(c->cout, n0) * VL;
-    const size_t size = weft_dtype_size(v.dtype);
-    uint32_t lines[NMAX * PACK_LINE]; /* or halves */
-    turn x = {lines, NULL, (size_t)k * cols, 0, taps, cols};
-    memset(lines, 0, sizeof lines); /* columns that are not there */
-    for (int k0 = 0; k0 < k; k0 += x.nk) {
-        x.nk = min_int(PACK_LINE / taps, k - k0);
-        for (int j = 0; j < min_int(cols, c->cout - n0); j++) {
-            char *line = (char *)lines + j * PACK_LINE * size;
-            ISA(weight_copy)(w, n0 + j, k0, x.nk, v.dtype, line);
-        }
-        x.to = dst + (size_t)k0 * cols * size;
-        (size == 4 ? turn_singles : turn_halves)(&x);
-    }
-}
-
-void ISA(panels_pack)(const weight_view *w, weft_variant v, void *packed, int i,
-                      int parts)
-{
-    const weft_conv *c = w->conv;
-    const int np = panel_count(c->cout);
-    const size_t elem = depth(c) * weft_dtype_size(v.dtype);
-    for (int p = part_begin(np, i, parts); p < part_begin(np, i + 1, parts);
-         p++)
-        pack_panel(w, v, p * NR, (char *)packed + (size_t)p * NR * elem);
-    if (i == parts - 1) { /* the rest of the last line */
-        const size_t used = round_up(c->cout, VL) * elem;
-        memset((char *)packed + used, 0, ISA(panels_bytes)(c, v) - used);
-    }
-}
-
 /* ---- run ----------------------------------------------------------------- */
 
 typedef struct job {
@@ -289,7 +213,7 @@ static void add_matrix(const matrix *x, int m, const total *t)
             to.to_step = t->end->to_step;
         }
         if (t->np > 1) ISA(chunk_thin)
-        (m, s, ns, b, NR * depth(x->c) * size, x->dtype, &to);
+        (m, s, ns, b, NR * depth_of(x->c) * size, x->dtype, &to);
         else ISA(chunk)(m, s, ns, b, x->dtype, nv, &to, next);
         b = next;
     }
@@ -301,7 +225,7 @@ static void make_low(const job *j, const room *r, int m)
     const weft_conv *c = &j->down;
     for (int p = 0, n = panel_count(c->cout); p < n; p++) {
         const char *b = (const char *)j->a->down +
-                        (size_t)p * NR * depth(c) * sizeof(float);
+                        (size_t)p * NR * depth_of(c) * sizeof(float);
         const matrix x = {c, b, WEFT_F32, r->rows};
         add_matrix(&x, m,
                    &(total){1, panel_vectors(c->cout, p * NR), c->cout,
@@ -332,13 +256,13 @@ static void panels(const job *j, const room *r, int m, ptrdiff_t p0, int n0,
     const target end = {.bias = plain ? a->bias + n0 : NULL,
                         .to = a->out + p0 * c->cout + n0,
                         .to_step = c->cout};
-    const matrix own = {c, (const char *)a->weight + n0 * depth(c) * size,
+    const matrix own = {c, (const char *)a->weight + n0 * depth_of(c) * size,
                         j->v.dtype, r->rows};
     total t = {np, cols, step, r->sums, false, NULL};
     if (plain && !c->rank) t.end = &end;
     add_matrix(&own, m, &t);
     if (c->rank) {
-        const size_t at = n0 * depth(&j->up) * sizeof(float);
+        const size_t at = n0 * depth_of(&j->up) * sizeof(float);
         const matrix up = {&j->up, (const char *)a->up + at, WEFT_F32,
                            r->low_rows};
         t.more = true;

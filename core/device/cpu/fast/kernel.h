@@ -108,7 +108,7 @@ static inline int part_length(int k)
     return round_up(ceil_div(k, parts), 8);
 }
 
-/* ---- pack.c: elements of source weights ---------------------------------- */
+/* ---- pack.c -------------------------------------------------------------- */
 
 typedef struct weight_view {
     const weft_conv *conv;
@@ -116,10 +116,16 @@ typedef struct weight_view {
     int nsrc;
 } weight_view;
 
-/* w[n][k][taps] of output channel n, from k0 for nk channels, in type t: that
+/* Elements e .. e + count, [channel][tap], of output channel n in type t: that
  * of the sources, or float where they differ. */
-void ISA(weight_copy)(const weight_view *v, int n, int k0, int nk, weft_dtype t,
-                      void *out);
+void ISA(weight_copy)(const weight_view *v, int n, int e, int count,
+                      weft_dtype t, void *out);
+
+/* Weights of one column. */
+static inline size_t depth_of(const weft_conv *c)
+{
+    return (size_t)c->kh * c->kw * (c->cin[0] + c->cin[1]);
+}
 
 /* As all but narrow.c hold them: [panel][tap][channel][column], in the type of
  * the file. What an algorithm makes of them it makes in a worker's scratch. */

@@ -34,7 +34,7 @@ static void narrow_pack(const weight_view *w, weft_variant v, void *packed,
             for (int k = 0; k < full; k++) {
                 float f[9] = {0}; /* or halves */
                 if (k < c->cin[src])
-                    ISA(weight_copy)(w, n, from + k, 1, v.dtype, f);
+                    ISA(weight_copy)(w, n, (from + k) * taps, taps, v.dtype, f);
                 for (int t = 0; t < taps; t++) {
                     const size_t line = base + t * lanes_of(c) + k - k % LANES;
                     const size_t at = line * c->cout + n * LANES + k % LANES;

@@ -44,6 +44,7 @@ INLINE void vstreamed(void) {}
 
 enum { VL = 16 };
 typedef float vf __attribute__((vector_size(64)));
+typedef uint32_t vu __attribute__((vector_size(64)));
 typedef union vhalves {
     vf v;
     __m256 h[2];
@@ -94,6 +95,7 @@ INLINE vf vbf16(const uint16_t *p)
 
 enum { VL = 16 };
 typedef __m512 vf;
+typedef uint32_t vu __attribute__((vector_size(64)));
 INLINE vf vld(const float *p) { return _mm512_loadu_ps(p); }
 INLINE void vstream(float *p, vf x) { _mm512_stream_ps(p, x); }
 INLINE void vst(float *p, vf x) { _mm512_storeu_ps(p, x); }
@@ -134,6 +136,7 @@ INLINE void vst_n(float *p, vf x, int n)
 
 enum { VL = 8 };
 typedef __m256 vf;
+typedef uint32_t vu __attribute__((vector_size(32)));
 INLINE vf vld(const float *p) { return _mm256_loadu_ps(p); }
 INLINE void vstream(float *p, vf x) { _mm256_stream_ps(p, x); }
 INLINE void vst(float *p, vf x) { _mm256_storeu_ps(p, x); }
@@ -253,6 +256,35 @@ INLINE void vacc(vf *s, vf a, vf b)
     *s = vfma(a, b, *s);
 #endif
 }
+
+/* Lanes of a and of b by turns: those of the lower halves to to[0], the others
+ * to to[1]. */
+#if defined WEFT_VEC_WIDE || !defined __AVX2__
+INLINE void vzip(vu a, vu b, vu *to)
+{
+    for (int i = 0; i < VL; i++) {
+        to[i / (VL / 2)][2 * i % VL] = a[i];
+        to[i / (VL / 2)][2 * i % VL + 1] = b[i];
+    }
+}
+#elif defined __AVX512F__
+INLINE void vzip(vu a, vu b, vu *to)
+{
+    const __m512i low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5,
+                                          21, 6, 22, 7, 23);
+    const __m512i high = _mm512_add_epi32(low, _mm512_set1_epi32(8));
+    to[0] = (vu)_mm512_permutex2var_epi32((__m512i)a, low, (__m512i)b);
+    to[1] = (vu)_mm512_permutex2var_epi32((__m512i)a, high, (__m512i)b);
+}
+#else
+INLINE void vzip(vu a, vu b, vu *to)
+{
+    const __m256i low = _mm256_unpacklo_epi32((__m256i)a, (__m256i)b);
+    const __m256i high = _mm256_unpackhi_epi32((__m256i)a, (__m256i)b);
+    to[0] = (vu)_mm256_permute2x128_si256(low, high, 0x20);
+    to[1] = (vu)_mm256_permute2x128_si256(low, high, 0x31);
+}
+#endif
 
 INLINE void vprefetch(const void *p) { __builtin_prefetch(p); }
 
