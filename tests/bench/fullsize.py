@@ -8,7 +8,9 @@ transformers: fullsize.py WHAT [NAME...] --weft build/release/tests/weft_bench_n
            faster)
   classes  time and rate by class of layer
   memory   peak of a process that does nothing but one evaluation, in MiB
-  start    seconds from the folder to the first evaluation, files cached
+  start    seconds from a pipeline's folder to the first evaluation, the text
+           encoded: `weft sample` and diffusers' pipeline in turns, files
+           cached, from the first statement of main and behind the imports
 
 One thread: processor time, which does not count what others run in between.
 More: wall time. Folders of random weights are made once in --cache, with the
@@ -23,6 +25,7 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 
 CROSS = "CrossAttnDownBlock2D"
@@ -252,8 +255,12 @@ def torch_alone(args, name):
 
 
 def run_torch(args, name):
+    return run_self(args, "torch", name)
+
+
+def run_self(args, what, name):
     done = subprocess.run(
-        [sys.executable, os.path.abspath(__file__), "torch", name,
+        [sys.executable, os.path.abspath(__file__), what, name,
          "--weft", args.weft, "--cache", args.cache,
          "--threads", str(args.threads)], stdout=subprocess.PIPE, text=True)
     if done.returncode:
@@ -386,19 +393,160 @@ def memory(args, name):
     print(json.dumps(row), flush=True)
 
 
+# ---- start ------------------------------------------------------------------
+
+def vocabulary(folder):
+    """As large as CLIP's: bytes, and pairs of them."""
+    os.makedirs(folder, exist_ok=True)
+    kept = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    one = [chr(b) for b in kept]
+    one += [chr(256 + i) for i in range(256 - len(one))]
+    pairs = [(a, b) for a in one for b in one][:49408 - 2 * 256 - 2]
+    tokens = [*one, *(x + "</w>" for x in one), *(a + b for a, b in pairs),
+              "<|startoftext|>", "<|endoftext|>"]
+    with open(os.path.join(folder, "vocab.json"), "w") as f:
+        json.dump({t: i for i, t in enumerate(tokens)}, f)
+    with open(os.path.join(folder, "merges.txt"), "w") as f:
+        f.write("#version: 0.2\n" + "".join(f"{a} {b}\n" for a, b in pairs))
+    with open(os.path.join(folder, "tokenizer_config.json"), "w") as f:
+        json.dump({"tokenizer_class": "CLIPTokenizer", "model_max_length": 77,
+                   "bos_token": tokens[-2], "eos_token": tokens[-1],
+                   "pad_token": tokens[-1], "unk_token": tokens[-1]}, f)
+
+
+def halves(path, to):
+    """The file's numbers as F16."""
+    from safetensors.torch import load_file, save_file
+    if not os.path.exists(to):
+        save_file({k: v.half() for k, v in load_file(path).items()}, to)
+
+
+def link(args, name, to, half):
+    """A component's folder: the net's files, or their halves."""
+    make(args, name)
+    os.makedirs(to, exist_ok=True)
+    for path in paths(args, name)[:2]:
+        at = os.path.join(to, os.path.basename(path))
+        if half and path.endswith(".safetensors"):
+            halves(path, at)
+        elif not os.path.exists(at):
+            os.symlink(path, at)
+
+
+def pipeline(args, name):
+    """A folder of the whole pipeline."""
+    xl, half = name.startswith("sdxl"), name.endswith("f16")
+    root = os.path.join(args.cache, "start_" + name)
+    index = {"_class_name": f"StableDiffusion{'XL' * xl}Pipeline",
+             "_diffusers_version": "0.30.0",
+             "scheduler": ["diffusers", "PNDMScheduler"],
+             "unet": ["diffusers", "UNet2DConditionModel"],
+             "vae": ["diffusers", "AutoencoderKL"]}
+    if not xl:
+        index.update({"safety_checker": [None, None],
+                      "feature_extractor": [None, None],
+                      "requires_safety_checker": False})
+    encoders = {"": ("clip_l", "CLIPTextModel")}
+    if xl:
+        encoders["_2"] = ("clip_g", "CLIPTextModelWithProjection")
+    for end, (encoder, cls) in encoders.items():
+        index["text_encoder" + end] = ["transformers", cls]
+        index["tokenizer" + end] = ["transformers", "CLIPTokenizer"]
+        link(args, encoder, os.path.join(root, "text_encoder" + end),
+             half and NETS[encoder][1] == "F32")
+        vocabulary(os.path.join(root, "tokenizer" + end))
+    link(args, name, os.path.join(root, "unet"), False)
+    link(args, "vae_decode", os.path.join(root, "vae"), half)
+    os.makedirs(os.path.join(root, "scheduler"), exist_ok=True)
+    with open(os.path.join(root, "scheduler", "scheduler_config.json"),
+              "w") as f:
+        json.dump({"_class_name": "PNDMScheduler", "beta_start": .00085,
+                   "beta_end": .012, "beta_schedule": "scaled_linear",
+                   "num_train_timesteps": 1000, "set_alpha_to_one": False,
+                   "skip_prk_steps": True, "steps_offset": 1}, f)
+    with open(os.path.join(root, "model_index.json"), "w") as f:
+        json.dump(index, f)
+    return root
+
+
+class Begun(Exception):
+    """The first evaluation."""
+
+
+def torch_start(args, name):
+    """In a process of its own, behind its imports."""
+    import diffusers
+    import torch
+    import transformers  # noqa: F401
+    torch.set_num_threads(args.threads)
+    root = os.path.join(args.cache, "start_" + name)
+    cls = getattr(diffusers, f"StableDiffusion{'XL' * name.startswith('sdxl')}"
+                             "Pipeline")
+    kind = torch.float16 if name.endswith("f16") else torch.float32
+    began = time.perf_counter()
+    pipe = cls.from_pretrained(root, torch_dtype=kind)
+
+    def stop(*args, **kwargs):
+        raise Begun
+
+    pipe.unet.forward = stop
+    try:
+        pipe("a photo of a cat", negative_prompt="blurry", width=512,
+             height=512, num_inference_steps=2)
+    except Begun:
+        print(json.dumps({"start_s": time.perf_counter() - began}))
+
+
+def weft_start(args, root, program):
+    with tempfile.TemporaryDirectory() as out:
+        config, report = (os.path.join(out, x) for x in ("c.yaml", "r.jsonl"))
+        with open(config, "w") as f:
+            json.dump({"pipeline": root, "sample": {
+                "prompt": "a photo of a cat", "negative_prompt": "blurry",
+                "solver": "ddim", "steps": 1, "guidance": 7.5, "seed": 1,
+                "width": args.pixels, "height": args.pixels}}, f)
+        subprocess.run(
+            [program, "sample", config, f"run.threads={args.threads}",
+             f"output.latents={out}/o.safetensors", f"output.report={report}"],
+            check=True, stderr=subprocess.PIPE)
+        with open(report) as f:
+            return json.loads(f.readlines()[-1])["seconds_first_eval"]
+
+
+def settle(args, root):
+    """Files in the cache; and so much memory there, which a virtual machine
+    may have given back to its host."""
+    for folder, _, files in os.walk(root, followlinks=True):
+        for x in files:
+            with open(os.path.join(folder, x), "rb") as f:
+                while f.read(1 << 24):
+                    pass
+    code = ("import ctypes, mmap; m = mmap.mmap(-1, %d); "
+            "ctypes.memset(ctypes.addressof(ctypes.c_char.from_buffer(m)), 1, "
+            "len(m))")
+    if args.touch:
+        subprocess.run([sys.executable, "-c", code % (args.touch << 30)],
+                       check=True)
+
+
 def start(args, name):
-    for kernels in args.kernels.split(","):
-        said = [run_weft(args, name, kernels=kernels, runs=0)
-                for _ in range(3)]
-        print(json.dumps({"net": name, "kernels": kernels, **{
-            k: round(statistics.median(x[k] for x in said), 3)
-            for k in said[0] if k in ("open_s", "build_s", "pack_s",
-                                      "prepare_s", "first_s")}}), flush=True)
+    root = pipeline(args, name)
+    sides = {p: [] for p in args.program.split(",")}
     if not args.skip_torch:
-        print(json.dumps({"net": name, "torch": run_torch(args, name)}))
+        sides["diffusers"] = []
+    for _ in range(args.rounds):
+        for side, took in sides.items():
+            settle(args, root)
+            took.append(run_self(args, "torch_start", name)["start_s"]
+                        if side == "diffusers"
+                        else weft_start(args, root, os.path.abspath(side)))
+    for side, took in sides.items():
+        print(json.dumps({"net": name, "side": side,
+                          "median_s": round(statistics.median(took), 3),
+                          "s": [round(x, 3) for x in took]}), flush=True)
 
 
-WHAT = {"make": make, "torch": torch_alone, "parity": parity,
+WHAT = {"make": make, "torch": torch_alone, "torch_start": torch_start, "parity": parity,
         "patches": patches, "speed": speed, "classes": classes,
         "memory": memory, "start": start}
 
@@ -416,6 +564,12 @@ def main():
                         "(channels_last)")
     p.add_argument("--budget", type=float, default=60, help="seconds each")
     p.add_argument("--skip-torch", action="store_true")
+    p.add_argument("--program", default="build/release/weft",
+                   help="one or more, for start")
+    p.add_argument("--rounds", type=int, default=5, help="of start")
+    p.add_argument("--touch", type=int, default=0,
+                   help="GiB that are used once before each start")
+    p.add_argument("--pixels", type=int, default=512, help="of start")
     p.add_argument("--cache", default=os.path.join(
         os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache")),
         "weft-fullsize"))
@@ -423,7 +577,7 @@ def main():
     os.environ["OMP_NUM_THREADS"] = str(args.threads)
     args.weft = os.path.abspath(args.weft)
     for name in args.name:
-        if args.what != "torch":
+        if not args.what.startswith("torch"):
             make(args, name)
         WHAT[args.what](args, name)
     return 0
