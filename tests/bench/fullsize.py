@@ -540,6 +540,7 @@ def start(args, name):
             took.append(run_self(args, "torch_start", name)["start_s"]
                         if side == "diffusers"
                         else weft_start(args, root, os.path.abspath(side)))
+            print(f"{name} {side}: {took[-1]:.3f} s", flush=True)
     for side, took in sides.items():
         print(json.dumps({"net": name, "side": side,
                           "median_s": round(statistics.median(took), 3),
