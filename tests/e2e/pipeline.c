@@ -106,15 +106,20 @@ static void write_models(const char *names)
 }
 
 /* The pipeline's model, with its control nets. */
-static void write_controls(const char *controls)
+static void write_controls(const char *of, const char *path,
+                           const char *controls)
 {
-    printf("\"models\": {\"it\": {\"pipeline\": \"%s\", \"controls\": %s}}",
-           folder, controls);
+    printf("\"models\": {\"it\": {\"%s\": \"%s%s\", \"controls\": %s}}", of,
+           folder, path, controls);
 }
 
 /* A checkpoint in one file, and the tokenizers that it lacks. */
-static void write_one_file(void)
+static void write_one_file(const char *controls)
 {
+    if (controls) {
+        write_controls("path", "/all.safetensors:unet", controls);
+        printf(", ");
+    }
     printf("\"pipeline\": \"%s/all.safetensors\", \"text\": {", folder);
     printf("\"tokenizer\": \"%s/tokenizer\"", folder);
     if (weft_st_metadata(golden_file, "tokenizer_2"))
@@ -129,11 +134,11 @@ static void write_config(void)
 
     printf("{\"sample\": %s, ", weft_st_metadata(golden_file, "sample"));
     if (weft_st_metadata(golden_file, "file.tensors"))
-        write_one_file();
+        write_one_file(controls);
     else if (models)
         write_models(models);
     else if (controls)
-        write_controls(controls);
+        write_controls("pipeline", "", controls);
     else
         printf("\"pipeline\": \"%s\"", folder);
     printf("}\n");
@@ -159,6 +164,9 @@ int main(int argc, char **argv)
     if (weft_st_metadata(st, "file.tensors"))
         golden_write(path_of("", "all.safetensors"),
                      weft_st_metadata(st, "file.tensors"));
+    if (weft_st_metadata(st, "control.tensors"))
+        golden_write(path_of("", "control.safetensors"),
+                     weft_st_metadata(st, "control.tensors"));
     write_tokenizer("tokenizer");
     write_tokenizer("tokenizer_2");
     write_config();

@@ -4,7 +4,7 @@
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
 : "${COMPARE:?}" "${PIPELINE:?}"
-rm -rf ./*.png ./*.safetensors ./*.yaml ./*.txt sd1 sd2 sdxl .weft
+rm -rf ./*.png ./*.safetensors ./*.yaml ./*.txt sd1 sd2 sdxl model .weft
 
 for name in sd1 sd2 sdxl; do
     golden=$WEFT_SOURCE_DIR/tests/golden/file_$name.safetensors
@@ -32,6 +32,20 @@ sed -e "s|\"pipeline\": \"$file\"|$parts|" -e 's|, "text": {"tok| "tok|' \
 "$WEFT" sample parts.yaml output.latents=b.safetensors ||
     fail "components one by one"
 same_file b.safetensors sd1.safetensors
+
+# a control net in one file, beside a model in another
+cp "$WEFT_SOURCE_DIR/tests/golden/control_xl.png" .
+golden=$WEFT_SOURCE_DIR/tests/golden/file_control.safetensors
+"$PIPELINE" "$golden" model >control.yaml
+"$WEFT" sample control.yaml output.latents=control.safetensors ||
+    fail "control: weft sample"
+printf 'control: '
+"$COMPARE" control.safetensors "$golden" 2e-4 || fail "control"
+ranks 3 "$WEFT" sample control.yaml output.latents=b.safetensors 2>out.txt ||
+    fail "3 ranks: $(cat out.txt)"
+same_file b.safetensors control.safetensors
+"$WEFT" inspect model/control.safetensors >out.txt || fail "inspect a control net"
+grep -q "a ControlNet under its authors' names" out.txt || fail "inspect: $(cat out.txt)"
 
 # an image says what it was asked, and is drawn again
 "$WEFT" sample sd1.png output.image=again.png || fail "an image drawn again"

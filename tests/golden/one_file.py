@@ -1,13 +1,16 @@
 """Goldens of text to image from checkpoints in one file: what diffusers'
 pipelines draw of its own conversion of them, for tests/e2e/test_one_file.sh.
 
-    python tests/golden/one_file.py        # file_*.safetensors
+    python tests/golden/one_file.py            # file_*.safetensors
+    python tests/golden/one_file.py NAME...    # these alone
 
 As pipelines.py, whose metadata these have, but for the nets: `file.tensors` are
-those of the checkpoint in the original layout.
+those of the checkpoint in the original layout, `control.tensors` those of a
+control net in its authors'. file_control is of sd1 and such a control net.
 """
 import json
 import pathlib
+import sys
 import tempfile
 
 import diffusers
@@ -16,9 +19,9 @@ import transformers
 
 import original
 from nets import DTYPE, HERE, distance, weight
-from original import (G, LINEAR, autoencoder, by, convert, denoiser, shapes,
-                      text)
-from pipelines import (PROMPT, STEPS, ddim, draw, index,
+from original import (G, LINEAR, Shapes, autoencoder, by, convert,
+                      convert_control, denoiser, shapes, text)
+from pipelines import (PROMPT, STEPS, ddim, draw, follow, index,
                        write_tokenizer)
 from text import write
 
@@ -93,6 +96,15 @@ def write_model(folder, name):
     return "".join(f"{k} F16 {by(s)};" for k, s in named.items() if s)
 
 
+def about(tensors, name, sample):
+    return CASES[name][3] | {
+        "file.tensors": tensors,
+        "sample": json.dumps({"steps": STEPS, "solver": "ddim",
+                              "rng": "torch-cpu", **sample}),
+        "diffusers": diffusers.__version__,
+        "transformers": transformers.__version__}
+
+
 def make(name):
     sample = {"prompt": PROMPT, "negative_prompt": "rain"} | CASES[name][4]
     with tempfile.TemporaryDirectory() as folder:
@@ -103,14 +115,42 @@ def make(name):
           f"{distance(latents, exact):.1e}; rms {latents.std():.2f}")
     assert latents.isfinite().all()
     write(HERE / f"file_{name}.safetensors", {"latents": latents},
-          CASES[name][3] | {
-              "file.tensors": tensors,
-              "sample": json.dumps({"steps": STEPS, "solver": "ddim",
-                                    "rng": "torch-cpu", **sample}),
-              "diffusers": diffusers.__version__,
-              "transformers": transformers.__version__})
+          about(tensors, name, sample))
+
+
+def control_net():
+    """sd1's, and the names of its tensors."""
+    unet = CASES["sd1"][1][1] | {"hint_channels": 3}
+    named = Shapes()
+    named.control("control_model.", unet)
+    checkpoint = {k: weight(k, s).to(DTYPE["F16"]) for k, s in named.items()}
+    (_, config, tensors), = convert_control(unet, checkpoint)
+    net = diffusers.ControlNetModel(**config)
+    original.take_all(net, tensors)
+    return net, "".join(f"{k} F16 {by(s)};" for k, s in named.items())
+
+
+def make_control():
+    how = {"image": "control_xl.png", "scale": 1.5}
+    sample = {"prompt": PROMPT, "guidance": 4, "width": 96, "height": 192,
+              "seed": 24}
+    net, names = control_net()
+    with tempfile.TemporaryDirectory() as folder:
+        tensors = write_model(pathlib.Path(folder), "sd1")
+        plain, _ = draw(folder, sample, torch.float32)
+        pipe = diffusers.DiffusionPipeline.from_pretrained(folder)
+        x = [follow(pipe, sample,
+                    diffusers.MultiControlNetModel([net.to(dtype)]), [how],
+                    dtype) for dtype in (torch.float32, torch.float64)]
+    print(f"control float32 against float64: {distance(x[0], x[1]):.1e}, "
+          f"against no control {distance(x[0], plain):.1e}")
+    assert x[0].isfinite().all() and distance(x[0], plain) > .01
+    path = {"path": "model/control.safetensors:controlnet"}
+    write(HERE / "file_control.safetensors", {"latents": x[0]},
+          about(tensors, "sd1", sample) | {
+              "control.tensors": names, "controls": json.dumps([path | how])})
 
 
 if __name__ == "__main__":
-    for case in CASES:
-        make(case)
+    for case in sys.argv[1:] or [*CASES, "control"]:
+        make_control() if case == "control" else make(case)
