@@ -87,17 +87,22 @@ static weft_status look_at(weft_sights *s, int k, const char *path)
 static weft_status make_mark(const weft_items *items, uint64_t stamp,
                              weft_sights *s)
 {
-    json_t *of = json_object();
+    json_t *of = json_object(), *faults = json_object();
     char text[17];
 
     for (int i = 0; i < items->n; i++) {
-        const char *sha256 = s->sha256[items->item[i].kind];
+        const weft_item *item = &items->item[i];
+        const char *fault = s->fault[item->kind];
 
-        if (sha256[0])
-            json_object_set_new(of, items->item[i].id, json_string(sha256));
+        if (fault)
+            json_object_set_new(faults, item->id, json_string(fault));
+        else if (s->sha256[item->kind][0])
+            json_object_set_new(of, item->id,
+                                json_string(s->sha256[item->kind]));
     }
     write_number(stamp, text);
-    s->mark = json_pack("{s:s, s:o}", "stamp", text, "sha256", of);
+    s->mark = json_pack("{s:s, s:o, s:o}", "stamp", text, "sha256", of,
+                        "faults", faults);
     return s->mark ? WEFT_OK : no_memory();
 }
 
@@ -106,6 +111,7 @@ static weft_status look(const weft_manifest *m, const weft_items *items,
                         weft_sights *s)
 {
     uint64_t stamp = WEFT_FNV_BASIS, next;
+    bool any = false;
 
     for (int k = 0; k < items->kinds; k++) {
         weft_status st;
@@ -113,6 +119,7 @@ static weft_status look(const weft_manifest *m, const weft_items *items,
 
         WEFT_TRY(find_path(m, items->keys[k], &path));
         if (!path) continue;
+        any = true;
         next = stamp;
         fold_file(path, &next);
         st = look_at(s, k, path);
@@ -120,7 +127,7 @@ static weft_status look(const weft_manifest *m, const weft_items *items,
         WEFT_TRY(st);
         if (s->sha256[k][0]) stamp = next;
     }
-    return s->seen ? make_mark(items, stamp, s) : WEFT_OK;
+    return any ? make_mark(items, stamp, s) : WEFT_OK;
 }
 
 weft_status weft_sights_look(const weft_manifest *m, const weft_items *items,

@@ -6,7 +6,8 @@
  * picture that is damaged fail, and the others are noted down in the shard's
  * mark,
  *
- *     "pictures": {"stamp": "0123...", "sha256": {"ID": "4567...", ...}}
+ *     "pictures": {"stamp": "0123...", "sha256": {"ID": "4567...", ...},
+ *                  "faults": {"ID": "why it cannot be read", ...}}
  *
  * where the stamp is of the sizes and times of the files. Who goes on with the
  * data set reads a picture of a finished shard again only where the stamp is

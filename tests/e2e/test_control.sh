@@ -142,6 +142,7 @@ own 2 parallel.patches=2 || fail "a damaged picture: $(cat out.txt)"
     out.txt)" = 1 ] || fail "does not name the damaged picture: $(cat out.txt)"
 grep -q '"failed": 1.*"c": "control picture"' set/000000.json ||
     fail "no status of c"
+grep -q '"faults": {"c": "lists/bad.png: ' set/000000.json || fail "not said why"
 for item in a b; do
     "$COMPARE" set/000000/$item.png before/000000/$item.png 0 || fail "$item"
 done
