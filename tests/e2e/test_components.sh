@@ -135,20 +135,20 @@ draws pipe_and 7 at7_ run.batch=3 "parallel.roles=$seven"
 
 cat >items.jsonl <<'END'
 {"id": "a", "seed": 1, "prompts": {"strong": "a cat", "weak": "a dog"}}
-{"id": "b", "seed": 2, "prompts": {"strong": "a dog", "weak": "a cat"}, "negative_prompt": "rain"}
-{"id": "c", "seed": 3, "negative_prompt": "snow"}
-{"id": "d", "seed": 4, "prompts": {"strong": "a house", "weak": "a cat"}}
+{"id": "b", "seed": 2, "prompts": {"strong": "a dog", "weak": "a cat"}}
+{"id": "c", "seed": 3, "prompts": {"strong": "a cat", "weak": "a house"}}
+{"id": "d", "seed": 4, "negative_prompt": "snow"}
 END
-apart() { # RANKS DIR ROLES
+apart() { # RANKS DIR BATCH ROLES
     ranks "$1" "$WEFT" dataset pipe_and.yaml dataset.manifest=items.jsonl \
         sample.steps=30 sample.width=64 sample.height=128 dataset.shard_size=3 \
-        dataset.latents=true run.threads=1 "parallel.roles=$3" \
+        dataset.latents=true run.threads=1 run.batch="$3" "parallel.roles=$4" \
         "output.dir=$2" "output.report=$2.jsonl" 2>out.txt
 }
-apart 1 d6 shared || fail "a data set: $(cat out.txt)"
-apart 6 d7 '{strong: 1, weak: 1, text: 1}' || fail "of two groups: $(cat out.txt)"
+apart 1 d6 1 shared || fail "a data set: $(cat out.txt)"
+apart 6 d7 3 '{strong: 1, weak: 1, text: 1}' || fail "of two groups: $(cat out.txt)"
 # stopped, and gone on with on other ranks
-apart 4 d8 "$four" &
+apart 4 d8 2 "$four" &
 pid=$!
 until_found . -name d8.jsonl -size +0
 # shellcheck disable=SC2046 # one of them
@@ -157,7 +157,7 @@ set -- $(working d8)
 code=0
 wait "$pid" || code=$?
 [ "$code" = 75 ] || fail "exit $code, not stopped: $(cat out.txt)"
-apart 7 d8 "$seven" || fail "gone on: $(cat out.txt)"
+apart 7 d8 2 "$seven" || fail "gone on: $(cat out.txt)"
 for shard in 000000 000001; do
     same_file d7/$shard.tar d6/$shard.tar
     same_file d8/$shard.tar d6/$shard.tar
