@@ -97,8 +97,7 @@ typedef struct weft_job {
     int line;        /* mine in the group: what the plan's roles deal out */
     double *speed;   /* [ranks of the job], where measured; or NULL */
     weft_span state; /* units that I keep of every sample; empty: none */
-    char (*duty)[WEFT_WATCH_DUTY];    /* [lines], their roles; of a job unlike
-                                         others */
+    char (*duty)[WEFT_WATCH_DUTY];    /* [lines], the roles that not all have */
     weft_job_role role[WEFT_ROLES];   /* as in the plan */
     weft_job_net net[WEFT_PLAN_NETS]; /* likewise */
     weft_job_weights weights[WEFT_FILES]; /* as in setup.models */

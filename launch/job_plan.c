@@ -223,32 +223,32 @@ static weft_status find_group(weft_job *j)
     return weft_comm_split(j->group, rank % plan->across, &j->column);
 }
 
-/* "cond, vae" of a line; false: it has all roles. */
-static bool name_line(const weft_plan *p, int line, char *duty)
+static bool all_have(const weft_plan *p, int role)
 {
-    size_t at = 0;
-    bool some = false;
-
-    for (int k = 0; k < p->nroles; k++)
-        if (!weft_roles_has(&p->roles, k, line))
-            some = true;
-        else if (at < WEFT_WATCH_DUTY)
-            at += (size_t)snprintf(duty + at, WEFT_WATCH_DUTY - at, "%s%s",
-                                   at ? ", " : "", p->role[k].name);
-    return some;
+    for (int line = 0; line < p->grid.patches; line++)
+        if (!weft_roles_has(&p->roles, role, line)) return false;
+    return true;
 }
 
-/* Whom a message is about, where ranks are for different things. */
+/* Whom a message is about: "cond, text", of the roles that not all have. */
 static weft_status name_duties(weft_job *j)
 {
     const weft_plan *p = &j->setup.plan;
-    bool differ = false;
+    const int lines = p->grid.patches;
 
-    j->duty = calloc((size_t)p->grid.patches, sizeof *j->duty);
+    j->duty = calloc((size_t)lines, sizeof *j->duty);
     if (!j->duty) return weft_fail(WEFT_ENOMEM, "out of memory");
-    for (int line = 0; line < p->grid.patches; line++)
-        differ |= name_line(p, line, j->duty[line]);
-    if (differ) weft_watch_duties(j->duty, p->grid.patches, p->across);
+    for (int k = 0; k < p->nroles; k++) {
+        if (all_have(p, k)) continue;
+        for (int line = 0; line < lines; line++) {
+            const size_t n = strlen(j->duty[line]);
+
+            if (weft_roles_has(&p->roles, k, line))
+                snprintf(j->duty[line] + n, WEFT_WATCH_DUTY - n, "%s%s",
+                         n ? ", " : "", p->role[k].name);
+        }
+    }
+    weft_watch_duties(j->duty, lines, p->across);
     return WEFT_OK;
 }
 

@@ -93,7 +93,7 @@ static void add_rank(line *l, int rank)
 static void add_peer(line *l, int rank)
 {
     add_rank(l, rank);
-    if (!watch.duty) return;
+    if (!watch.duty || !*watch.duty[rank / watch.across % watch.lines]) return;
     add(l, " (");
     add(l, watch.duty[rank / watch.across % watch.lines]);
     add(l, ")");

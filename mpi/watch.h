@@ -23,8 +23,8 @@ enum { WEFT_WATCH_DEADLINE = 120, WEFT_WATCH_GRACE = 2 };
 void weft_watch_deadline(double seconds);
 
 /* Local. What ranks are there for, for messages about them: rank r of the job
- * for duty[r / across % lines]. Borrowed until the next call; NULL: nothing is
- * said of it. */
+ * for duty[r / across % lines]. Borrowed until the next call; NULL or
+ * empty: nothing is said of it. */
 enum { WEFT_WATCH_DUTY = 96 };
 void weft_watch_duties(char (*duty)[WEFT_WATCH_DUTY], int lines, int across);
 
