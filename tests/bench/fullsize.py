@@ -513,6 +513,15 @@ def weft_start(args, root, program):
             return json.loads(f.readlines()[-1])["seconds_first_eval"]
 
 
+# Large pages, as weights have: the next process gets these and no others.
+TOUCH = """
+import ctypes, mmap
+m = mmap.mmap(-1, %d, flags=mmap.MAP_PRIVATE)
+m.madvise(mmap.MADV_HUGEPAGE)
+ctypes.memset(ctypes.addressof(ctypes.c_char.from_buffer(m)), 1, len(m))
+"""
+
+
 def settle(args, root):
     """Files in the cache; and so much memory there, which a virtual machine
     may have given back to its host."""
@@ -521,11 +530,8 @@ def settle(args, root):
             with open(os.path.join(folder, x), "rb") as f:
                 while f.read(1 << 24):
                     pass
-    code = ("import ctypes, mmap; m = mmap.mmap(-1, %d); "
-            "ctypes.memset(ctypes.addressof(ctypes.c_char.from_buffer(m)), 1, "
-            "len(m))")
     if args.touch:
-        subprocess.run([sys.executable, "-c", code % (args.touch << 30)],
+        subprocess.run([sys.executable, "-c", TOUCH % (args.touch << 30)],
                        check=True)
 
 
