@@ -225,12 +225,14 @@ static bool fits(weft_graph *g, const char *name, weft_val in, weft_val res,
 }
 
 /* The fewest shares of 4 to 8 that heads can be divided into: two of those on
- * their way are no more than a half, and each waits for one of 4 at most. Where
- * there are none, 3, 2 or 1, one at a time. */
+ * their way are no more than a half, and each waits for one of 4 at most. With
+ * an even number of heads, if that can be: two threads then find as many
+ * columns each. Where there are none, 3, 2 or 1, one at a time. */
 static int shares_of(int heads)
 {
-    for (int n = 4; n <= MOST_SHARES; n++)
-        if (heads % n == 0) return n;
+    for (int even = 2; even >= 1; even--)
+        for (int n = 4; n <= MOST_SHARES; n++)
+            if (heads % (n * even) == 0) return n;
     return heads % 3 == 0 ? 3 : heads % 2 == 0 ? 2 : 1;
 }
 

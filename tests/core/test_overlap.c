@@ -136,6 +136,7 @@ static void the_next_share_travels_meanwhile(void **state)
     assert_string_equal(attention(4), "s0 s1 w0 s2 w1 s3 w2 w3 ");
     assert_string_equal(attention(8), "s0 s1 w0 s2 w1 s3 w2 w3 ");
     assert_string_equal(attention(10), "s0 s1 w0 s2 w1 s3 w2 s4 w3 w4 ");
+    assert_string_equal(attention(20), "s0 s1 w0 s2 w1 s3 w2 s4 w3 w4 ");
     assert_string_equal(attention(2), "s0 w0 s1 w1 ");
     assert_string_equal(attention(1), "s0 w0 ");
 }
