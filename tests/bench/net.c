@@ -103,7 +103,7 @@ static void build_text(bench *b)
 
 static void build_net(bench *b, weft_net_part part)
 {
-    enum { GRAIN = 8, STRIP = 32 }; /* as of a net of four levels */
+    enum { GRAIN = 8, STRIP = 32 }; /* as `auto` of 512 pixels and more */
     const int w = (int)b->input->shape[3];
     const weft_st_tensor *text = weft_st_find(b->inputs, "text");
     weft_net_info info;
@@ -111,7 +111,6 @@ static void build_net(bench *b, weft_net_part part)
 
     must(weft_net_read_info(b->config, &info));
     if (text) info.tokens = (int)text->shape[1];
-    if (part == WEFT_PART_NET) unit = info.stride;
     if (b->o.grain) unit = b->o.grain;
     if (part == WEFT_PART_ENCODE) {
         unit *= info.stride;
