@@ -309,11 +309,27 @@ static weft_status check_memory(const weft_setup *s)
                      (double)most.reading / gib);
 }
 
+/* Patches can be smaller than those of an automatic grain. */
+static weft_status advise_grain(const weft_setup *s, weft_status st)
+{
+    const weft_plan *p = &s->plan;
+    const int stride = weft_models_stride(&s->models);
+
+    if (st != WEFT_EINPUT || s->config->parallel.grain || p->unit == stride ||
+        p->ranks <= p->rows / p->unit)
+        return st;
+    return weft_fail_within(st,
+                            "parallel.grain auto is %d rows (%d makes more "
+                            "patches)",
+                            p->unit, stride);
+}
+
 static weft_status place_as(weft_setup *s, const weft_place_opts *o)
 {
-    WEFT_TRY(weft_place(o, &s->plan));
-    WEFT_TRY(weft_plan_make(&s->plan));
-    return check_memory(s);
+    weft_status st = weft_place(o, &s->plan);
+
+    if (st == WEFT_OK) st = weft_plan_make(&s->plan);
+    return st == WEFT_OK ? check_memory(s) : advise_grain(s, st);
 }
 
 static bool any_later(const weft_plan *p)

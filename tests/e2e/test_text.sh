@@ -43,6 +43,13 @@ dealt 2 'parallel.roles={strong: 1, weak: 1}'
 begin sdxl
 dealt 3
 dealt 5 'parallel.roles={cond: 3, uncond: 2}'
+large="sample.width=512 sample.height=512"
+# shellcheck disable=SC2086
+refused 2 "parallel.grain auto is 8 rows (4 makes more patches)" \
+    "$WEFT" plan sdxl.yaml $large --ranks 9
+# shellcheck disable=SC2086
+"$WEFT" plan sdxl.yaml $large parallel.grain=4 --ranks 9 >/dev/null ||
+    fail "a grain of 4 rows"
 begin sd15
 dealt 2
 dealt 3
