@@ -193,7 +193,7 @@ static void make_halves(const task *t, int p)
 
 /* A panel of a task. */
 typedef struct panel {
-    int n;                    /* n: the first column, in each quarter */
+    int n;                    /* the first column, in each quarter */
     float *waiting, *partial; /* its own */
 } panel;
 
