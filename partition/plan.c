@@ -224,7 +224,16 @@ static uint64_t hash_roles(uint64_t h, const weft_roles *r)
     return h;
 }
 
-/* Whatever ranks could disagree about. FNV-1a. */
+/* Its members, not its bytes: what lies between them may be anything. */
+static uint64_t hash_schedule(uint64_t h, const weft_schedule *s)
+{
+    const double facts[] = {s->warmup, s->lag,     s->moments,
+                            s->wire,   s->refresh, s->drift};
+
+    return weft_fnv(h, facts, sizeof facts);
+}
+
+/* Whatever ranks could disagree about. */
 static uint64_t hash_of(const weft_plan *p)
 {
     const int facts[] = {p->ranks,  p->grid.patches, p->width,    p->height,
@@ -247,7 +256,7 @@ static uint64_t hash_of(const weft_plan *p)
         h = weft_fnv(h, &net->displaced, sizeof net->displaced);
         h = weft_fnv(h, &net->ballot, sizeof net->ballot);
         h = weft_fnv(h, &net->told, sizeof net->told);
-        h = weft_fnv(h, &net->sched, sizeof net->sched);
+        h = hash_schedule(h, &net->sched);
         h = weft_fnv(h, &net->lanes, sizeof net->lanes);
         h = weft_fnv(h, net->in_lane, sizeof net->in_lane);
         h = weft_fnv(h, &net->weight_bytes, sizeof net->weight_bytes);

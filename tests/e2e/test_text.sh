@@ -43,6 +43,14 @@ dealt 2 'parallel.roles={strong: 1, weak: 1}'
 begin sdxl
 dealt 3
 dealt 5 'parallel.roles={cond: 3, uncond: 2}'
+grains() { # HEIGHT ROWS: of the automatic grain
+    "$WEFT" plan sdxl.yaml sample.width=512 "sample.height=$1" >out.txt
+    grep -q "grain $2 rows" out.txt || fail "grain of $1: $(cat out.txt)"
+}
+grains 512 8
+grains 480 4 # 7 units of 8 and a half
+grains 544 4 # 8 and a half
+grains 448 4 # 7
 large="sample.width=512 sample.height=512"
 # shellcheck disable=SC2086
 refused 2 "parallel.grain auto is 8 rows (4 makes more patches)" \

@@ -279,6 +279,22 @@ static void a_plan_holds_for_any_count(void **state)
     weft_graph_release(&g);
 }
 
+/* Displaced, with any bytes between the members of its schedule. */
+static weft_plan displaced(weft_graph *g, int fill)
+{
+    const weft_schedule s = {.warmup = 1, .lag = 1, .wire = WEFT_WIRE_F32};
+    weft_plan p = asked(g, 2);
+
+    memset(&p.sched, fill, sizeof p.sched);
+    p.sched.warmup = s.warmup;
+    p.sched.lag = s.lag;
+    p.sched.moments = s.moments;
+    p.sched.wire = s.wire;
+    p.sched.refresh = s.refresh;
+    p.sched.drift = s.drift;
+    return p;
+}
+
 static void plans_differ_by_hash(void **state)
 {
     weft_graph g;
@@ -296,6 +312,16 @@ static void plans_differ_by_hash(void **state)
     assert_true(a.hash != b.hash);
     weft_plan_release(&b);
     b = asked(&g, 2), b.steps = 6;
+    assert_int_equal(weft_plan_make(&b), WEFT_OK);
+    assert_true(a.hash != b.hash);
+    weft_plan_release(&b);
+    weft_plan_release(&a);
+    a = displaced(&g, 0), b = displaced(&g, 0xff);
+    assert_int_equal(weft_plan_make(&a), WEFT_OK);
+    assert_int_equal(weft_plan_make(&b), WEFT_OK);
+    assert_true(a.hash == b.hash);
+    weft_plan_release(&b);
+    b = displaced(&g, 0), b.sched.warmup = 2;
     assert_int_equal(weft_plan_make(&b), WEFT_OK);
     assert_true(a.hash != b.hash);
     weft_plan_release(&b);
