@@ -160,7 +160,7 @@ static bool next_line(const char *text, size_t bytes, size_t *at, line *l)
 }
 
 static weft_status read_lines(weft_bpe *b, const weft_json *vocab,
-                              const weft_merges *m, int *read)
+                              const weft_merges *m, int *read, int *last)
 {
     size_t lines = 1, at = 0;
     line l = {.name = m->name};
@@ -173,6 +173,7 @@ static weft_status read_lines(weft_bpe *b, const weft_json *vocab,
     while (next_line(m->text, m->bytes, &at, &l)) {
         if (!l.bytes || (l.number == 1 && l.text[0] == '#')) continue;
         WEFT_TRY(add_merge(b, vocab, &l, (*read)++));
+        *last = l.number;
     }
     return WEFT_OK;
 }
@@ -199,16 +200,84 @@ static weft_status read_pairs(weft_bpe *b, const weft_json *vocab,
     return WEFT_OK;
 }
 
+/* ---- a vocabulary without its merges ---------------------------------------
+ */
+
+/* CLIP numbers its tokens by the recipe that they are made by: every byte
+ * twice, what each merge makes, the two around a text. */
+enum { OF_BYTES = 512 };
+
+#define FIRST_SPECIAL "<|startoftext|>"
+
+typedef struct census {
+    const weft_json *vocab;
+    const bool *made; /* by id */
+    int end;          /* ids from OF_BYTES to it are to be made */
+    int tokens, missing, first;
+    const char *token; /* the first that is missing */
+} census;
+
+static bool by_recipe(const weft_bpe *b, int special)
+{
+    for (int i = 0; i < 256; i++)
+        if (b->inner[i] < 0 || b->inner[i] >= OF_BYTES || b->last[i] < 0 ||
+            b->last[i] >= OF_BYTES)
+            return false;
+    return special >= OF_BYTES;
+}
+
+static weft_status count_token(void *arg, const char *token)
+{
+    census *c = arg;
+    const int id = find_piece(c->vocab, token, strlen(token));
+
+    if (id < OF_BYTES || id >= c->end) return WEFT_OK;
+    c->tokens++;
+    if (c->made[id]) return WEFT_OK;
+    if (c->missing++ && id > c->first) return WEFT_OK;
+    c->first = id;
+    c->token = token;
+    return WEFT_OK;
+}
+
+/* Every token of such a vocabulary is made by a merge; `last` is the number of
+ * the last one's line. Vocabularies by other recipes may hold what nothing
+ * makes. */
+static weft_status check_made(const weft_bpe *b, const weft_json *vocab,
+                              const char *name, int last)
+{
+    census c = {.vocab = vocab};
+    bool *made;
+    weft_status st;
+
+    c.end = find_piece(vocab, FIRST_SPECIAL, sizeof FIRST_SPECIAL - 1);
+    if (!by_recipe(b, c.end)) return WEFT_OK;
+    made = calloc((size_t)c.end, sizeof *made);
+    if (!made) return weft_fail(WEFT_ENOMEM, "%s: out of memory", name);
+    for (size_t i = 0; i < b->room; i++)
+        if (b->table[i].rank >= 0 && b->table[i].id < c.end)
+            made[b->table[i].id] = true;
+    c.made = made;
+    st = weft_json_each(vocab, count_token, &c);
+    free(made);
+    if (st != WEFT_OK || !c.missing) return st;
+    return weft_fail(WEFT_EINPUT,
+                     "%s:%d: the merges end here, and of the %d tokens that "
+                     "they should make %d are made by none, such as \"%.64s\" "
+                     "(%d): cut off, or of another vocabulary",
+                     name, last, c.tokens, c.missing, c.token, c.first);
+}
+
 static weft_status read_merges(weft_bpe *b, const weft_json *vocab,
                                const weft_merges *m)
 {
-    int read = 0;
+    int read = 0, last = 0;
 
     WEFT_TRY(m->json ? read_pairs(b, vocab, m, &read)
-                     : read_lines(b, vocab, m, &read));
+                     : read_lines(b, vocab, m, &read, &last));
     if (read == 0)
         return weft_fail(WEFT_EINPUT, "%s: holds no merges", m->name);
-    return WEFT_OK;
+    return check_made(b, vocab, m->name, m->json ? read : last);
 }
 
 /* ---- bytes --------------------------------------------------------------- */

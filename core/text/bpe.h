@@ -40,7 +40,9 @@ typedef struct weft_merges {
 } weft_merges;
 
 /* `vocab`: piece to id. WEFT_EINPUT: a merge that is not two pieces, or whose
- * pieces or their sum are not in the vocabulary. */
+ * pieces or their sum are not in the vocabulary; or, where that is numbered as
+ * CLIP's (512 of bytes, what merges make, "<|startoftext|>"), a token that none
+ * of them makes. */
 weft_status weft_bpe_create(const weft_json *vocab, const weft_merges *merges,
                             weft_bpe **bpe);
 void weft_bpe_free(weft_bpe *bpe);

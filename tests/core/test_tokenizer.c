@@ -259,6 +259,52 @@ static void refuses_tokens_without_end(void **state)
     must(create(vocab, "a b</w>\n", NULL));
 }
 
+/* CLIP's recipe: what no merge makes lies beyond the special tokens. */
+static weft_status create_cut(const weft_json *vocab, const char *merges,
+                              size_t bytes)
+{
+    weft_tokenizer *t;
+    const weft_status st =
+        weft_tokenizer_create(&(weft_tokenizer_files){.vocab = vocab,
+                                                      .merges_name = "m.txt",
+                                                      .merges = merges,
+                                                      .merges_bytes = bytes},
+                              &t);
+
+    if (st == WEFT_OK) weft_tokenizer_free(t);
+    return st;
+}
+
+static void refuses_merges_that_are_cut_off(void **state)
+{
+    weft_json *vocab = parsed(GOLDEN "vocab.json");
+    size_t bytes, gone, at = 0;
+    char *merges, *end, last[32];
+    int lines = 0;
+
+    (void)state;
+    must(weft_file_read(GOLDEN "merges.txt", 1 << 20, &merges, &bytes));
+    must(create_cut(vocab, merges, bytes));
+    for (size_t i = 0; i + 1 < bytes; i++) {
+        if (merges[i] != '\n' || (++lines != 2 && lines != 400)) continue;
+        snprintf(last, sizeof last, "m.txt:%d: ", lines);
+        assert_int_equal(create_cut(vocab, merges, i), WEFT_EINPUT);
+        if (strstr(weft_fail_text(), last) != weft_fail_text() ||
+            !strstr(weft_fail_text(), "of the 700 tokens that they should "
+                                      "make") ||
+            !strstr(weft_fail_text(), "cut off"))
+            fail_msg("%s", weft_fail_text());
+        at = i;
+    }
+    /* One line less, and it not the last. */
+    end = (char *)memchr(merges + at + 1, '\n', bytes - at - 1);
+    gone = (size_t)(end - (merges + at));
+    memmove(merges + at, end, bytes - at - gone);
+    assert_int_equal(create_cut(vocab, merges, bytes - gone), WEFT_EINPUT);
+    free(merges);
+    weft_json_free(vocab);
+}
+
 /* ---- tokenizer.json ------------------------------------------------------ */
 
 #define NORM                                                                   \
@@ -501,6 +547,7 @@ int main(void)
         cmocka_unit_test(refuses_bad_ids),
         cmocka_unit_test(refuses_two_tokens_of_one_id),
         cmocka_unit_test(refuses_tokens_without_end),
+        cmocka_unit_test(refuses_merges_that_are_cut_off),
         cmocka_unit_test(takes_merges_in_both_spellings),
         cmocka_unit_test(refuses_other_tokenizers),
         cmocka_unit_test(takes_what_stands_around_a_text_if_it_is_clips),
