@@ -466,6 +466,7 @@ void weft_config_release(weft_config *c)
     weft_config_release_text(&c->text);
     weft_config_release_roles(c);
     char *const text[] = {c->file,
+                          c->note,
                           c->vae,
                           c->vae_portable,
                           c->schedule,

@@ -178,6 +178,7 @@ typedef struct weft_config {
     weft_config_model *model; /* in the order of the config */
     int nmodels;
     weft_config_path pipeline;
+    char *note; /* what resolving found to tell, in lines; NULL: nothing */
     weft_config_text text;
     char *vae;               /* folder; NULL: the sample is the picture */
     char *vae_portable;      /* NULL: of a pipeline */

@@ -1,4 +1,5 @@
 /* config_pipeline.c - what the pipelines of a config stand for. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -106,13 +107,45 @@ static weft_status set_rest(const weft_pipeline *p, weft_config *c)
     return weft_config_scheduler(c);
 }
 
+/* Said once of each pipeline. */
+static weft_status note_class(const weft_pipeline *p, weft_config *c)
+{
+    static const char text[] =
+        "weft: %s: weft does not know the class %.80s, and draws with its "
+        "components what diffusers' Stable Diffusion pipelines do\n";
+    const size_t before = c->note ? strlen(c->note) : 0;
+    const size_t room = before + strlen(p->path) + sizeof text + 80;
+    char *note;
+
+    if (!weft_pipeline_is_strange(p)) return WEFT_OK;
+    note = malloc(room);
+    if (!note) return weft_fail(WEFT_ENOMEM, "%s: out of memory", p->path);
+    snprintf(note, room, "%s", c->note ? c->note : "");
+    snprintf(note + before, room - before, text, p->path, p->class_name);
+    if (before && strstr(c->note, note + before)) {
+        free(note);
+        return WEFT_OK;
+    }
+    free(c->note);
+    c->note = note;
+    return WEFT_OK;
+}
+
+/* The caller's; NULL: no path. */
+static weft_status open_pipeline(const char *path, weft_config *c,
+                                 weft_pipeline **p)
+{
+    if (!path) return WEFT_OK;
+    WEFT_TRY(weft_pipeline_open(path, p));
+    return note_class(*p, c);
+}
+
 static weft_status resolve_model(weft_config *c, const weft_pipeline *all,
                                  weft_config_model *m)
 {
     weft_pipeline *own = NULL;
-    weft_status st = WEFT_OK;
+    weft_status st = open_pipeline(m->pipeline.path, c, &own);
 
-    if (m->pipeline.path) st = weft_pipeline_open(m->pipeline.path, &own);
     if (st == WEFT_OK) st = set_model(c, all, own, m);
     if (st == WEFT_OK && own) st = set_rest(own, c);
     weft_pipeline_free(own);
@@ -128,9 +161,8 @@ static bool is_first(const weft_config *c, int i)
 weft_status weft_config_resolve(weft_config *c)
 {
     weft_pipeline *all = NULL;
-    weft_status st = WEFT_OK;
+    weft_status st = open_pipeline(c->pipeline.path, c, &all);
 
-    if (c->pipeline.path) st = weft_pipeline_open(c->pipeline.path, &all);
     if (st == WEFT_OK && all) st = set_rest(all, c);
     for (int i = 0; i < c->nmodels && st == WEFT_OK; i++)
         if (is_first(c, i)) st = resolve_model(c, all, &c->model[i]);

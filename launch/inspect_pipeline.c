@@ -65,6 +65,8 @@ static void print_title(const weft_pipeline *p, FILE *out)
 {
     fputs(p->one_file ? "pipeline in one file: " : "pipeline: ", out);
     weft_inspect_print(out, p->class_name, 80);
+    if (weft_pipeline_is_strange(p))
+        fputs(", a class that weft does not know", out);
     putc('\n', out);
 }
 

@@ -264,6 +264,8 @@ weft_status weft_job_load_models(weft_job *j)
 {
     const weft_models *m = &j->setup.models;
 
+    if (weft_comm_rank(j->world) == 0 && j->config.note)
+        fputs(j->config.note, stderr);
     WEFT_TRY(compare_files(j));
     WEFT_TRY(weft_reading_make(j));
     WEFT_TRY(weft_picture_make(j));

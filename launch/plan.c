@@ -116,6 +116,7 @@ int weft_command_plan(const weft_cli *cli)
         weft_config_load(cli->path, cli->override, cli->noverrides, &c);
 
     if (st == WEFT_OK) {
+        if (c.note) fputs(c.note, stderr);
         st = weft_plan_dataset(cli, &c, &items);
         if (st == WEFT_OK) st = take_cluster(cli, &c);
         if (st == WEFT_OK) st = show(cli, &c, &items);

@@ -10,6 +10,7 @@
 #include "core/model/component.h"
 #include "core/model/json_tree.h"
 #include "core/model/original.h"
+#include "core/model/pipeline_class.h"
 
 enum { MOST_BYTES = 1 << 20, MOST_OTHERS = 64 };
 
@@ -128,10 +129,12 @@ static weft_status read_flag(const reader *r, json_t *root, const char *key,
     return WEFT_OK;
 }
 
+/* A class of somebody's own is [MODULE, CLASS]. */
 static weft_status read_class(const reader *r, json_t *root)
 {
     const json_t *value = json_object_get(root, "_class_name");
 
+    if (json_array_size(value) == 2) value = json_array_get(value, 1);
     if (value == NULL)
         return weft_fail(WEFT_EINPUT, "%s: has no \"_class_name\"", r->name);
     if (!json_is_string(value))
@@ -369,6 +372,18 @@ static weft_status check_unet(const weft_pipeline *p)
                      p->class_name);
 }
 
+/* Control nets are given beside a pipeline. */
+static weft_status refuse_control(const weft_pipeline *p,
+                                  const weft_pipeline_part *other)
+{
+    return weft_fail(WEFT_EINPUT,
+                     "%s: component %.64s (a %.80s) is no part of a pipeline "
+                     "for weft: give it as models.NAME.controls (path: %s, "
+                     "image: ...), and the others one by one, as models, text, "
+                     "vae and schedule",
+                     p->path, other->name, other->class_name, other->path);
+}
+
 static weft_status refuse_other(const weft_pipeline *p,
                                 const weft_pipeline_part *other)
 {
@@ -383,17 +398,41 @@ static weft_status refuse_other(const weft_pipeline *p,
               "and XL");
 }
 
+/* Before its components, of which some may be what weft knows. */
+static weft_status check_pipeline_class(const weft_pipeline *p)
+{
+    const char *why = weft_pipeline_class_other(p->class_name);
+
+    if (!why || p->one_file) return WEFT_OK;
+    return weft_fail(
+        WEFT_EINPUT,
+        "%s: is a %.80s, which weft cannot sample: %s. Weft samples with "
+        "U-Nets as the pipelines of Stable Diffusion 1, 2 and XL do; if its "
+        "components are such ones, they can be given one by one, as models, "
+        "text, vae and schedule",
+        p->path, p->class_name, why);
+}
+
 weft_status weft_pipeline_check(const weft_pipeline *p)
 {
+    WEFT_TRY(check_pipeline_class(p));
     for (int i = 0; i < p->nother; i++)
         if (!weft_pipeline_ignores(p->other[i].name))
-            return refuse_other(p, &p->other[i]);
+            return strncmp(p->other[i].name, "controlnet", 10)
+                       ? refuse_other(p, &p->other[i])
+                       : refuse_control(p, &p->other[i]);
     for (int i = 0; i < WEFT_PIPELINE_ROLES; i++) {
         if (p->part[i].path == NULL) continue;
         WEFT_TRY(check_class(p, &roles[i], &p->part[i]));
         WEFT_TRY(check_folder(p, &p->part[i]));
     }
     return check_unet(p);
+}
+
+bool weft_pipeline_is_strange(const weft_pipeline *p)
+{
+    return !p->one_file && !weft_pipeline_class_known(p->class_name) &&
+           !weft_pipeline_class_other(p->class_name);
 }
 
 /* ---- variants ------------------------------------------------------------ */

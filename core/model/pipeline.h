@@ -53,7 +53,8 @@ typedef struct weft_pipeline_part {
 typedef struct weft_pipeline {
     char *path; /* of the folder, without a slash at its end, or file */
     bool one_file;
-    char *class_name; /* "StableDiffusionXLPipeline"; told, not judged */
+    char *class_name; /* "StableDiffusionXLPipeline"; of [MODULE, CLASS] the
+                         class */
     weft_pipeline_part part[WEFT_PIPELINE_ROLES];
     /* All other components that are not null, in the order of the file. */
     weft_pipeline_part *other;
@@ -66,7 +67,8 @@ typedef struct weft_pipeline {
 } weft_pipeline;
 
 /* `path`: FOLDER, FOLDER:VARIANT, FOLDER/model_index.json or a file. Fails
- * unless every component is one that weft can use, or can do without (a safety
+ * unless the class is none of those that weft_pipeline_class_other knows, every
+ * component is one that weft can use, or can do without (a safety
  * checker), all that it uses have folders, and some have the variant. The
  * caller's. */
 weft_status weft_pipeline_open(const char *path, weft_pipeline **p);
@@ -82,6 +84,9 @@ weft_status weft_pipeline_parse(const char *name, const void *text,
                                 size_t bytes, const char *folder,
                                 weft_pipeline **p);
 weft_status weft_pipeline_check(const weft_pipeline *p);
+
+/* The class is nobody's that weft knows: it samples what the components are. */
+bool weft_pipeline_is_strange(const weft_pipeline *p);
 
 /* Whether weft can do without a component of this name. */
 bool weft_pipeline_ignores(const char *name);

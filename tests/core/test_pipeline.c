@@ -104,6 +104,8 @@ static void refuses_bad_json(void **state)
         {"[]", "expected an object, found an array"},
         {"{}", "has no \"_class_name\""},
         {"{\"_class_name\": 3}", "\"_class_name\": expected a string"},
+        {"{\"_class_name\": [\"m\", 3]}", "\"_class_name\": expected a string"},
+        {"{\"_class_name\": [\"m\"]}", "\"_class_name\": expected a string"},
         {"{\"_class_name\": \"P\", \"unet\": [\"a\"]}",
          "component unet: expected a library and a class"},
         {"{\"_class_name\": \"P\", \"unet\": [\"a\", \"b\", \"c\"]}",
@@ -327,6 +329,96 @@ static void refuses_what_it_does_not_know(void **state)
     remove_all();
 }
 
+/* ---- classes ------------------------------------------------------------- */
+
+/* With what Stable Diffusion has: `class` is JSON. */
+static void put_class(const char *class)
+{
+    char text[512];
+
+    snprintf(text, sizeof text,
+             "{\"_class_name\": %s, "
+             "\"unet\": [\"diffusers\", \"UNet2DConditionModel\"], "
+             "\"vae\": [\"diffusers\", \"AutoencoderKL\"], "
+             "\"text_encoder\": [\"transformers\", \"CLIPTextModel\"], "
+             "\"tokenizer\": [\"transformers\", \"CLIPTokenizer\"], "
+             "\"scheduler\": [\"diffusers\", \"DDIMScheduler\"]}",
+             class);
+    put_index(text);
+}
+
+/* Whatever components such a folder lists. */
+static void refuses_classes_that_draw_otherwise(void **state)
+{
+    static const char *const bad[][2] = {
+        {"FluxPipeline", "its net is a transformer"},
+        {"Flux2Pipeline", "its net is a transformer"},
+        {"StableDiffusion3Img2ImgPipeline", "its net is a transformer"},
+        {"QwenImagePipeline", "its net is a transformer"},
+        {"StableVideoDiffusionPipeline", "it makes videos"},
+        {"AnimateDiffSDXLPipeline", "it makes videos"},
+        {"AudioLDM2Pipeline", "it makes sounds"},
+        {"StableDiffusionInstructPix2PixPipeline", "shown a picture"},
+        {"StableDiffusionImageVariationPipeline", "told what a picture shows"},
+        {"KandinskyV22Pipeline", "told what a picture shows"},
+        {"StableDiffusionGLIGENPipeline", "layers beside the U-Net's"},
+        {"IFPipeline", "another kind of encoder"},
+        {"ConsistencyModelPipeline", "asked about noise in another way"},
+    };
+    char class[64], words[64];
+
+    (void)state;
+    make_folders();
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        snprintf(class, sizeof class, "\"%s\"", bad[i][0]);
+        snprintf(words, sizeof words, "is a %s, which", bad[i][0]);
+        put_class(class);
+        refuse(folder, words);
+        refuse(folder, bad[i][1]);
+        refuse(folder, "given one by one, as models, text, vae and schedule");
+    }
+    remove_all();
+}
+
+static void is_strange(const char *class, const char *name, bool strange)
+{
+    weft_pipeline *p;
+
+    put_class(class);
+    if (weft_pipeline_open(folder, &p) != WEFT_OK)
+        fail_msg("%s", weft_fail_text());
+    assert_string_equal(p->class_name, name);
+    assert_int_equal(weft_pipeline_is_strange(p), strange);
+    weft_pipeline_free(p);
+}
+
+static void takes_classes_of_others_own(void **state)
+{
+    (void)state;
+    make_folders();
+    is_strange("\"StableDiffusionPipeline\"", "StableDiffusionPipeline", false);
+    is_strange("\"LatentConsistencyModelImg2ImgPipeline\"",
+               "LatentConsistencyModelImg2ImgPipeline", false);
+    is_strange("\"StableDiffusionPAGPipeline\"", "StableDiffusionPAGPipeline",
+               true);
+    is_strange("[\"mine\", \"MyPipeline\"]", "MyPipeline", true);
+    is_strange("\"Fluxes\"", "Fluxes", true);
+    is_strange("\"IFoundPipeline\"", "IFoundPipeline", true);
+    remove_all();
+}
+
+/* What a pipeline has, its control net too, can be given by itself. */
+static void says_how_control_nets_are_given(void **state)
+{
+    (void)state;
+    make_folders();
+    put_index("{\"_class_name\": \"StableDiffusionControlNetPipeline\", "
+              "\"unet\": [\"diffusers\", \"UNet2DConditionModel\"], "
+              "\"controlnet\": [\"diffusers\", \"ControlNetModel\"]}");
+    refuse(folder, "give it as models.NAME.controls (path: ");
+    remove_all();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -338,6 +430,9 @@ int main(void)
         cmocka_unit_test(chooses_variants),
         cmocka_unit_test(refuses_what_is_not_there),
         cmocka_unit_test(refuses_what_it_does_not_know),
+        cmocka_unit_test(refuses_classes_that_draw_otherwise),
+        cmocka_unit_test(takes_classes_of_others_own),
+        cmocka_unit_test(says_how_control_nets_are_given),
     };
 
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

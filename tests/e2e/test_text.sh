@@ -212,6 +212,23 @@ refused 2 "text_encoder" "$WEFT" plan sd15.yaml pipeline=broken
 sed 's/"CLIPTextModel"/"BertModel"/' model/model_index.json \
     >broken/model_index.json
 refused 2 "BertModel" "$WEFT" plan sd15.yaml pipeline=broken
+# classes of pipelines: those that draw otherwise, and somebody's own
+class() { # JSON: that of broken/
+    sed "s/\"StableDiffusionPipeline\"/$1/" model/model_index.json \
+        >broken/model_index.json
+}
+class '"FluxPipeline"'
+refused 2 "broken: is a FluxPipeline, which weft cannot sample" \
+    "$WEFT" plan sd15.yaml pipeline=broken
+cp -r model/text_encoder broken/
+class '["mine", "MyPipeline"]'
+for command in "$WEFT plan" "$MPIEXEC -n 3 $WEFT sample"; do
+    # shellcheck disable=SC2086 # words
+    refused 0 "weft: broken: weft does not know the class MyPipeline" $command \
+        sd15.yaml pipeline=broken sample.steps=1 output.image=b.png
+    [ "$(grep -c MyPipeline out.txt)" = 1 ] || fail "a class is not told once"
+done
+rm -f b.png
 mv model/vae/config.json model/vae/kept
 refused 2 "model/vae" "$WEFT" plan sd15.yaml
 mv model/vae/kept model/vae/config.json
