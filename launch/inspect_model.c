@@ -399,39 +399,6 @@ static weft_status print_component(const char *path, const char *name,
     return s;
 }
 
-static weft_status print_scheduler(const char *path, const char *name,
-                                   FILE *out)
-{
-    const char *class, *beta, *prediction, *spacing;
-    weft_json *json;
-    weft_status s;
-    int steps;
-
-    WEFT_TRY(weft_component_scheduler(path, &json));
-    s = weft_json_string(json, "_class_name", "a scheduler", &class);
-    if (s == WEFT_OK)
-        s = weft_json_string(json, "beta_schedule", "default", &beta);
-    if (s == WEFT_OK)
-        s = weft_json_string(json, "prediction_type", "default", &prediction);
-    if (s == WEFT_OK)
-        s = weft_json_string(json, "timestep_spacing", "default", &spacing);
-    if (s == WEFT_OK)
-        s = weft_json_int(json, "num_train_timesteps", 1000, 1, 1000000,
-                          &steps);
-    if (s == WEFT_OK) {
-        weft_inspect_head(out, name, class);
-        fprintf(out, "  %d train steps, betas ", steps);
-        weft_inspect_print(out, beta, 40);
-        fputs(", predicts ", out);
-        weft_inspect_print(out, prediction, 40);
-        fputs(", spacing ", out);
-        weft_inspect_print(out, spacing, 40);
-        putc('\n', out);
-    }
-    weft_json_free(json);
-    return s;
-}
-
 /* ---- a folder of components ------------------------------------------------
  */
 
@@ -460,7 +427,7 @@ weft_status weft_inspect_part(const char *path, const char *name, bool brief,
     *runs = true;
     if (holds(path, "scheduler_config.json") ||
         (inside && strcmp(inside, ":scheduler") == 0))
-        return print_scheduler(path, name, out);
+        return weft_inspect_schedule(path, name, runs, out);
     if (holds(path, "vocab.json") || holds(path, "tokenizer.json"))
         return print_tokenizer(path, name, out);
     return print_component(path, name, brief, runs, out);

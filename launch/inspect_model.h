@@ -23,6 +23,10 @@ weft_status weft_inspect_pipeline(const char *path, FILE *out);
 weft_status weft_inspect_part(const char *path, const char *name, bool brief,
                               bool *runs, FILE *out);
 
+/* A schedule's folder; *runs: whether a solver can go by it. */
+weft_status weft_inspect_schedule(const char *path, const char *name,
+                                  bool *runs, FILE *out);
+
 /* "NAME: CLASS" and a line feed. */
 void weft_inspect_head(FILE *out, const char *name, const char *class_name);
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/solve/betas.h"
+#include "core/solve/family.h"
 #include "core/solve/option.h"
 
 #define OFFSET_MAX 100000
@@ -496,7 +497,6 @@ static weft_status read_options(const weft_options *f, weft_noise_schedule *s)
     WEFT_TRY(read_spacing(f, s));
     WEFT_TRY(read_end(f, s));
     WEFT_TRY(weft_option_refuse_true(f, "thresholding"));
-    WEFT_TRY(weft_option_refuse_true(f, "use_flow_sigmas"));
     WEFT_TRY(weft_option_refuse_true(f, "use_dynamic_shifting"));
     if (t->respaces) WEFT_TRY(read_respacing(f, s));
     if (t->clips) WEFT_TRY(read_clip(f, s));
@@ -516,8 +516,9 @@ weft_status weft_noise_schedule_read(const weft_json *config,
                                 .clip_range = 1,
                                 .solver_order = 2,
                                 .lambda_min = -INFINITY};
-    weft_status st = weft_betas_read(&f, &traits[solver].betas, &made);
+    weft_status st = weft_flows_refuse(&f);
 
+    if (st == WEFT_OK) st = weft_betas_read(&f, &traits[solver].betas, &made);
     if (st == WEFT_OK) st = read_options(&f, &made);
     if (st == WEFT_OK && config)
         st = weft_json_refuse_rest(config, weft_noise_schedule_keys);
@@ -534,39 +535,6 @@ void weft_noise_schedule_release(weft_noise_schedule *s)
 {
     free(s->abar);
     s->abar = NULL;
-}
-
-weft_status weft_noise_schedule_solver(const weft_json *config,
-                                       weft_solver_kind fallback,
-                                       weft_solver_kind *solver)
-{
-    static const char *const of[WEFT_SOLVERS] = {
-        [WEFT_DDIM] = "DDIMScheduler",
-        [WEFT_EULER] = "EulerDiscreteScheduler",
-        [WEFT_EULER_A] = "EulerAncestralDiscreteScheduler",
-        [WEFT_HEUN] = "HeunDiscreteScheduler",
-        [WEFT_DPMPP_2M] = "DPMSolverMultistepScheduler",
-        [WEFT_DPMPP_2S] = "DPMSolverSinglestepScheduler",
-        [WEFT_DPMPP_SDE] = "DPMSolverSDEScheduler",
-        [WEFT_UNIPC] = "UniPCMultistepScheduler",
-        [WEFT_LMS] = "LMSDiscreteScheduler",
-        [WEFT_PNDM] = "PNDMScheduler",
-        [WEFT_LCM] = "LCMScheduler",
-        [WEFT_TCD] = "TCDScheduler"};
-    const char *name = NULL;
-
-    WEFT_TRY(weft_json_string(config, "_class_name", NULL, &name));
-    *solver = fallback;
-    if (!name) return WEFT_OK;
-    for (int k = 0; k < WEFT_SOLVERS; k++)
-        if (of[k] && strcmp(name, of[k]) == 0) {
-            *solver = (weft_solver_kind)k;
-            return WEFT_OK;
-        }
-    return weft_fail(WEFT_EINPUT,
-                     "%s: no solver of weft is a %.80s; sample.solver says "
-                     "which to take instead",
-                     weft_json_name(config), name);
 }
 
 double weft_noise_schedule_sigma(const weft_noise_schedule *s, int t)

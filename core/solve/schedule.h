@@ -160,7 +160,8 @@ void weft_noise_schedule_release(weft_noise_schedule *s);
 extern const char *const weft_noise_schedule_keys[];
 
 /* The solver that a scheduler_config.json is written for, by its _class_name;
- * `fallback` where it names none. WEFT_EINPUT: a class that weft does not have.
+ * `fallback` where it names none. WEFT_EINPUT: a class that weft does not have;
+ * of those for flows with what to give instead.
  */
 weft_status weft_noise_schedule_solver(const weft_json *config,
                                        weft_solver_kind fallback,

@@ -272,6 +272,55 @@ static void test_class_names_a_solver(void **state)
     assert_non_null(strstr(weft_fail_text(), "sample.solver"));
 }
 
+/* Whether the solver is asked for or not: what it is, why not, and what to type
+ * in its place, which is a schedule. */
+static void test_flows_are_refused_with_advice(void **state)
+{
+    static const char *const flow[][2] = {
+        {"{\"_class_name\": \"FlowMatchEulerDiscreteScheduler\"}",
+         "c.json: _class_name FlowMatchEulerDiscreteScheduler is of flow"},
+        {"{\"_class_name\": \"FlowMatchHeunDiscreteScheduler\", \"shift\": "
+         "3.0}",
+         "FlowMatchHeunDiscreteScheduler is of flow"},
+        {"{\"_class_name\": \"DPMSolverMultistepScheduler\", "
+         "\"prediction_type\": \"flow_prediction\"}",
+         "prediction_type flow_prediction is of flow"},
+        {"{\"_class_name\": \"UniPCMultistepScheduler\", "
+         "\"use_flow_sigmas\": true}",
+         "use_flow_sigmas true is of flow"},
+    };
+    weft_noise_schedule s;
+    weft_solver_kind k;
+    const char *advice, *end;
+    char typed[256];
+    weft_json *j;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof flow / sizeof *flow; i++) {
+        assert_int_equal(solver_for(flow[i][0], &k), WEFT_EINPUT);
+        assert_non_null(strstr(weft_fail_text(), flow[i][1]));
+        for (int solver = 0; solver < WEFT_SOLVERS; solver++) {
+            assert_int_equal(
+                read_pair(flow[i][0], NULL, (weft_solver_kind)solver, &s),
+                WEFT_EINPUT);
+            assert_non_null(strstr(weft_fail_text(), flow[i][1]));
+        }
+    }
+    assert_non_null(strstr(weft_fail_text(), "schedule.path=FOLDER"));
+    advice = strchr(weft_fail_text(), '{');
+    end = strchr(weft_fail_text(), '}');
+    assert_non_null(advice);
+    assert_non_null(end);
+    snprintf(typed, sizeof typed, "%.*s", (int)(end + 1 - advice), advice);
+    assert_int_equal(solver_for(typed, &k), WEFT_OK);
+    assert_int_equal(k, WEFT_EULER);
+    assert_int_equal(weft_json_parse("c.json", typed, strlen(typed), &j),
+                     WEFT_OK);
+    assert_int_equal(weft_noise_schedule_read(j, NULL, k, &s), WEFT_OK);
+    weft_noise_schedule_release(&s);
+    weft_json_free(j);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -281,6 +330,7 @@ int main(void)
         cmocka_unit_test(test_files_of_other_classes_load),
         cmocka_unit_test(test_refused_by_name),
         cmocka_unit_test(test_class_names_a_solver),
+        cmocka_unit_test(test_flows_are_refused_with_advice),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -114,6 +114,7 @@ static void tells_pipelines(void **state)
         "4 layers of",
         "texts of at most 77 tokens",
         "scheduler: DDIMScheduler\n",
+        "  solver ddim\n",
         "safety_checker: SafetyChecker\n  weft does without it",
         "weft can sample with it, given a tokenizer: it has none\n",
         NULL};
@@ -142,6 +143,13 @@ static void tells_what_cannot_be_used(void **state)
     static const char *const missing[] = {
         "vae: AutoencoderKL\n  cannot be used: ", "text_encoder: CLIPTextModel",
         "weft cannot sample with it: ", NULL};
+    static const char *const flow[] = {
+        "scheduler: FlowMatchEulerDiscreteScheduler\n",
+        "weft cannot run it: ",
+        "is of flow matching",
+        "weft cannot sample with it: ",
+        "is of flow matching",
+        NULL};
     static const char *const incomplete[] = {
         "weft cannot run it: ", "tensors missing: ", NULL};
 
@@ -151,6 +159,10 @@ static void tells_what_cannot_be_used(void **state)
              "{\"_class_name\": \"P\", \"transformer\": [\"d\", \"T\"]}");
     check(WEFT_OK, folder, unknown);
     put_text("model_index.json", index_text);
+    put_text("scheduler/scheduler_config.json",
+             "{\"_class_name\": \"FlowMatchEulerDiscreteScheduler\"}");
+    check(WEFT_OK, folder, flow);
+    put_text("scheduler/scheduler_config.json", "{}");
     golden_write(in_folder("text_encoder/model.safetensors"), "a F32 1;");
     check(WEFT_OK, folder, incomplete);
     unlink(in_folder("vae/" STEM ".safetensors"));
