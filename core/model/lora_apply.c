@@ -126,7 +126,10 @@ static weft_status add(applying *a, int weight, int source,
                        .rank = m->rank,
                        .scale = (float)(a->scale * m->scale),
                        .up = up->data,
-                       .down = down->data};
+                       .down = down->data,
+                       .file = weft_st_path(a->l->st),
+                       .up_name = up->name,
+                       .down_name = down->name};
 
     WEFT_MUST(weft_load_type(up, &t.up_type));
     WEFT_MUST(weft_load_type(down, &t.down_type));

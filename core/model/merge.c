@@ -35,6 +35,77 @@ static size_t columns_of(const int shape[4])
     return n;
 }
 
+/* ---- what is no number --------------------------------------------------- */
+
+/* All bits of the exponent are set, in floats of 4 bytes and of 2. */
+static bool any_wide(const char *x, size_t n)
+{
+    uint32_t bits, bad = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        memcpy(&bits, x + i * sizeof bits, sizeof bits);
+        bad |= (bits & 0x7f800000) == 0x7f800000;
+    }
+    return bad;
+}
+
+static bool any_short(const char *x, size_t n, uint16_t exponent)
+{
+    uint16_t bits, bad = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        memcpy(&bits, x + i * sizeof bits, sizeof bits);
+        bad |= (bits & exponent) == exponent;
+    }
+    return bad;
+}
+
+static bool any_bad(weft_dtype type, const void *x, size_t from, size_t n)
+{
+    const char *at = (const char *)x + from * weft_dtype_size(type);
+
+    return type == WEFT_F32
+               ? any_wide(at, n)
+               : any_short(at, n, type == WEFT_F16 ? 0x7c00 : 0x7f80);
+}
+
+static weft_status fail_number(const weft_low_rank *t, const char *name,
+                               float is, size_t at, size_t columns)
+{
+    return weft_fail(WEFT_EINPUT,
+                     "%s: %.200s is %g at row %zu, column %zu (from 0): the "
+                     "file is damaged, or its training failed",
+                     t->file, name, is, at / columns, at % columns);
+}
+
+static weft_status check_matrix(const weft_low_rank *t, const char *name,
+                                weft_dtype type, const void *x, size_t rows,
+                                size_t columns)
+{
+    enum { RUN = 4096 };
+    const size_t n = rows * columns;
+
+    for (size_t i = 0; i < n; i += RUN) {
+        size_t at = i;
+
+        if (!any_bad(type, x, i, n - i < RUN ? n - i : RUN)) continue;
+        while (!any_bad(type, x, at, 1)) at++;
+        return fail_number(t, name, weft_dtype_load(type, x, at), at, columns);
+    }
+    return WEFT_OK;
+}
+
+/* Both matrices of what is added to a tensor of `rows` x `columns`. */
+static weft_status check_numbers(const weft_low_rank *t, size_t rows,
+                                 size_t columns)
+{
+    const size_t rank = (size_t)t->rank;
+
+    WEFT_TRY(
+        check_matrix(t, t->down_name, t->down_type, t->down, rank, columns));
+    return check_matrix(t, t->up_name, t->up_type, t->up, rows, rank);
+}
+
 /* ---- one product --------------------------------------------------------- */
 
 /* n <= TILE columns of one row. */
@@ -113,9 +184,11 @@ weft_status weft_merge(const weft_weight *w, int source,
     weft_status st = WEFT_OK;
 
     if (!p.out) return weft_fail(WEFT_ENOMEM, "out of memory for weights");
-    for (int i = 0; i < w->nadded && st == WEFT_OK; i++)
-        if (w->added[i].source == source)
-            st = add_product(&w->added[i], &p, pool);
+    for (int i = 0; i < w->nadded && st == WEFT_OK; i++) {
+        if (w->added[i].source != source) continue;
+        st = check_numbers(&w->added[i], (size_t)w->shape[source][0], columns);
+        if (st == WEFT_OK) st = add_product(&w->added[i], &p, pool);
+    }
     if (st == WEFT_OK)
         *merged = p.out;
     else
@@ -164,6 +237,9 @@ weft_status weft_merge_thin(const weft_weight *w, weft_thin thin, float **made)
     const size_t cin = (size_t)w->conv.cin[0] + (size_t)w->conv.cin[1];
     const size_t side = thin == WEFT_THIN_DOWN ? cin : (size_t)w->conv.cout;
 
+    for (int i = 0; i < w->nadded; i++)
+        WEFT_TRY(check_numbers(&w->added[i],
+                               (size_t)w->shape[w->added[i].source][0], cin));
     *made = calloc(side * (size_t)w->conv.rank, sizeof **made);
     if (!*made) return weft_fail(WEFT_ENOMEM, "out of memory for weights");
     (thin == WEFT_THIN_DOWN ? fill_down : fill_up)(w, *made);

@@ -71,6 +71,7 @@ typedef struct weft_low_rank {
     float scale;
     const void *up, *down; /* [first dimension][rank], [rank][all others] */
     weft_dtype up_type, down_type;
+    const char *file, *up_name, *down_name; /* for messages; as long as that */
 } weft_low_rank;
 
 typedef struct weft_weight {

@@ -419,6 +419,90 @@ static void shows_ten_at_most(void **state)
     assert_int_equal(shown, 10);
 }
 
+/* ---- what is no number --------------------------------------------------- */
+
+/* Packs a small Stable Diffusion with a LoRA of two matrices, 4x16 and 16x4 of
+ * `type`, of which the number that ends `before` bytes before the end of the
+ * file is `bits`. */
+static weft_status pack_number(const char *type, const void *bits, size_t bytes,
+                               long before, bool beside)
+{
+    static const int first[] = {0, 1};
+    char path[] = "/tmp/weft-lora-XXXXXX", tensors[512];
+    weft_graph graph;
+    weft_layout lay;
+    weft_lora *l;
+    weft_status st;
+    golden g;
+    FILE *f;
+    void *to;
+
+    close(mkstemp(path));
+    snprintf(tensors, sizeof tensors,
+             "lora_unet_" QK ".lora_down.weight %s 4x16;"
+             "lora_unet_" QK ".lora_up.weight %s 16x4;",
+             type, type);
+    golden_write(path, tensors);
+    f = fopen(path, "r+b");
+    assert_non_null(f);
+    assert_int_equal(fseek(f, -before - (long)bytes, SEEK_END), 0);
+    assert_int_equal(fwrite(bits, bytes, 1, f), 1);
+    assert_int_equal(fclose(f), 0);
+    golden_open(&g, "cond_sd15");
+    build(&g, &graph);
+    must(weft_lora_open(path, &l));
+    must(weft_lora_apply(l, WEFT_LORA_UNET, 1, g.weights, &graph));
+    if (beside) must(weft_graph_beside(&graph));
+    must(weft_layout_make(&graph, golden_device("fast"), 1,
+                          &(weft_cut){.n = 1, .first = first}, &lay));
+    to = aligned_alloc(64, lay.weight_bytes);
+    assert_non_null(to);
+    st = weft_load_pack(&graph, golden_device("fast"), &lay, g.weights, to, 0,
+                        1, NULL);
+    free(to);
+    weft_layout_release(&lay);
+    weft_lora_close(l);
+    weft_graph_release(&graph);
+    golden_close(&g);
+    unlink(path);
+    return st;
+}
+
+static void names_what_is_no_number(void **state)
+{
+    static const struct {
+        const char *type;
+        uint32_t bits;
+        size_t bytes;
+        long before; /* the matrices are 64 numbers each, up is the last */
+        const char *words;
+    } bad[] = {
+        {"F32", 0x7fc00000, 4, 0,
+         "lora_unet_" QK ".lora_up.weight is nan at row 15, column 3"},
+        {"F32", 0xff800000, 4, 4 * 64,
+         "lora_unet_" QK ".lora_down.weight is -inf at row 3, column 15"},
+        {"F16", 0x7c00, 2, 2 * 62, "lora_up.weight is inf at row 0, column 1"},
+        {"BF16", 0x7f80, 2, 2 * 127,
+         "lora_down.weight is inf at row 0, column 0"},
+    };
+    static const uint32_t largest = 0x7f7fffff;
+
+    (void)state;
+    for (int beside = 0; beside < 2; beside++) {
+        must(pack_number("F32", &largest, 4, 0, beside));
+        must(pack_number("F16", (uint16_t[]){0x7bff}, 2, 0, beside));
+        must(pack_number("BF16", (uint16_t[]){0x7f7f}, 2, 0, beside));
+        for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+            assert_int_equal(pack_number(bad[i].type, &bad[i].bits,
+                                         bad[i].bytes, bad[i].before, beside),
+                             WEFT_EINPUT);
+            if (!strstr(weft_fail_text(), bad[i].words) ||
+                strncmp(weft_fail_text(), "/tmp/weft-lora-", 15) != 0)
+                fail_msg("%s", weft_fail_text());
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -431,6 +515,7 @@ int main(void)
         cmocka_unit_test(names_other_kinds),
         cmocka_unit_test(names_what_is_wrong),
         cmocka_unit_test(shows_ten_at_most),
+        cmocka_unit_test(names_what_is_no_number),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -96,4 +96,15 @@ printf '\1' | dd of=lora.safetensors bs=1 conv=notrunc status=none \
     seek=$(($(wc -c <lora.safetensors) - 4))
 refused 2 "models.one.lora0 was" "$WEFT" dataset set.yaml
 
+# what is no number is found before the first step, beside weights and merged
+printf '\0\0\300\177' | dd of=lora.safetensors bs=1 conv=notrunc status=none \
+    seek=$(($(wc -c <lora.safetensors) - 4))
+for config in kin apart; do
+    for n in 1 3; do
+        refused 2 "lora.safetensors: unet." "$MPIEXEC" -n $n \
+            "$WEFT" sample $config.yaml output.latents=b.safetensors
+        grep -q "lora_B.weight is nan at row " out.txt || fail "$n ranks: no place"
+    done
+done
+
 finish

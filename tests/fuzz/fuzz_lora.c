@@ -34,15 +34,17 @@ static void merge(const weft_weight *w)
     for (int i = 0; i < w->nsrc; i++) {
         const int rows = w->shape[i][0] / (w->parts ? w->parts : 1);
         size_t count = (size_t)rows;
-        float *merged, *base;
+        float *merged = NULL, *base;
 
         if (!weft_merge_wants(w, i)) continue;
         for (int d = 1; d < 4; d++)
             count *= w->shape[i][d] ? (size_t)w->shape[i][d] : 1;
         base = calloc(count, sizeof *base);
         WEFT_MUST(base != NULL);
-        WEFT_MUST(weft_merge(w, i, &(weft_source){base, WEFT_F32, rows}, NULL,
-                             &merged) == WEFT_OK);
+        if (weft_merge(w, i, &(weft_source){base, WEFT_F32, rows}, NULL,
+                       &merged) != WEFT_OK)
+            WEFT_MUST(merged == NULL &&
+                      strstr(weft_fail_text(), " at row ") != NULL);
         free(merged);
         free(base);
     }
