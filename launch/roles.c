@@ -328,6 +328,56 @@ static weft_status list_stages(weft_setup *s)
     return WEFT_OK;
 }
 
+/* ---- sums over images ---------------------------------------------------- */
+
+static void add_total(weft_plan *p, int sums)
+{
+    p->totals++;
+    p->sums += sums;
+}
+
+/* An analytic model weighs its components by them. */
+static void add_leaf_sums(weft_setup *s, int leaf)
+{
+    const weft_method *m = &s->method;
+
+    if (leaf >= 0 && s->net_of[leaf] < 0)
+        add_total(&s->plan,
+                  m->config->model[m->model[m->leaf[leaf].model]].components);
+}
+
+static void add_stage_sums(weft_setup *s, const weft_stage *stage)
+{
+    weft_question q;
+
+    weft_solver_who(s->solver, stage->step, stage->index, &q);
+    for (int i = 0; i < q.n; i++) {
+        const weft_asked *a = &s->method.asked[q.who[i]];
+
+        if (a->half == WEFT_UNCOND_HALF) continue;
+        add_leaf_sums(s, a->leaf);
+        add_leaf_sums(s, a->against);
+        if (a->guided && a->guidance.rescale > 0)
+            add_total(&s->plan, WEFT_RESCALE_SUMS);
+    }
+}
+
+static void count_sums(weft_setup *s)
+{
+    weft_plan *p = &s->plan;
+
+    p->totals = p->sums = 0;
+    for (int i = -1; i < s->solver->steps; i++) {
+        const weft_solver_sums of = weft_solver_totals(s->solver, i);
+
+        if (i >= 0 && i < s->solver->first) continue;
+        p->totals += of.times;
+        p->sums += of.sums;
+    }
+    for (int i = 0; i < p->nstages; i++)
+        if (!p->stage[i].leaves) add_stage_sums(s, &p->stage[i]);
+}
+
 /* What shared ranks are dealt by. */
 static void weigh_roles(weft_plan *p)
 {
@@ -349,6 +399,7 @@ weft_status weft_roles_ask(weft_setup *s)
     WEFT_TRY(add_text(s));
     WEFT_TRY(give_ranks(s));
     WEFT_TRY(list_stages(s));
+    count_sums(s);
     weigh_roles(&s->plan);
     return WEFT_OK;
 }

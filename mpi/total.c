@@ -140,16 +140,6 @@ static weft_span kept_by(const weft_total_spec *s, int rank)
     return s->roles->state[rank / s->across];
 }
 
-static bool all_hold_all(const weft_total_spec *s)
-{
-    for (int i = 0; i < s->group->size; i++) {
-        const int units = weft_span_units(kept_by(s, i));
-
-        if (units && units != s->roles->units) return false;
-    }
-    return s->across == 1;
-}
-
 /* Whoever keeps state wants the image. */
 static void list_peers(total_mpi *m, const weft_total_spec *s)
 {
@@ -202,7 +192,7 @@ weft_status weft_total_mpi_create(const weft_total_spec *s, weft_total *t)
 
     *t = alone(s);
     t->pixels = (double)s->roles->units * s->unit * s->columns;
-    if (all_hold_all(s)) return WEFT_OK;
+    if (weft_roles_keep_all(s->roles) && s->across == 1) return WEFT_OK;
     m = calloc(1, sizeof *m);
     if (!m) return weft_fail(WEFT_ENOMEM, "out of memory for sums");
     *m = (total_mpi){.group = s->group,

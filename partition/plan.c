@@ -236,11 +236,11 @@ static uint64_t hash_schedule(uint64_t h, const weft_schedule *s)
 /* Whatever ranks could disagree about. */
 static uint64_t hash_of(const weft_plan *p)
 {
-    const int facts[] = {p->ranks,  p->grid.patches, p->width,    p->height,
-                         p->rows,   p->columns,      p->channels, p->unit,
-                         p->images, p->batch,        p->flights,  p->steps,
-                         p->nnets,  p->nstages,      p->strip,    p->across,
-                         p->swaps,  p->gives_latents};
+    const int facts[] = {p->ranks,  p->grid.patches,  p->width,    p->height,
+                         p->rows,   p->columns,       p->channels, p->unit,
+                         p->images, p->batch,         p->flights,  p->steps,
+                         p->nnets,  p->nstages,       p->strip,    p->across,
+                         p->swaps,  p->gives_latents, p->totals,   p->sums};
     uint64_t h = weft_fnv(WEFT_FNV_BASIS, facts, sizeof facts);
 
     h = hash_roles(h, &p->roles);
@@ -378,6 +378,7 @@ static weft_status make(weft_plan *p)
     add_stream(&p->output, p, p->gives_latents, weft_plan_latent_cell(p),
                p->latent_pixel_bytes);
     WEFT_TRY(weft_plan_pace_volume(p, &p->pace));
+    p->summed = weft_plan_totals(p);
     WEFT_TRY(make_forecasts(p));
     add_stream(&p->plane, p, 0, weft_plan_latent_cell(p),
                (size_t)p->channels * sizeof(float));
@@ -562,5 +563,6 @@ weft_volume weft_plan_total(const weft_plan *p)
     add_times(&v, &p->output, (uint64_t)images);
     add_times(&v, &p->plane, weft_plan_planes(p));
     add_times(&v, &p->pace, (uint64_t)batches * (uint64_t)p->nstages);
+    add_times(&v, &p->summed, (uint64_t)batches);
     return v;
 }

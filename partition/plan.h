@@ -110,7 +110,9 @@ typedef struct weft_plan {
     int row_scale;              /* rows of the picture per latent row */
     size_t picture_pixel_bytes; /* sent to the writer; 0: no picture */
     size_t latent_pixel_bytes;  /* likewise; 0: latents are not written */
-    int keep_steps; /* a checkpoint every so many steps of a group; 0: none */
+    int totals, sums; /* of a batch: how often its ranks add up over whole
+                         images, and how many sums of an image in all */
+    int keep_steps;   /* a checkpoint every so many steps of a group; 0: none */
     size_t state_bytes_per_row;  /* the solver's, per latent row of the whole
                                     width and sample */
     const char *kernels;         /* borrowed */
@@ -141,6 +143,7 @@ typedef struct weft_plan {
     weft_volume output;     /* of one image */
     weft_volume plane;      /* of one plane of one image, to a checkpoint */
     weft_volume pace;       /* of one turn, to ranks that keep no state */
+    weft_volume summed;     /* of one batch's sums over whole images */
     uint64_t hash;
 } weft_plan;
 
@@ -185,6 +188,9 @@ weft_status weft_plan_texts_volume(const weft_plan *p, int i, weft_volume *v);
 void weft_plan_pace(const weft_plan *p, weft_span *have, weft_span *want);
 /* What that sends in one turn, of all columns. */
 weft_status weft_plan_pace_volume(const weft_plan *p, weft_volume *v);
+
+/* What `totals` send, of one batch: mpi/total.h. */
+weft_volume weft_plan_totals(const weft_plan *p);
 
 /* Batches of a group, and the order of its turns. */
 int weft_plan_batches(const weft_plan *p, int group);

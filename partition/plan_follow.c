@@ -1,4 +1,5 @@
-/* What ranks are told that do not sample, or of what others have read. */
+/* What ranks are told that do not sample, or of what others have read or have
+ * added up. */
 #include "partition/plan.h"
 
 #include <stdlib.h>
@@ -83,4 +84,33 @@ weft_status weft_plan_pace_volume(const weft_plan *p, weft_volume *v)
     add_spans(p, have, have + p->grid.patches, WEFT_CONTROL, 1, 1, v);
     free(have);
     return WEFT_OK;
+}
+
+/* What the rank of a line and column sends: to all that keep state. */
+static void add_sums(const weft_plan *p, int line, int column, weft_volume *v)
+{
+    const weft_span mine = weft_roles_span(&p->roles, 0, line);
+    const uint64_t stretches =
+        (uint64_t)weft_span_units(mine) * (uint64_t)p->unit *
+        (uint64_t)(p->first_strip[column + 1] - p->first_strip[column]);
+    uint64_t peers = 0;
+
+    if (!weft_span_units(mine)) return;
+    for (int q = 0; q < p->grid.patches; q++)
+        if (weft_span_units(p->roles.state[q])) peers += (uint64_t)p->across;
+    peers--; /* whoever sends keeps state */
+    v->messages[WEFT_CONTROL] += peers * (uint64_t)p->totals;
+    v->bytes[WEFT_CONTROL] += peers * stretches * (uint64_t)p->sums *
+                              (uint64_t)p->batch * sizeof(double);
+}
+
+weft_volume weft_plan_totals(const weft_plan *p)
+{
+    weft_volume v = {0};
+
+    if (weft_roles_keep_all(&p->roles) && p->across == 1) return v;
+    for (int line = 0; line < p->grid.patches; line++)
+        for (int column = 0; column < p->across; column++)
+            add_sums(p, line, column, &v);
+    return v;
 }

@@ -259,6 +259,7 @@ void weft_plan_print(const weft_plan *p, FILE *to)
                 (unsigned long long)p->output.messages[WEFT_OUTPUT],
                 (unsigned long long)p->output.bytes[WEFT_OUTPUT]);
     print_volume(&p->pace, ", each turn, to ranks that do not sample", to);
+    print_volume(&p->summed, ", each batch, of sums over the image", to);
     weft_plan_print_roles(p, to);
     print_order(p, to);
     print_ranks(p, to);

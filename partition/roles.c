@@ -206,6 +206,16 @@ weft_cut weft_roles_cut(const weft_roles *r, int k, int rank)
                       .first = role->first};
 }
 
+bool weft_roles_keep_all(const weft_roles *r)
+{
+    for (int i = 0; i < r->ranks; i++) {
+        const int units = weft_span_units(r->state[i]);
+
+        if (units && units != r->units) return false;
+    }
+    return true;
+}
+
 weft_span weft_roles_span(const weft_roles *r, int k, int rank)
 {
     const weft_cut c = weft_roles_cut(r, k, rank);

@@ -85,6 +85,9 @@ static inline bool weft_roles_has(const weft_roles *r, int k, int rank)
            rank < r->role[k].rank0 + r->role[k].asked.ranks;
 }
 
+/* Whether every rank that keeps state keeps all of it. */
+bool weft_roles_keep_all(const weft_roles *r);
+
 /*
  * Redistribution: rows that `have` owns once, to all who want them.
  */

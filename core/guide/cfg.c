@@ -128,8 +128,9 @@ static void rescale_sample(const cfg *g, size_t k, float ratio, float *out)
     }
 }
 
-/* A prediction without deviation has nothing to rescale. */
-static weft_status rescale_all(const cfg *g, float *out)
+/* A prediction without deviation has nothing to rescale, nor has one that is
+ * not guided; the sums are made whatever the weight is. */
+static weft_status rescale_all(const cfg *g, bool guided, float *out)
 {
     const weft_batch *b = &g->base.batch;
     double *sums =
@@ -140,7 +141,7 @@ static weft_status rescale_all(const cfg *g, float *out)
     for (size_t k = 0; k < (size_t)b->n; k++, sums += SUMS) {
         const double now = deviation(sums + 2, count);
 
-        if (now > 0)
+        if (guided && now > 0)
             rescale_sample(g, k, (float)(deviation(sums, count) / now), out);
     }
     return WEFT_OK;
@@ -150,14 +151,14 @@ static weft_status answer(weft_denoiser *d, float *out)
 {
     cfg *g = (cfg *)d;
     const float w = (float)weft_guidance_at(&g->g, g->node);
-    guiding v = {g, w, out, g->each && w != 1};
+    guiding v = {g, w, out, g->each};
 
     WEFT_TRY(weft_answer(g->cond, g->uncond ? out : g->e));
     if (g->uncond) WEFT_TRY(weft_answer(g->uncond, g->e));
     d->evaluations =
         g->cond->evaluations + (g->uncond ? g->uncond->evaluations : 0);
     weft_total_visit(&g->total, &d->batch, guide_stretch, &v);
-    return v.rescale ? rescale_all(g, out) : WEFT_OK;
+    return v.rescale ? rescale_all(g, w != 1, out) : WEFT_OK;
 }
 
 /* ---- making -------------------------------------------------------------- */

@@ -200,6 +200,11 @@ int weft_solver_draws(const weft_solver *s, int i)
     return s->ops->draws ? s->ops->draws(s, i) : 0;
 }
 
+weft_solver_sums weft_solver_totals(const weft_solver *s, int i)
+{
+    return s->ops->totals ? s->ops->totals(s, i) : (weft_solver_sums){0, 0};
+}
+
 float *weft_solver_work(const weft_solver *s, int k)
 {
     return s->buffer + (size_t)k * weft_solver_floats(s);

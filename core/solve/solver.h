@@ -60,6 +60,11 @@ typedef struct weft_question {
     float *answer[WEFT_ASKED]; /* where theirs go: buffers of the solver's */
 } weft_question;
 
+/* Sums over whole samples: how often, and how many of a sample in all. */
+typedef struct weft_solver_sums {
+    int times, sums;
+} weft_solver_sums;
+
 typedef struct weft_solver weft_solver;
 
 /* Stages of one step run in order: ask, answers, take. NULL where it says so.
@@ -91,6 +96,8 @@ typedef struct weft_solver_ops {
     unsigned (*keeps)(const weft_solver *s, int i, int k);
     /* The node at whose level a walk begins; NULL: that of its first step. */
     int (*begins)(const weft_solver *s);
+    /* Plan time: in step i; -1: at the start. NULL: none. */
+    weft_solver_sums (*totals)(const weft_solver *s, int i);
     void (*release)(weft_solver *s); /* memory of its own; NULL: has none */
 } weft_solver_ops;
 
@@ -167,6 +174,9 @@ int weft_solver_lanes(const weft_solver *s);
 int weft_solver_passes(const weft_solver *s, int i);
 /* How many draws of noise step i makes, whatever their coefficient. */
 int weft_solver_draws(const weft_solver *s, int i);
+/* The sums over whole samples that step i makes; -1: that a start from noise
+ * does. Those of denoisers are not among them. */
+weft_solver_sums weft_solver_totals(const weft_solver *s, int i);
 /* WEFT_EINPUT: this solver, or its step to node `from`, cannot be inverted. */
 weft_status weft_solver_can_invert(const weft_solver *s, int from);
 

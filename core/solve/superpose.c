@@ -192,12 +192,16 @@ static weft_status weigh_and(superpose *p, const coefficients *c, float *x)
 }
 
 /* A step that stays at its level changes no density: any weights will do. */
+static bool weighs_by_sums(const superpose *p, double beta)
+{
+    return p->o.kind == WEFT_SUPERPOSE_AND && beta > 0;
+}
+
 static weft_status weigh(superpose *p, const coefficients *c, float *x)
 {
     const int m = p->o.models;
 
-    if (p->o.kind == WEFT_SUPERPOSE_AND && c->beta > 0)
-        return weigh_and(p, c, x);
+    if (weighs_by_sums(p, c->beta)) return weigh_and(p, c, x);
     for (int n = 0; n < p->base.batch.n; n++)
         if (p->o.kind == WEFT_SUPERPOSE_OR)
             weft_weights_or(m, p->o.temperature, p->base.log_density + n * m,
@@ -384,6 +388,19 @@ static weft_status start(weft_solver *s, float *x)
     return WEFT_OK;
 }
 
+/* As start and diffuse do. */
+static weft_solver_sums totals(const weft_solver *s, int i)
+{
+    const superpose *p = (const superpose *)s;
+    const int m = p->o.models;
+
+    if (!p->diffuses) return (weft_solver_sums){0, 0};
+    if (i < 0) return (weft_solver_sums){1, 1};
+    if (!weighs_by_sums(p, coefficients_of(p, i).beta))
+        return (weft_solver_sums){1, step_sums(p)};
+    return (weft_solver_sums){2, m * m + m + step_sums(p)};
+}
+
 static void release(weft_solver *s) { free(of(s)->memory); }
 
 /* ---- making -------------------------------------------------------------- */
@@ -396,6 +413,7 @@ static const weft_solver_ops superpose_ops = {.stages = stages,
                                               .bind = bind,
                                               .keeps = keeps,
                                               .start = start,
+                                              .totals = totals,
                                               .release = release};
 
 static bool diffuses(const weft_solver *inner)

@@ -48,11 +48,13 @@ if (seen > 0) != (summary["ranks"] > 1):
     sys.exit(f"{seen} messages")
 EOF
 
-# counts RANKS KEY=VALUE...
+config=$configs/demo.yaml
+
+# counts RANKS KEY=VALUE...: of $config
 counts() {
     n=$1
     shift
-    set -- "$configs/demo.yaml" sample.width=64 sample.height=320 \
+    set -- "$config" sample.width=64 sample.height=320 \
         sample.seeds=1-2 run.batch=1 run.threads=1 "output.image=a-{seed}.png" \
         "output.latents=a-{seed}.safetensors" output.report=run.jsonl "$@"
     rm -f run.jsonl
@@ -87,6 +89,27 @@ for n in 1 2 3 5; do
 done
 counts 3 sample.steps=4 sample.solver=heun parallel.exchange=async \
     parallel.warmup=1 parallel.wire=bf16 parallel.norm=local
+
+# sums over images: of guidance that is rescaled, also where its weight is 1, and
+# of superpositions
+counts 3 sample.steps=4 sample.solver=heun sample.guidance=3 \
+    sample.guidance_rescale=0.5 'sample.guidance_interval=[0.3, 0.8]'
+counts 4 sample.steps=2 sample.guidance=3 sample.guidance_rescale=0.5 \
+    sample.width=320 sample.height=128 parallel.patches=2x2
+config=$configs/superdiff-and.yaml
+counts 3 sample.steps=3 parallel.roles=shared
+counts 3 sample.steps=3 'parallel.roles={half_a: 2, half_b: 1}' run.batch=2
+config=$configs/superdiff-or.yaml
+counts 2 sample.steps=3 parallel.roles=shared
+cat >toy.yaml <<'END'
+models:
+  a: { kind: analytic, shape: [3, 320, 64], mixture: [ { weight: 1, mean: 0, std: .5 } ] }
+  b: { kind: analytic, shape: [3, 320, 64], mixture: [ { weight: .3, mean: -1, std: .4 }, { weight: .7, mean: 0, std: 1 } ] }
+schedule: { clip_sample: false }
+sample: { method: superdiff_and, steps: 3 }
+END
+config=toy.yaml
+counts 3 'parallel.roles={a: 2, b: 1}'
 refused 2 "parallel.wire: f16 rounds what ranks tell each other" \
     "$WEFT" plan "$configs/demo.yaml" parallel.wire=f16
 "$WEFT" plan "$configs/demo.yaml" parallel.wire=int8 parallel.inexact=true \
