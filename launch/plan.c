@@ -44,9 +44,7 @@ static weft_status print_json(const weft_setup *s, const weft_plan_cost *cost,
     f = open_memstream(&first, &bytes);
     if (f) {
         fputs(about, f);
-        if (items->items)
-            fprintf(f, "\"kinds\": %lld, \"line\": %lld, ", items->kinds,
-                    items->first);
+        weft_plan_dataset_json(items, f);
         if (cost) weft_plan_cost_json(cost, f);
         fclose(f);
         weft_plan_print_json(&s->plan, first, stdout);
@@ -69,7 +67,7 @@ static weft_status print(const weft_cli *cli, const weft_setup *s,
     if (cluster) WEFT_TRY(weft_plan_cluster_cost(s, cluster, &cost));
     if (cli->json) return print_json(s, cluster ? &cost : NULL, items);
     weft_plan_print(&s->plan, stdout);
-    weft_plan_dataset_print(items, s->config, s->plan.batch, stdout);
+    weft_plan_dataset_print(items, s, stdout);
     printf("weights    %.1f MiB in the files, %.1f MiB packed for %s kernels, "
            "once per node\n",
            (double)w.file / 1048576, (double)w.packed / 1048576, s->dev->name);
@@ -87,14 +85,15 @@ static weft_status take_cluster(const weft_cli *cli, weft_config *c)
                                : weft_fail(WEFT_ENOMEM, "out of memory");
 }
 
-/* A data set is planned for images without end. */
+/* A data set is planned for images without end, and told for those that it has.
+ */
 static weft_status show(const weft_cli *cli, const weft_config *c,
-                        const weft_plan_items *items)
+                        weft_plan_items *items)
 {
     weft_machine machine;
     weft_topology t;
     weft_setup s;
-    weft_status st;
+    weft_status st = WEFT_OK;
     int threads;
 
     WEFT_TRY(weft_topology_discover(0, 1, false, c->run.threads, &t));
@@ -102,8 +101,9 @@ static weft_status show(const weft_cli *cli, const weft_config *c,
     weft_topology_release(&t);
     WEFT_TRY(weft_machine_find(c, threads, &machine));
     WEFT_TRY(weft_setup_make(c, cli->ranks, threads, NULL, &machine, &s));
-    if (items->items) s.plan.images = items->items;
-    st = print(cli, &s, items);
+    if (items->items) st = weft_plan_recount(&s.plan, items->items);
+    if (st == WEFT_OK) st = weft_plan_dataset_most(&s, items);
+    if (st == WEFT_OK) st = print(cli, &s, items);
     weft_setup_release(&s);
     return st == WEFT_OK ? weft_standard_flush() : st;
 }
@@ -120,6 +120,7 @@ int weft_command_plan(const weft_cli *cli)
         st = weft_plan_dataset(cli, &c, &items);
         if (st == WEFT_OK) st = take_cluster(cli, &c);
         if (st == WEFT_OK) st = show(cli, &c, &items);
+        weft_plan_dataset_release(&items);
         weft_config_release(&c);
     }
     if (st != WEFT_OK) fprintf(stderr, "weft: %s\n", weft_fail_text());

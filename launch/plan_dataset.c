@@ -68,14 +68,40 @@ static void count_items(const weft_manifest *m, const weft_config_dataset *d,
 /* ---- what is planned ----------------------------------------------------- */
 
 /* Any label stands for those of the items. */
-static weft_status take_kind(weft_stock_spec *spec, int classes, int ranks,
-                             weft_config *first)
+static weft_status take_kind(const weft_stock_spec *spec, int i, int classes,
+                             int ranks, weft_config *c)
 {
-    WEFT_TRY(weft_stock_config(spec, &spec->manifest->kind[0], ranks, first));
-    if (!classes || first->sample.has_label) return WEFT_OK;
-    first->sample.label = 0;
-    first->sample.has_label = true;
+    WEFT_TRY(weft_stock_config(spec, &spec->manifest->kind[i], ranks, c));
+    if (!classes || c->sample.has_label) return WEFT_OK;
+    c->sample.label = 0;
+    c->sample.has_label = true;
     return WEFT_OK;
+}
+
+static int kind_at(const weft_manifest *m, long long line)
+{
+    int i = 0;
+
+    while (i < m->kept && m->kind[i].line != line) i++;
+    return i < m->kept ? i : WEFT_KINDS;
+}
+
+/* The first kind, and the largest one where that is another size. */
+static weft_status take_kinds(const weft_stock_spec *spec, int classes,
+                              int ranks, weft_plan_items *of,
+                              weft_config *first)
+{
+    const weft_manifest *m = spec->manifest;
+    weft_status st;
+
+    WEFT_TRY(take_kind(spec, 0, classes, ranks, first));
+    if (pixels(&of->largest) <=
+        (double)first->sample.width * first->sample.height)
+        return WEFT_OK;
+    st = take_kind(spec, kind_at(m, of->largest.line), classes, ranks,
+                   &of->most);
+    if (st != WEFT_OK) weft_config_release(first);
+    return st;
 }
 
 static weft_status read_manifest(weft_stock_spec *spec, int ranks,
@@ -91,7 +117,7 @@ static weft_status read_manifest(weft_stock_spec *spec, int ranks,
     spec->manifest = m;
     count_items(m, d, of);
     st = note_kinds(spec, ranks, of);
-    if (st == WEFT_OK) st = take_kind(spec, classes, ranks, first);
+    if (st == WEFT_OK) st = take_kinds(spec, classes, ranks, of, first);
     weft_manifest_free(m);
     return st;
 }
@@ -119,6 +145,43 @@ weft_status weft_plan_dataset(const weft_cli *cli, weft_config *c,
     return WEFT_OK;
 }
 
+/* The rank that takes most, of ranks that share one copy of the weights with
+ * nobody: as the plan's table says it. */
+static size_t most_of(const weft_plan *p)
+{
+    size_t most = 0;
+
+    for (int q = 0; q < weft_plan_group(p); q++) {
+        const size_t total = weft_plan_memory_of(p, q, 1).total;
+
+        if (total > most) most = total;
+    }
+    return most;
+}
+
+void weft_plan_dataset_release(weft_plan_items *of)
+{
+    weft_config_release(&of->most);
+}
+
+weft_status weft_plan_dataset_most(const weft_setup *first, weft_plan_items *of)
+{
+    const weft_plan *p = &first->plan;
+    weft_setup s;
+    weft_status st;
+
+    if (!of->most.file) return WEFT_OK;
+    st = weft_setup_make(&of->most, weft_plan_group(p), p->threads, NULL,
+                         &first->machine, &s);
+    if (st == WEFT_EINPUT && of->largest.line)
+        return weft_fail_within(st, "%s:%lld", of->most.dataset.manifest,
+                                of->largest.line);
+    if (st != WEFT_OK) return st;
+    of->most_bytes = most_of(&s.plan);
+    weft_setup_release(&s);
+    return WEFT_OK;
+}
+
 /* ---- in words ------------------------------------------------------------ */
 
 static void print_spread(const weft_plan_items *of, FILE *to)
@@ -135,9 +198,44 @@ static void print_spread(const weft_plan_items *of, FILE *to)
                 large->height, large->line);
 }
 
-void weft_plan_dataset_print(const weft_plan_items *of, const weft_config *c,
-                             int batch, FILE *to)
+static void print_memory(const weft_plan_items *of, const weft_plan *p,
+                         FILE *to)
 {
+    const double mib = 1048576;
+
+    if (of->most_bytes)
+        fprintf(to,
+                "memory     of a rank: at most %.1f MiB for the largest items "
+                "(line %lld, %d x %d), %.1f for those shown\n",
+                (double)of->most_bytes / mib, of->largest.line,
+                of->largest.width, of->largest.height,
+                (double)most_of(p) / mib);
+    if (of->kinds > 1)
+        fprintf(
+            to,
+            "           (up to %d kinds are there at once, each with memory "
+            "of its own; those of one width and grain share weights)\n",
+            WEFT_GOODS);
+}
+
+void weft_plan_dataset_json(const weft_plan_items *of, FILE *to)
+{
+    if (!of->items) return;
+    fprintf(to, "\"kinds\": %lld, \"line\": %lld, ", of->kinds, of->first);
+    if (of->most_bytes)
+        fprintf(to,
+                "\"largest\": {\"line\": %lld, \"width\": %d, \"height\": %d, "
+                "\"rank_bytes\": %zu}, ",
+                of->largest.line, of->largest.width, of->largest.height,
+                of->most_bytes);
+}
+
+void weft_plan_dataset_print(const weft_plan_items *of, const weft_setup *first,
+                             FILE *to)
+{
+    const weft_config *c = first->config;
+    const int batch = first->plan.batch;
+
     if (of->kinds > 1) {
         fprintf(to,
                 "items      of %lld kinds; planned as if all were like line "
@@ -150,6 +248,7 @@ void weft_plan_dataset_print(const weft_plan_items *of, const weft_config *c,
                 "           (looked at: the first %d kinds, and the largest of "
                 "the others)\n",
                 WEFT_KINDS);
+    if (of->items) print_memory(of, &first->plan, to);
     if (of->items > of->shard_size && of->shard_size % batch)
         fprintf(to,
                 "shards     of %d items, whose last batches are not full: not "

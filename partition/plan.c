@@ -366,6 +366,13 @@ static weft_status make_forecasts(weft_plan *p)
     return weft_plan_forecast(p, lane, &p->sampling);
 }
 
+weft_status weft_plan_recount(weft_plan *p, int images)
+{
+    p->images = images;
+    p->forecast = p->sampling = (weft_forecast){0};
+    return weft_plan_batches(p, 0) ? make_forecasts(p) : WEFT_OK;
+}
+
 static weft_status make(weft_plan *p)
 {
     const int decodes = p->vae >= 0 ? p->vae : 0;

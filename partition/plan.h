@@ -153,6 +153,8 @@ enum { WEFT_STREAM_PIECE = 16 }; /* rows of a picture in one message, at most */
  * left to release. */
 weft_status weft_plan_make(weft_plan *p);
 void weft_plan_release(weft_plan *p);
+/* The same plan of another number of images: what is counted and forecast. */
+weft_status weft_plan_recount(weft_plan *p, int images);
 
 /* Every row is owned once, every part is as the grid says. WEFT_MUST-like: a
  * failure is weft's own mistake. */

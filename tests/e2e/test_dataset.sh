@@ -82,6 +82,36 @@ plans 'images *2, .* 9 steps' '4 (line 2) to 9 steps (line 1)'
 echo '{"id": "c", "seed": 2, "steps": 0}' >>first.jsonl
 refused 2 "first.jsonl:3: " "$WEFT" plan toy.yaml dataset.manifest=first.jsonl \
     output.dir=x
+# the memory of the largest items is what a data set of these alone takes
+printf '%s\n' '{"id": "a", "seed": 1, "width": 64, "height": 64}' \
+    '{"id": "b", "seed": 2, "width": 320, "height": 256}' \
+    '{"id": "c", "seed": 3, "width": 128, "height": 128, "steps": 3}' >sizes.jsonl
+grep '"b"' sizes.jsonl >large.jsonl
+grep '"a"' sizes.jsonl >small.jsonl
+sed -n '/^models:/,/null_label/p' "$configs/dataset.yaml" |
+    sed "s,\.\./models,$WEFT_SOURCE_DIR/models," >sizes.yaml
+of() { # MANIFEST KEY=VALUE...
+    manifest=$1
+    shift
+    "$WEFT" plan sizes.yaml dataset.manifest="$manifest" dataset.shard_size=4 \
+        output.dir=x sample.label=1 --ranks 2 "$@"
+}
+takes() { # MANIFEST: the most that a rank does, MiB
+    of "$1" | sed -n 's/^[0-9].* = \([0-9.]*\)$/\1/p' | sort -n | tail -1
+}
+of sizes.jsonl >plan.txt
+plans "memory *of a rank: at most $(takes large.jsonl) MiB for the largest items \
+(line 2, 320 x 256), $(takes small.jsonl) for those shown"
+seconds() { # MANIFEST: of sampling
+    of "$1" --ranks 1 | sed -n 's/^turns .* about \([0-9.e+-]*\) s of sampling.*/\1/p'
+}
+cat large.jsonl large.jsonl | sed '1s/"b"/"d"/;1s/2/4/' >twice.jsonl
+"$PYTHON" -c "import sys; sys.exit(not 1.9 < $(seconds twice.jsonl) / \
+$(seconds large.jsonl) < 2.1)" || fail "seconds of two items and of one"
+of sizes.jsonl --json | grep -q '"largest": {"line": 2, "width": 320,' ||
+    fail "no largest item in the plan"
+refused 2 "sizes.jsonl:2: sizes.yaml: run.memory" "$WEFT" plan sizes.yaml \
+    output.dir=x sample.label=1 dataset.manifest=sizes.jsonl run.memory=0.03
 # with one image split over two ranks each
 dataset 4 split parallel.patches=2
 same_shards split one
