@@ -190,9 +190,11 @@ static weft_status open_vae(const weft_config *c, weft_models *s)
         return weft_fail(WEFT_EINPUT, "%s: a %s is not an autoencoder", c->vae,
                          info->class_name);
     if (info->latent_channels == s->channels) return WEFT_OK;
-    return weft_fail(WEFT_EINPUT,
-                     "the model has %d latent channels, the vae %d",
-                     s->channels, info->latent_channels);
+    return weft_fail(
+        WEFT_EINPUT,
+        "%s: has %d latent channels, and the model %s has %d: they "
+        "are of different families",
+        c->vae, info->latent_channels, s->path[0], s->channels);
 }
 
 /* Other weights of the file, in a net of their own. */

@@ -127,10 +127,10 @@ weft_val weft_add_lookup(weft_graph *g, const char *name, int rows, int dim);
 
 /* core/layer/tokens.c. `ids`: a sequence of token ids, as floats, [n][w][1].
  * Each token's row of the table NAME.weight [rows][dim], plus the row of
- * PLACE.weight [w][dim] for its place (NULL: nothing). A token out of range is
- * WEFT_EINPUT. */
+ * PLACE.weight [places][dim], of at least w, for its place (NULL: nothing). A
+ * token out of range is WEFT_EINPUT. */
 weft_val weft_add_tokens(weft_graph *g, const char *name, const char *place,
-                         weft_val ids, int rows, int dim);
+                         int places, weft_val ids, int rows, int dim);
 /* Of each sample the member of `in` [n][w][c] at the first place where its ids
  * have `id`, or else the first; with id < 0 where they are largest: [n][c]. */
 weft_val weft_add_pick(weft_graph *g, weft_val in, weft_val ids, int id);

@@ -63,7 +63,7 @@ static int add_table(weft_graph *g, const char *name, int rows, int dim)
 }
 
 weft_val weft_add_tokens(weft_graph *g, const char *name, const char *place,
-                         weft_val ids, int rows, int dim)
+                         int places, weft_val ids, int rows, int dim)
 {
     weft_node *d;
     weft_val out;
@@ -72,13 +72,14 @@ weft_val weft_add_tokens(weft_graph *g, const char *name, const char *place,
     if (g->status != WEFT_OK || !weft_channels_ok(g, name, rows, dim))
         return WEFT_NONE;
     w = weft_graph_at(g, ids)->w;
+    WEFT_MUST(!place || places >= w);
     out = weft_graph_value(g, 0, w, dim);
     d = weft_graph_node(g, &tokens_ops, name);
     if (!d || out == WEFT_NONE) return WEFT_NONE;
     d->in[IN] = ids;
     d->out = out;
     d->weight[TABLE] = add_table(g, name, rows, dim);
-    if (place) d->weight[PLACES] = weft_weight_table(g, place, w, dim);
+    if (place) d->weight[PLACES] = weft_weight_table(g, place, places, dim);
     return g->status == WEFT_OK ? out : WEFT_NONE;
 }
 

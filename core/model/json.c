@@ -94,21 +94,54 @@ const char *weft_json_kind(const json_t *value)
 
 /* Python writes infinities as bare words, which JSON does not know; where a
  * model's config has one, it stands for "no limit": the same as null. */
-static void forget_infinities(char *text, size_t bytes)
+static void forget_infinity(char *text, size_t bytes)
 {
     static const char *const word[] = {"-Infinity", "Infinity"};
+
+    for (int k = 0; k < 2; k++) {
+        const size_t n = strlen(word[k]);
+
+        if (bytes < n || memcmp(text, word[k], n) != 0) continue;
+        memset(text, ' ', n);
+        memcpy(text, "null", 4);
+    }
+}
+
+static bool is_digit(char c) { return c >= '0' && c <= '9'; }
+
+/* ... and whole numbers of any length (transformers' "no limit" has 31 digits);
+ * longer than the parser's they become reals, 123e2 for 12345. Returns the
+ * bytes of a number that begins here. */
+static size_t shorten_whole(char *text, size_t bytes)
+{
+    enum { WHOLE = 18 };
+    size_t n = 0;
+
+    while (n < bytes && is_digit(text[n])) n++;
+    if (n <= WHOLE || (n < bytes && strchr(".eE", text[n]))) return n;
+    text[n - 2] = 'e';
+    text[n - 1] = '2';
+    return n;
+}
+
+/* Fractions and exponents are no whole numbers. */
+static bool begins_whole(const char *text, size_t i)
+{
+    return is_digit(text[i]) &&
+           (i == 0 || !strchr(".eE+0123456789", text[i - 1])) &&
+           !(i > 1 && text[i - 1] == '-' && strchr("eE", text[i - 2]));
+}
+
+static void take_pythons(char *text, size_t bytes)
+{
     bool quoted = false;
 
     for (size_t i = 0; i < bytes; i++) {
         if (text[i] == '"') quoted = !quoted;
         if (quoted && text[i] == '\\') i++;
-        for (int k = 0; k < 2 && !quoted && i < bytes; k++) {
-            const size_t n = strlen(word[k]);
-
-            if (bytes - i < n || memcmp(text + i, word[k], n) != 0) continue;
-            memset(text + i, ' ', n);
-            memcpy(text + i, "null", 4);
-        }
+        if (quoted || i >= bytes) continue;
+        forget_infinity(text + i, bytes - i);
+        if (begins_whole(text, i)) i += shorten_whole(text + i, bytes - i) - 1;
     }
 }
 
@@ -130,7 +163,7 @@ weft_status weft_json_parse(const char *name, const void *text, size_t bytes,
     status = weft_fail(WEFT_ENOMEM, "%s: out of memory", name);
     if (made->name != NULL && made->read != NULL && copy != NULL) {
         memcpy(copy, text, bytes);
-        forget_infinities(copy, bytes);
+        take_pythons(copy, bytes);
         status = weft_json_tree(name, copy, bytes, &made->root);
     }
     free(copy);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/device/dtype.h"
+#include "core/finite.h"
 
 enum {
     TILE = 64,    /* columns that are summed together */
@@ -172,6 +173,18 @@ static weft_status add_product(const weft_low_rank *t, product *p,
     return WEFT_OK;
 }
 
+/* Two matrices of numbers may make one that is none, and a scale too. */
+static weft_status check_sum(const weft_low_rank *t, const float *sum, size_t n)
+{
+    if (weft_all_finite(sum, n)) return WEFT_OK;
+    return weft_fail(
+        WEFT_EINPUT,
+        "%s: %.200s and %.200s, times a scale of %g, add more than "
+        "a float holds: the file is damaged, or its scale in the "
+        "config is too large",
+        t->file, t->up_name, t->down_name, (double)t->scale);
+}
+
 weft_status weft_merge(const weft_weight *w, int source,
                        const weft_source *base, weft_pool *pool, float **merged)
 {
@@ -182,12 +195,16 @@ weft_status weft_merge(const weft_weight *w, int source,
                  .rows = base->cout,
                  .out = floats_of(base->type, base->data, rows * columns)};
     weft_status st = WEFT_OK;
+    bool whole; /* what is wrong with the base is no LoRA's fault */
 
     if (!p.out) return weft_fail(WEFT_ENOMEM, "out of memory for weights");
+    whole = weft_all_finite(p.out, rows * columns);
     for (int i = 0; i < w->nadded && st == WEFT_OK; i++) {
         if (w->added[i].source != source) continue;
         st = check_numbers(&w->added[i], (size_t)w->shape[source][0], columns);
         if (st == WEFT_OK) st = add_product(&w->added[i], &p, pool);
+        if (st == WEFT_OK && whole)
+            st = check_sum(&w->added[i], p.out, rows * columns);
     }
     if (st == WEFT_OK)
         *merged = p.out;

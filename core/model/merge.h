@@ -14,7 +14,8 @@
 #include "core/net/graph.h"
 
 /* WEFT_EINPUT of the two below: what is to be added holds an infinity or what
- * is not a number. Names the file, the matrix and the place. */
+ * is not a number, named by file, matrix and place; merged, it adds more than a
+ * float holds. */
 
 /* Whether something is added to tensor `source` of w, and merged. */
 bool weft_merge_wants(const weft_weight *w, int source);

@@ -150,8 +150,8 @@ static weft_status build(const clip *t, const weft_text_opts *o, weft_text *x)
 
     snprintf(g->prefix, sizeof g->prefix, "text_model.");
     h = weft_add_tokens(g, "embeddings.token_embedding",
-                        "embeddings.position_embedding", g->input,
-                        t->info.vocab, t->info.channels);
+                        "embeddings.position_embedding", t->info.tokens,
+                        g->input, t->info.vocab, t->info.channels);
     for (int i = 0; i < t->info.layers - o->skip; i++) h = layer(g, t, i, h);
     hidden = h;
     if (o->norm) hidden = weft_add_layer_norm(g, "final_layer_norm", h, t->eps);

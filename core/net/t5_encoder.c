@@ -130,7 +130,7 @@ weft_status weft_t5_build(const weft_json *c, const weft_text_opts *o,
     t5 t;
 
     WEFT_TRY(read_t5(c, &t));
-    h = weft_add_tokens(g, "shared", NULL, g->input, t.info.vocab,
+    h = weft_add_tokens(g, "shared", NULL, 0, g->input, t.info.vocab,
                         t.info.channels);
     snprintf(g->prefix, sizeof g->prefix, "encoder.");
     tilt = weft_add_relative(

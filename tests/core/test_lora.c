@@ -486,6 +486,7 @@ static void names_what_is_no_number(void **state)
          "lora_down.weight is inf at row 0, column 0"},
     };
     static const uint32_t largest = 0x7f7fffff;
+    static const uint32_t large[128] = {[0] = 0x7f000000, [64] = 0x7f000000};
 
     (void)state;
     for (int beside = 0; beside < 2; beside++) {
@@ -501,6 +502,11 @@ static void names_what_is_no_number(void **state)
                 fail_msg("%s", weft_fail_text());
         }
     }
+    /* The first of down and of up, 1.7e38 each. */
+    assert_int_equal(pack_number("F32", large, sizeof large, 0, false),
+                     WEFT_EINPUT);
+    assert_non_null(strstr(weft_fail_text(), "lora_up.weight and lora_unet_"));
+    assert_non_null(strstr(weft_fail_text(), "add more than a float holds"));
 }
 
 int main(void)

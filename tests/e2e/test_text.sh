@@ -206,6 +206,27 @@ refused 2 "is told its guidance (time_cond_proj_dim)" "$WEFT" plan lcm.yaml \
     sample.guidance_rescale=0.5
 refused 2 "is told its guidance (time_cond_proj_dim)" "$WEFT" plan lcm.yaml \
     sample.guidance_schedule=linear
+# a tokenizer may give fewer tokens than its encoder has places for, and may say
+# "no limit" as transformers does
+cp -r model/tokenizer v/short
+limit() { # TOKENS: of v/short
+    sed "s/\"model_max_length\": [0-9]*/\"model_max_length\": $1/" \
+        model/tokenizer/tokenizer_config.json >v/short/tokenizer_config.json
+    grep -q "$1" v/short/tokenizer_config.json || fail "no model_max_length"
+    refused 0 "" "$WEFT" sample parts.yaml text.tokenizer=v/short \
+        sample.steps=1 output.latents=b.st
+}
+refused 0 "" "$WEFT" sample parts.yaml sample.steps=1 output.latents=c.st
+limit 40
+! cmp -s b.st c.st || fail "a text of 40 tokens is as one of 77"
+limit 1000000000000000019884624838656
+same_file b.st c.st
+rm b.st c.st
+cp -r model/vae v/vae
+sed 's/"latent_channels": 4/"latent_channels": 16/' model/vae/config.json \
+    >v/vae/config.json
+refused 2 "v/vae: has 16 latent channels, and the model model/unet has 4" \
+    "$WEFT" plan parts.yaml vae.path=v/vae
 cp -r model broken
 rm -r broken/text_encoder
 refused 2 "text_encoder" "$WEFT" plan sd15.yaml pipeline=broken
