@@ -215,3 +215,87 @@ void ISA(chunk)(int m, const segment *s, int ns, const void *b, weft_dtype t,
         m0 = m1;
     }
 }
+
+/* ---- weights that are made as they are used ------------------------------ */
+
+/* Vector i of the weights that are made of n sources. */
+INLINE vf make(int n, weft_dtype t, bool less, const mix *b, size_t i)
+{
+    vf x = vweights(b->of[0], i, t);
+    if (n == 2) x -= vweights(b->of[1], i, t);
+    if (n > 2) x -= vweights(b->of[1], i, t) - vweights(b->of[2], i, t);
+    if (n > 3) x -= vweights(b->of[3], i, t);
+    if (less) x -= vld(b->less + i);
+    return x;
+}
+
+/* No rows: they are made and nothing else. */
+INLINE void tile_made(int mr, int n, weft_dtype t, bool less,
+                      const segment *seg, const mix *b, const target *to)
+{
+    vf s[MR][3];
+    const float *r[MR];
+    UNROLL for (int i = 0; i < mr; i++)
+    {
+        r[i] = seg->row[i] + seg->off;
+        UNROLL for (int j = 0; j < NV; j++) s[i][j] = vset(0);
+    }
+    for (int p = 0; p < seg->k; p++) {
+        vf w[NV];
+        UNROLL for (int j = 0; j < NV; j++)
+        {
+            const size_t at = (size_t)(p * NV + j) * VL;
+            w[j] = make(n, t, less, b, at);
+            vst(b->to + at, w[j]);
+        }
+        UNROLL for (int i = 0; i < mr; i++)
+        {
+            const vf x = vset(r[i][p]);
+            UNROLL for (int j = 0; j < NV; j++) vacc(&s[i][j], x, w[j]);
+        }
+    }
+    put_sums(mr, NV, s, 0, to);
+}
+
+/* Of the first tile, whose sums hide what making costs. */
+enum { ROWS_MADE = VL == 8 ? 4 : 8 };
+
+typedef void made_fn(const segment *s, const mix *b, const target *to);
+#define MADE_NAME(n, t, less, rows) made_##n##_##t##_##less##_##rows
+#define MADE(n, t, less, rows)                                                 \
+    static void MADE_NAME(n, t, less, rows)(const segment *s, const mix *b,    \
+                                            const target *to)                  \
+    {                                                                          \
+        tile_made(rows *ROWS_MADE, n, WEFT_##t, less, s, b, to);               \
+    }
+#define MADE4(n, t)                                                            \
+    MADE(n, t, 0, 0) MADE(n, t, 0, 1) MADE(n, t, 1, 0) MADE(n, t, 1, 1)
+#define MADE_NAMES(n, t)                                                       \
+    {                                                                          \
+        {MADE_NAME(n, t, 0, 0), MADE_NAME(n, t, 0, 1)},                        \
+        {                                                                      \
+            MADE_NAME(n, t, 1, 0), MADE_NAME(n, t, 1, 1)                       \
+        }                                                                      \
+    }
+#define MADE_ALL(t) MADE4(1, t) MADE4(2, t) MADE4(3, t) MADE4(4, t)
+#define MADE_TABLE(t)                                                          \
+    [WEFT_##t] = {MADE_NAMES(1, t), MADE_NAMES(2, t), MADE_NAMES(3, t),        \
+                  MADE_NAMES(4, t)}
+MADE_ALL(F32)
+MADE_ALL(F16)
+MADE_ALL(BF16)
+static made_fn *const made_of[3][4][2][2] = {MADE_TABLE(F32), MADE_TABLE(F16),
+                                             MADE_TABLE(BF16)};
+
+void ISA(chunk_made)(int m, const segment *s, const mix *b, const target *to,
+                     const void *next)
+{
+    const int rows = m < ROWS_MADE ? 0 : ROWS_MADE;
+    made_of[b->t][b->n - 1][b->less != NULL][rows > 0](s, b, to);
+    if (m == rows) return;
+    const segment rest = {s->row + rows, s->off, s->k};
+    target at = *to;
+    at.to += rows * at.to_step;
+    if (at.from) at.from += rows * at.from_step;
+    ISA(chunk)(m - rows, &rest, 1, b->to, WEFT_F32, NV, &at, next);
+}

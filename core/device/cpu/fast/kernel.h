@@ -80,6 +80,22 @@ void ISA(chunk)(int m, const segment *s, int ns, const void *b, weft_dtype t,
 void ISA(chunk_thin)(int m, const segment *s, int ns, const void *b,
                      size_t apart, weft_dtype t, const target *to);
 
+/* Weights [k][NR] that are made of others: of one source x0, of two x0 - x1, of
+ * three x0 - (x1 - x2), of four that less x3; less `less`, or NULL. They are
+ * kept in `to`, which may be `less` or x0. */
+typedef struct mix {
+    const void *of[4];
+    weft_dtype t; /* of sources */
+    int n;        /* of them */
+    const float *less;
+    float *to;
+} mix;
+
+/* chunk() of a single segment and NR columns, whose weights are made while the
+ * first rows take them. */
+void ISA(chunk_made)(int m, const segment *s, const mix *b, const target *to,
+                     const void *next);
+
 /* n columns are cut into panels of NV vectors; the last has NV + 1 rather than
  * leave a single vector, whose tile would wait for loads. */
 static inline int panel_count(int n)

@@ -10,9 +10,10 @@
  *
  * A task has a block of groups and a strip of panels, makes the factors of A
  * for itself and those of B as it goes, from weights as direct.c packs them: of
- * any type, and no second copy. Tasks of one block make the same factors of A
- * each: what one thread writes and another reads is dear where their caches are
- * apart.
+ * any type, and no second copy. The first rows that take a factor of B make it,
+ * while it is their products that the cores wait for. Tasks of one block make
+ * the same factors of A each: what one thread writes and another reads is dear
+ * where their caches are apart.
  */
 #include "core/device/cpu/fast/seven.h"
 
@@ -51,10 +52,10 @@ typedef struct group {
 
 /* A worker's scratch. */
 typedef struct room {
-    float *weights[SEVEN]; /* [k][NR] */
-    float *made;           /* [SEVEN], `apart`, of [group][k] */
-    float *sums;           /* of seven products, [group][NR] each */
-    float *waiting;    /* [STRIP][SEVEN_WAITING][4], likewise, of quarters */
+    float *weights[KEPT]; /* [k][NR] */
+    float *made;          /* [SEVEN], `apart`, of [group][k] */
+    float *sums;          /* [SUMS] of [group][NR] */
+    float *waiting;       /* [STRIP][SEVEN_WAITING][4], likewise, of quarters */
     float *partial;    /* [STRIP][side * side][group][NR], of segments before */
     const float **row; /* [group] */
     group *group;      /* [group] */
@@ -102,11 +103,11 @@ static size_t lay(const weft_conv *c, const form *f, char *base, room *r)
 {
     const size_t strip = min_int(STRIP, f->panels) * sizeof(float);
     size_t at = 0;
-    for (int i = 0; i < SEVEN; i++)
+    for (int i = 0; i < KEPT; i++)
         r->weights[i] =
             take(base, &at, off_4k((size_t)f->k * NR) * sizeof(float));
     r->made = take(base, &at, SEVEN * f->apart * sizeof(float));
-    r->sums = take(base, &at, SEVEN * f->sums * sizeof(float));
+    r->sums = take(base, &at, SUMS * f->sums * sizeof(float));
     r->waiting = take(base, &at, strip * waiting_floats(f));
     r->partial = take(base, &at, strip * partial_floats(f));
     r->row = take(base, &at, f->groups * sizeof *r->row);
@@ -167,26 +168,22 @@ static const void *weights_at(const task *t, int p, int y, int x)
            (panel * t->j->a->conv->cin[0] + k) * size;
 }
 
-static void make_quarters(const task *t, int p, int product)
+/* What the sources of quadrant `inner` of an outer product are, in panel p; of
+ * halves there is one. */
+static mix sources_at(const task *t, int p, int product, int inner)
 {
-    const void *b[4][4];
-    for (int y = 0; y < 4; y++)
-        for (int x = 0; x < 4; x++)
-            b[inner(y, x)][outer(y, x)] = weights_at(t, p, y, x);
-    right_of[t->j->v.dtype][product](b, t->j->f.k * NR, t->r.weights);
-}
-
-static void make_halves(const task *t, int p)
-{
-    const int n = t->j->f.k * NR;
-    const void *b[4];
-    for (int s = 0; s < 4; s++) b[s] = weights_at(t, p, s / 2, s % 2);
-    if (t->j->v.dtype == WEFT_F16)
-        right_halves(WEFT_F16, b, n, t->r.weights);
-    else if (t->j->v.dtype == WEFT_BF16)
-        right_halves(WEFT_BF16, b, n, t->r.weights);
-    else
-        right_halves(WEFT_F32, b, n, t->r.weights);
+    mix b = {.t = t->j->v.dtype, .n = 1};
+    if (t->j->f.side == 2) {
+        b.of[0] = weights_at(t, p, inner / 2, inner % 2);
+        return b;
+    }
+    b.n = right_of[product].n;
+    for (int i = 0; i < b.n; i++) {
+        const int o = right_of[product].quadrant[i];
+        b.of[i] =
+            weights_at(t, p, o / 2 * 2 + inner / 2, o % 2 * 2 + inner % 2);
+    }
+    return b;
 }
 
 /* ---- products ------------------------------------------------------------ */
@@ -197,14 +194,51 @@ typedef struct panel {
     float *waiting, *partial; /* its own */
 } panel;
 
-/* Seven of them, with what was made of the groups and of weights. */
-static void products(const task *t)
+/* Seven of them: of a panel, those that are one of the outer seven. */
+typedef struct turn {
+    int panel, product; /* product: NONE after the last turn */
+} turn;
+
+/* Which weights of the turn to come are fetched during step i, as many bytes as
+ * the step's own: of halves of a float two quadrants, which lie one behind the
+ * other. */
+static const void *to_fetch(const task *t, turn next, int i)
+{
+    if (next.product == NONE) return NULL;
+    const int pieces = (int)weft_dtype_size(t->j->v.dtype);
+    const int n = sources_at(t, next.panel, next.product, 0).n;
+    if (i >= pieces * n) return NULL;
+    return sources_at(t, next.panel, next.product, i / n).of[i % n];
+}
+
+static mix weights_of(const task *t, turn now, const step *d)
+{
+    float *const *kept = t->r.weights;
+    mix b = {.n = 1, .t = WEFT_F32};
+    if (d->quadrant == NONE)
+        b.of[0] = kept[d->of];
+    else
+        b = sources_at(t, now.panel, now.product, d->quadrant);
+    b.less = d->less == NONE ? NULL : kept[d->less];
+    b.to = kept[d->keep];
+    return b;
+}
+
+/* With the factors of A that are made. */
+static void take_turn(const task *t, turn now, turn next)
 {
     const form *f = &t->j->f;
     for (int i = 0; i < SEVEN; i++) {
-        const segment s = {t->r.row, (ptrdiff_t)(i * f->apart), f->k};
-        const target to = sums_at(t->r.sums + i * f->sums, NR, false);
-        ISA(chunk)(t->m, &s, 1, t->r.weights[i], WEFT_F32, NV, &to, NULL);
+        const step *d = &step_of[i];
+        const segment s = {t->r.row, (ptrdiff_t)(d->left * f->apart), f->k};
+        const mix b = weights_of(t, now, d);
+        float *sums = t->r.sums;
+        const target to = {.from = d->from == NONE ? NULL
+                                                   : sums + d->from * f->sums,
+                           .from_step = NR,
+                           .to = sums + d->to * f->sums,
+                           .to_step = NR};
+        ISA(chunk_made)(t->m, &s, &b, &to, to_fetch(t, next, i));
     }
 }
 
@@ -294,13 +328,14 @@ static join_fn *const join_of[SEVEN] = {SEVEN_OF(join_)};
 static void compute_quarters(const task *t, int p0, int p1)
 {
     for (int i = 0; i < SEVEN; i++) {
-        const int p = outer_order[i];
-        make_left(t, p);
-        for (int q = p0; q < p1; q++) {
-            const panel d = panel_at(t, q, q - p0);
-            make_quarters(t, q, p);
-            products(t);
-            join_of[p](t, &d);
+        const int product = outer_order[i];
+        const turn behind = {p0, i + 1 < SEVEN ? outer_order[i + 1] : NONE};
+        make_left(t, product);
+        for (int p = p0; p < p1; p++) {
+            const panel d = panel_at(t, p, p - p0);
+            take_turn(t, (turn){p, product},
+                      p + 1 < p1 ? (turn){p + 1, product} : behind);
+            join_of[product](t, &d);
         }
     }
 }
@@ -308,10 +343,9 @@ static void compute_quarters(const task *t, int p0, int p1)
 static void compute_halves(const task *t, int p0, int p1)
 {
     make_left(t, 0);
-    for (int q = p0; q < p1; q++) {
-        const panel d = panel_at(t, q, q - p0);
-        make_halves(t, q);
-        products(t);
+    for (int p = p0; p < p1; p++) {
+        const panel d = panel_at(t, p, p - p0);
+        take_turn(t, (turn){p, 0}, (turn){p + 1, p + 1 < p1 ? 0 : NONE});
         finish_pairs(t, &d);
     }
 }

@@ -51,33 +51,30 @@ INLINE void left_factors(const vf *a, vf *f)
     UNROLL for (int i = 0; i < SEVEN; i++) f[i] = left_factor(i, a);
 }
 
-/* The same of B, factor i. */
-INLINE vf right_factor(int i, const vf *b)
-{
-    if (i == 0) return b[0];
-    if (i == 1) return b[2];
-    if (i == 2) return b[3];
-    if (i == 4) return b[1] - b[0];
-    if (i == 6) return b[3] - b[1];
-    const vf t2 = b[3] - (b[1] - b[0]);
-    if (i == 5) return t2;
-    return t2 - b[2];
-}
-
-INLINE void right_factors(const vf *b, vf *f)
-{
-    UNROLL for (int i = 0; i < SEVEN; i++) f[i] = right_factor(i, b);
-}
-
-/* Quadrants of C from the products. */
-INLINE void quadrants(const vf *p, vf *c)
-{
-    const vf u2 = p[0] + p[5], u3 = u2 + p[6];
-    c[0] = p[0] + p[1];
-    c[1] = u2 + p[4] + p[2];
-    c[2] = u3 - p[3];
-    c[3] = u3 + p[4];
-}
+/* The products in the order in which they are made: which factor of A; of B a
+ * quadrant or weights that are kept, less others that are kept, kept in their
+ * turn; sums that they are added to, and where to.
+ *
+ *   product       weights            sums
+ *   A11           0 = B11            0 = P0
+ *   A12           1 = B21            1 = 0 + P1       C11
+ *   S1            2 = B12 - 0        2 = P4
+ *   S4            3 = B22            3 = 2 + P2
+ *   S2            2 = 3 - 2          0 = 0 + P5       U2
+ *   S3            0 = 2 - 0          4 = 0 + P6       U3
+ *   A22           1 = 1 - 2          5 = 4 - P3       C21
+ *
+ * and C12 = 0 + 3, C22 = 4 + 2. */
+enum { KEPT = 4, SUMS = 6, NONE = -1 };
+typedef struct step {
+    int left, quadrant, of, less, keep, from, to;
+} step;
+static const step step_of[SEVEN] = {
+    {0, 0, NONE, NONE, 0, NONE, 0}, {1, 2, NONE, NONE, 1, 0, 1},
+    {4, 1, NONE, 0, 2, NONE, 2},    {2, 3, NONE, NONE, 3, 2, 3},
+    {5, NONE, 3, 2, 2, 0, 0},       {6, NONE, 2, 0, 0, 0, 4},
+    {3, NONE, 1, 2, 1, 4, 5},
+};
 
 /* Element y, x of a matrix of quarters: which quadrant it is in, and where. */
 INLINE int outer(int y, int x) { return y / 2 * 2 + x / 2; }
@@ -133,71 +130,24 @@ static left_fn *const left_of[SEVEN] = {SEVEN_OF(left_)};
 
 /* ---- factors of B -------------------------------------------------------- */
 
-/* n weights of each quadrant, and what the seven products take of them. */
-INLINE void right_halves(weft_dtype t, const void *const *b, int n,
-                         float *const *to)
-{
-    for (int i = 0; i < n; i += VL) {
-        vf q[4], f[SEVEN];
-        UNROLL for (int s = 0; s < 4; s++) q[s] = vweights(b[s], i, t);
-        right_factors(q, f);
-        UNROLL for (int p = 0; p < SEVEN; p++) vst(to[p] + i, f[p]);
-    }
-}
-
-/* b[inner][outer] */
-INLINE void right_quarters(weft_dtype t, int product, const void *const b[4][4],
-                           int n, float *const *to)
-{
-    for (int i = 0; i < n; i += 2 * VL) {
-        vf q[2][4], f[SEVEN];
-        UNROLL for (int s = 0; s < 4; s++)
-        {
-            vf w[2][4];
-            UNROLL for (int u = 0; u < 4; u++)
-            {
-                w[0][u] = vweights(b[s][u], i, t);
-                w[1][u] = vweights(b[s][u], i + VL, t);
-            }
-            q[0][s] = right_factor(product, w[0]);
-            q[1][s] = right_factor(product, w[1]);
-        }
-        UNROLL for (int h = 0; h < 2; h++)
-        {
-            right_factors(q[h], f);
-            UNROLL for (int p = 0; p < SEVEN; p++)
-                vst(to[p] + i + h * VL, f[p]);
-        }
-    }
-}
-
-typedef void right_fn(const void *const b[4][4], int n, float *const *to);
-#define RIGHT(t, p)                                                            \
-    static void right_##t##_##p(const void *const b[4][4], int n,              \
-                                float *const *to)                              \
-    {                                                                          \
-        right_quarters(WEFT_##t, p, b, n, to);                                 \
-    }
-#define RIGHT_F32(p)  RIGHT(F32, p)
-#define RIGHT_F16(p)  RIGHT(F16, p)
-#define RIGHT_BF16(p) RIGHT(BF16, p)
-EACH_OF_SEVEN(RIGHT_F32)
-EACH_OF_SEVEN(RIGHT_F16)
-EACH_OF_SEVEN(RIGHT_BF16)
-static right_fn *const right_of[][SEVEN] = {
-    [WEFT_F32] = {SEVEN_OF(right_F32_)},
-    [WEFT_F16] = {SEVEN_OF(right_F16_)},
-    [WEFT_BF16] = {SEVEN_OF(right_BF16_)},
+/* Quadrants that outer product i takes, in the order of `mix`. */
+typedef struct sources {
+    int n, quadrant[4];
+} sources;
+static const sources right_of[SEVEN] = {
+    {1, {0}},    {1, {2}},       {1, {3}},    {4, {3, 1, 0, 2}},
+    {2, {1, 0}}, {3, {3, 1, 0}}, {2, {3, 1}},
 };
 
 /* ---- products put together ----------------------------------------------- */
 
-/* Quadrants from the sums of seven products. */
+/* Quadrants from the sums of products. */
 INLINE void quadrants_of(const float *sums, size_t apart, vf *c)
 {
-    vf p[SEVEN];
-    UNROLL for (int i = 0; i < SEVEN; i++) p[i] = vld(sums + i * apart);
-    quadrants(p, c);
+    c[0] = vld(sums + 1 * apart);
+    c[1] = vld(sums + 0 * apart) + vld(sums + 3 * apart);
+    c[2] = vld(sums + 5 * apart);
+    c[3] = vld(sums + 4 * apart) + vld(sums + 2 * apart);
 }
 
 /* Of quarters one of the outer seven products is made after the other, in an
