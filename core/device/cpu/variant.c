@@ -38,25 +38,29 @@ enum {
     SEVEN_K = 320 /* most channels of a product */
 };
 
-/* Into how many segments channels are cut, each of `side` equal parts of whole
- * vectors; 0: they cannot be. */
-static int segments(int channels, int side)
+/* Into how many segments channels are cut, each of a single input and of `side`
+ * equal parts of whole vectors; 0: they cannot be. */
+static int segments(const weft_conv *c, int side)
 {
+    const int channels = c->cin[0] + c->cin[1];
     const int least = (channels + side * SEVEN_K - 1) / (side * SEVEN_K);
     for (int n = least; n <= 2 * least; n++)
-        if (channels % (n * side * SEVEN_VECTOR) == 0) return n;
+        if (channels % (n * side * SEVEN_VECTOR) == 0 &&
+            c->cin[0] % (channels / n) == 0)
+            return n;
     return 0;
 }
 
 /* Halves or quarters of each side: 2 or 4; 0: neither. */
 static int seven(const weft_conv *c)
 {
-    if (!c->paired || c->rank || c->cin[1] || c->cin[0] < HALVES_LEAST ||
+    const int channels = c->cin[0] + c->cin[1];
+    if (!c->paired || c->rank || channels < HALVES_LEAST ||
         c->cout < HALVES_LEAST)
         return 0;
-    for (int side = c->cin[0] < QUARTERS_LEAST ? 2 : c->paired; side > 1;
+    for (int side = channels < QUARTERS_LEAST ? 2 : c->paired; side > 1;
          side /= 2)
-        if (c->cout % (side * SEVEN_COLUMNS) == 0 && segments(c->cin[0], side))
+        if (c->cout % (side * SEVEN_COLUMNS) == 0 && segments(c, side))
             return side;
     return 0;
 }
@@ -66,8 +70,7 @@ weft_variant weft_variant_of(const weft_conv *c, bool lean)
     if (narrow(c)) return (weft_variant){WEFT_NARROW, 1, 1, c->wtype};
     const int side = lean ? 0 : seven(c);
     if (side)
-        return (weft_variant){WEFT_SEVEN, segments(c->cin[0], side), side,
-                              c->wtype};
+        return (weft_variant){WEFT_SEVEN, segments(c, side), side, c->wtype};
     if (!lean && strided(c))
         return (weft_variant){WEFT_STRIDED, 1, 4, c->wtype};
     if (lean || !minimal(c)) return (weft_variant){WEFT_DIRECT, 1, 1, c->wtype};

@@ -73,7 +73,7 @@ typedef struct task {
 static form form_of(const weft_conv *c, weft_variant v)
 {
     form f = {.side = v.mw, .segments = v.mh};
-    f.k = c->cin[0] / f.segments / f.side;
+    f.k = (c->cin[0] + c->cin[1]) / f.segments / f.side;
     f.panels = c->cout / f.side / NR;
     f.groups = f.side == 4 ? QUADS : GROUPS;
     f.apart = off_4k((size_t)f.groups * f.k);
@@ -99,7 +99,7 @@ static size_t partial_floats(const form *f)
     return f->segments > 1 ? (size_t)f->groups * f->side * f->side * NR : 0;
 }
 
-static size_t lay(const weft_conv *c, const form *f, char *base, room *r)
+static size_t lay(const form *f, char *base, room *r)
 {
     const size_t strip = min_int(STRIP, f->panels) * sizeof(float);
     size_t at = 0;
@@ -112,7 +112,7 @@ static size_t lay(const weft_conv *c, const form *f, char *base, room *r)
     r->partial = take(base, &at, strip * partial_floats(f));
     r->row = take(base, &at, f->groups * sizeof *r->row);
     r->group = take(base, &at, f->groups * sizeof *r->group);
-    r->zero = take(base, &at, c->cin[0] * sizeof(float));
+    r->zero = take(base, &at, f->side * f->k * sizeof(float));
     return at;
 }
 
@@ -121,7 +121,7 @@ static size_t seven_scratch(const weft_conv *c, weft_variant v, int n, int w)
     const form f = form_of(c, v);
     room r;
     (void)n, (void)w;
-    return lay(c, &f, NULL, &r);
+    return lay(&f, NULL, &r);
 }
 
 /* ---- groups of pixels ---------------------------------------------------- */
@@ -140,13 +140,15 @@ static void make_left(const task *t, int product)
 {
     const form *f = &t->j->f;
     const weft_conv_args *a = t->j->a;
-    const int cin = a->conv->cin[0], c0 = t->segment * f->side * f->k;
+    int c0 = t->segment * f->side * f->k; /* of the input that it is in */
+    const int src = c0 >= a->conv->cin[0], cin = a->conv->cin[src];
+    if (src) c0 -= a->conv->cin[0];
     for (int g = 0; g < t->m; g++) {
         const group at = t->r.group[g];
         float *to = t->r.made + (size_t)g * f->k;
         const float *px[MOST_SIDE];
         for (int x = 0; x < f->side; x++)
-            px[x] = x < at.pixels ? a->in[0] + (at.pixel + x) * cin + c0
+            px[x] = x < at.pixels ? a->in[src] + (at.pixel + x) * cin + c0
                                   : t->r.zero;
         if (f->side == 4)
             left_of[product](px, 4 * cin, f->k, to, f->apart);
@@ -165,7 +167,7 @@ static const void *weights_at(const task *t, int p, int y, int x)
     const size_t panel = (size_t)x * f->panels + p;
     const size_t k = (size_t)(t->segment * f->side + y) * f->k;
     return (const char *)t->j->a->weight +
-           (panel * t->j->a->conv->cin[0] + k) * size;
+           (panel * depth_of(t->j->a->conv) + k) * size;
 }
 
 /* What the sources of quadrant `inner` of an outer product are, in panel p; of
@@ -358,14 +360,14 @@ static void run_task(void *arg, int i, int worker)
     const int p0 = part_begin(j->f.panels, strip, j->strips);
     const int p1 = part_begin(j->f.panels, strip + 1, j->strips);
     task t = {.j = j};
-    lay(j->a->conv, &j->f, weft_pool_scratch(j->pool, worker), &t.r);
+    lay(&j->f, weft_pool_scratch(j->pool, worker), &t.r);
     t.m = part_begin(j->groups, block + 1, j->blocks) - g0;
     for (int g = 0; g < t.m; g++) {
         t.r.row[g] = t.r.made + (size_t)g * j->f.k;
         t.r.group[g] = group_at(j, g0 + g);
     }
     if ((j->a->col1 - j->a->col0) % j->f.side)
-        memset(t.r.zero, 0, j->a->conv->cin[0] * sizeof *t.r.zero);
+        memset(t.r.zero, 0, j->f.side * j->f.k * sizeof *t.r.zero);
     for (; t.segment < j->f.segments; t.segment++)
         if (j->f.side == 4)
             compute_quarters(&t, p0, p1);
