@@ -9,7 +9,6 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
-
 #include "tests/core/device_tools.h"
 
 /* ---- convolution --------------------------------------------------------- */
@@ -324,9 +323,8 @@ static void check_conv(const weft_device *dev, const conv_data *d, float *want,
     {                                                                          \
         .kh = 1, .kw = 1, .tile_rows = 1, __VA_ARGS__                          \
     }
-
-#define GROUPED(p, k, n)                                                       \
-    LINEAR(.paired = p, .cin = {k}, .cout = n, .wtype = WEFT_F16)
+#define GROUPED(p, t, n, ...)                                                  \
+    LINEAR(.paired = p, .cin = {__VA_ARGS__}, .cout = n, .wtype = WEFT_##t)
 static conv_case usual(const conv_case *from)
 {
     conv_case k = *from;
@@ -422,16 +420,9 @@ static const conv_case conv_cases[] = {
      BIAS | RES | STACKED, 2, 4, 9},
     {"linear 4-4", LINEAR(.cin = {4}, .cout = 4), BIAS, 1, 4, 5},
     {"mish", LINEAR(.cin = {3}, .cout = 3, .act = WEFT_MISH), BIAS, 1, 4, 5},
-    {"pairs, odd, half", GROUPED(2, 320, 320), BIAS | RES, 2, 2, 13},
-    {"fours, odd, half", GROUPED(4, 512, 256), BIAS | RES, 2, 3, 5},
-    {"pairs of two inputs", LINEAR(.paired = 2, .cin = {320, 160}, .cout = 256),
-     BIAS | RES, 2, 3, 7},
-    {"fours of two inputs",
-     LINEAR(.paired = 4, .cin = {512, 256}, .cout = 256, .wtype = WEFT_F16),
-     BIAS | RES, 1, 7, 9},
-    {"fours, bf16",
-     LINEAR(.paired = 4, .cin = {512}, .cout = 128 * 2, .wtype = WEFT_BF16),
-     BIAS, 1, 8, 9},
+    {"pairs, odd, half", GROUPED(2, F16, 320, 320), BIAS | RES, 2, 2, 13},
+    {"fours, odd, half", GROUPED(4, F16, 256, 512), BIAS | RES, 2, 3, 5},
+    {"fours of two", GROUPED(4, BF16, 256, 512, 256), BIAS | RES, 1, 7, 9},
     {"pairs, rank", LINEAR(.paired = 1, .cin = {256}, .cout = 256, .rank = 16),
      BIAS, 1, 2, 9},
     {"linear 100-3", LINEAR(.cin = {100}, .cout = 3), BIAS, 2, 4, 5},
