@@ -265,6 +265,13 @@ static const struct inside {
     {"vae-sdxl", WEFT_PIPELINE_VAE, 0.13025},
 };
 
+static bool is_config(const char *file)
+{
+    const size_t n = strlen(file), m = strlen(".json");
+
+    return n > m && strcmp(file + n - m, ".json") == 0;
+}
+
 static weft_status find_inside(const char *file, const char *name,
                                const struct inside **in)
 {
@@ -273,6 +280,11 @@ static weft_status find_inside(const char *file, const char *name,
             *in = &insides[i];
             return WEFT_OK;
         }
+    if (is_config(file))
+        return weft_fail(WEFT_EINPUT,
+                         "%s: is the config of a component: give the folder "
+                         "that it is in",
+                         file);
     return weft_fail(WEFT_EINPUT,
                      "%s: is one file: say what of it is meant, as %s:unet "
                      "(or vae, text_encoder, text_encoder_2, scheduler, "

@@ -18,8 +18,14 @@ static weft_status is_t5(const weft_json *c, bool *yes)
 
 weft_status weft_text_read_info(const weft_json *c, weft_text_info *info)
 {
+    const char *class_name;
     bool t5;
 
+    /* diffusers' configs have one, transformers' do not. */
+    WEFT_TRY(weft_json_string(c, "_class_name", NULL, &class_name));
+    if (class_name)
+        return weft_fail(WEFT_EINPUT, "%s: a %.80s is not a text encoder",
+                         weft_json_name(c), class_name);
     WEFT_TRY(is_t5(c, &t5));
     return t5 ? weft_t5_read_info(c, info) : weft_clip_read_info(c, info);
 }

@@ -158,8 +158,10 @@ static weft_status check_times(const weft_solver *s)
         if (i > 0 && !(t < s->time[i - 1]))
             return weft_fail(WEFT_EINPUT,
                              "node %d is at time %g, not below %g of the node "
-                             "before it (%d steps)",
-                             i, t, s->time[i - 1], s->steps);
+                             "before it (%d steps; the schedule has %d to "
+                             "take them from)",
+                             i, t, s->time[i - 1], s->steps,
+                             s->schedule->train_steps);
     }
     return WEFT_OK;
 }

@@ -222,8 +222,14 @@ limit 40
 limit 1000000000000000019884624838656
 same_file b.st c.st
 rm b.st c.st
+refused 2 "model/unet/config.json: a UNet2DConditionModel is not a text encoder" \
+    "$WEFT" plan parts.yaml text.encoder=model/unet
+refused 2 "scheduler_config.json: is the config of a component: give the folder" \
+    "$WEFT" plan parts.yaml schedule.path=model/scheduler/scheduler_config.json
+refused 2 "(1001 steps; the schedule has 1000 to take them from)" \
+    "$WEFT" plan parts.yaml sample.steps=1001
 cp -r model/vae v/vae
-sed 's/"latent_channels": 4/"latent_channels": 16/' model/vae/config.json \
+sed 's/^{/{"latent_channels": 16, /' model/vae/config.json \
     >v/vae/config.json
 refused 2 "v/vae: has 16 latent channels, and the model model/unet has 4" \
     "$WEFT" plan parts.yaml vae.path=v/vae
