@@ -9,14 +9,9 @@ weft_status weft_config_take_picture(const weft_tree *root,
 {
     const weft_tree *image = weft_tree_find(root, "sample.image");
     const weft_tree *mask = weft_tree_find(root, "sample.mask");
-    const weft_tree *strength = weft_tree_find(root, "sample.strength");
     const weft_tree *control = weft_tree_find(root, "sample.control");
 
     c->sample.strength = raw->strength;
-    if (strength && !image &&
-        (strength->place.line || strength->place.override))
-        return weft_place_fail(&strength->place,
-                               "sample.strength needs sample.image");
     if (mask && !image)
         return weft_place_fail(&mask->place, "sample.mask needs sample.image");
     if (image && (weft_tree_find(root, "dataset.manifest") ||

@@ -314,7 +314,6 @@ static const bad bad_later[] = {
     {"models:\n  a: {path: x, loras: [{path: y}]}\n",
      "2: models.a.loras.scale is missing"},
     {GOOD "  mask: in.png\n", "6: sample.mask needs sample.image"},
-    {GOOD "  strength: 0.5\n", "6: sample.strength needs sample.image"},
     {GOOD "  image: in.png\n  strength: 1.5\n",
      "7: sample.strength: 1.5 is out of range, expected 0 to 1"},
     {GOOD "  image: in.png\ndataset: {manifest: m.jsonl}\n",
