@@ -80,35 +80,53 @@ static bool has_refiner_alone(const weft_tree *root, const weft_tree *models)
            !strcmp(only->key, refiner->text);
 }
 
+static weft_status put_pipeline(weft_tree *model, const weft_tree *pipeline)
+{
+    weft_tree *text = weft_tree_text(pipeline->text, true, &pipeline->place);
+
+    return text ? weft_tree_put(model, "pipeline", text) : no_memory();
+}
+
 static weft_status add_model(weft_tree *models, const weft_tree *pipeline)
 {
     weft_tree *model = weft_tree_new(WEFT_TREE_MAP, &pipeline->place);
-    weft_tree *text = weft_tree_text(pipeline->text, true, &pipeline->place);
 
-    if (!model || !text) {
-        weft_tree_free(model);
-        weft_tree_free(text);
-        return no_memory();
-    }
+    if (!model) return no_memory();
     WEFT_TRY(weft_tree_put(models, "model", model));
-    return weft_tree_put(model, "pipeline", text);
+    return put_pipeline(model, pipeline);
+}
+
+/* Does it say nothing of where its files are? A refiner's are its own. */
+static bool lacks_files(const weft_tree *root, const weft_tree *m)
+{
+    const weft_tree *refiner = weft_tree_find(root, "sample.refiner");
+
+    if (m->kind != WEFT_TREE_MAP || weft_tree_get(m, "path") ||
+        weft_tree_get(m, "pipeline") || weft_tree_get(m, "kind"))
+        return false;
+    return !refiner || refiner->kind != WEFT_TREE_TEXT ||
+           strcmp(refiner->text, m->key) != 0;
 }
 
 /* pipeline: P alone, or beside its refiner, is models: { model: { pipeline: P }
- * }. */
+ * }; and P is the pipeline of models that name no files. */
 weft_status weft_config_shape_pipeline(weft_tree *root)
 {
     const weft_tree *pipeline = weft_tree_get(root, "pipeline");
     weft_tree *models = weft_tree_get(root, "models");
 
     if (!pipeline || pipeline->kind != WEFT_TREE_TEXT) return WEFT_OK;
-    if (models)
-        return has_refiner_alone(root, models) ? add_model(models, pipeline)
-                                               : WEFT_OK;
-    models = weft_tree_new(WEFT_TREE_MAP, &pipeline->place);
-    if (!models) return no_memory();
-    WEFT_TRY(weft_tree_put(root, "models", models));
-    return add_model(weft_tree_get(root, "models"), pipeline);
+    if (!models) {
+        models = weft_tree_new(WEFT_TREE_MAP, &pipeline->place);
+        if (!models) return no_memory();
+        WEFT_TRY(weft_tree_put(root, "models", models));
+        return add_model(weft_tree_get(root, "models"), pipeline);
+    }
+    if (models->kind != WEFT_TREE_MAP) return WEFT_OK; /* check says so */
+    if (has_refiner_alone(root, models)) return add_model(models, pipeline);
+    for (weft_tree *m = models->first; m; m = m->next)
+        if (lacks_files(root, m)) WEFT_TRY(put_pipeline(m, pipeline));
+    return WEFT_OK;
 }
 
 /* ---- folders ------------------------------------------------------------- */

@@ -85,7 +85,8 @@ grep -q "packed with those of strong" out.txt || fail "the plan does not say it"
 
 # a data set is not gone on with by a LoRA whose content is another
 cat >set.yaml <<'END'
-models: { one: { pipeline: model, loras: [ { path: lora.safetensors, scale: 1 } ] } }
+pipeline: model
+models: { one: { loras: [ { path: lora.safetensors, scale: 1 } ] } }
 sample: { steps: 1, width: 64, height: 320, prompt: "a cat" }
 dataset: { manifest: items.jsonl }
 output: { dir: set }

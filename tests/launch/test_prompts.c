@@ -129,6 +129,34 @@ static void test_refined(void **state)
     weft_config_release(&c);
 }
 
+/* Models that name no files are the pipeline's, but not the refiner. */
+static void test_shared(void **state)
+{
+    static const char yaml[] =
+        "pipeline: /p\n"
+        "models: {a: {loras: [{path: /l, scale: 1}]}, b: {path: /b},\n"
+        "  c: {pipeline: /c}, model: {}}\n"
+        "sample: {width: 8, height: 8, model: a}\n";
+    static const char bad[] =
+        "pipeline: /p\n"
+        "models: {second: {}}\n"
+        "sample: {width: 8, height: 8, refiner: second}\n";
+    weft_config c;
+
+    (void)state;
+    parse(yaml, NULL, 0, &c);
+    assert_int_equal(c.nmodels, 4);
+    assert_string_equal(c.model[0].pipeline.path, "/p");
+    assert_int_equal(c.model[0].nloras, 1);
+    assert_null(c.model[1].pipeline.path);
+    assert_string_equal(c.model[2].pipeline.path, "/c");
+    assert_string_equal(c.model[3].pipeline.path, "/p");
+    weft_config_release(&c);
+    assert_int_equal(weft_config_parse("a.yaml", bad, strlen(bad), NULL, 0, &c),
+                     WEFT_EINPUT);
+    assert_non_null(strstr(weft_fail_text(), "models.second.path is missing"));
+}
+
 static void test_identity(void **state)
 {
     char *json, *again, *text;
@@ -282,11 +310,11 @@ static void test_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_meaning),  cmocka_unit_test(test_refined),
-        cmocka_unit_test(test_alone),    cmocka_unit_test(test_quotes),
-        cmocka_unit_test(test_identity), cmocka_unit_test(test_parameters),
-        cmocka_unit_test(test_breaks),   cmocka_unit_test(test_cut),
-        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_meaning),    cmocka_unit_test(test_refined),
+        cmocka_unit_test(test_shared),     cmocka_unit_test(test_alone),
+        cmocka_unit_test(test_quotes),     cmocka_unit_test(test_identity),
+        cmocka_unit_test(test_parameters), cmocka_unit_test(test_breaks),
+        cmocka_unit_test(test_cut),        cmocka_unit_test(test_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
