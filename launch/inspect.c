@@ -87,17 +87,27 @@ static weft_status inspect_file(const char *path, FILE *out)
                      path);
 }
 
+/* A pipeline's variant, or a part of a folder or file. */
+static weft_status inspect_inside(const char *file, const char *path, FILE *out)
+{
+    char index[WEFT_PATH];
+    bool runs;
+
+    WEFT_TRY(weft_path_join(file, "model_index.json", index, sizeof index));
+    if (weft_path_exists(index)) return weft_inspect_pipeline(path, out);
+    return weft_inspect_part(path, path, false, &runs, out);
+}
+
 weft_status weft_inspect(const char *path, FILE *out)
 {
     char file[WEFT_PATH];
     const char *inside;
-    bool runs;
 
     WEFT_TRY(weft_component_split(path, file, sizeof file, &inside));
     if (!weft_path_exists(file))
         return weft_fail(WEFT_EINPUT, "%s: there is no such file or folder",
                          path);
-    if (inside) return weft_inspect_part(path, path, false, &runs, out);
+    if (inside) return inspect_inside(file, path, out);
     if (weft_is_dataset(path)) return weft_inspect_dataset(path, false, out);
     if (weft_path_is_folder(path)) return weft_inspect_folder(path, out);
     if (weft_path_is_file(path)) return inspect_file(path, out);

@@ -14,8 +14,9 @@
  * folders. */
 weft_status weft_inspect_folder(const char *path, FILE *out);
 
-/* A pipeline, in a folder or in one file, and whether weft can sample with it.
- * Fails, when all is said, where a component cannot be read. */
+/* A pipeline, in a folder (FOLDER:VARIANT too) or in one file, and whether weft
+ * can sample with it. Fails, when all is said, where a component cannot be
+ * read. */
 weft_status weft_inspect_pipeline(const char *path, FILE *out);
 
 /* One component, as core/model/component.h names it, under `name`; `brief`:

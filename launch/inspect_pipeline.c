@@ -1,6 +1,8 @@
 /* inspect_pipeline.c - whole pipelines in words. */
 #include <string.h>
 
+#include "core/io/path.h"
+#include "core/model/component.h"
 #include "core/model/original.h"
 #include "core/model/pipeline.h"
 #include "launch/inspect_model.h"
@@ -73,9 +75,18 @@ static void print_title(const weft_pipeline *p, FILE *out)
 weft_status weft_inspect_pipeline(const char *path, FILE *out)
 {
     outcome o = {WEFT_OK, ""};
+    char file[WEFT_PATH];
+    const char *variant;
+    weft_status status = WEFT_OK;
     weft_pipeline *p;
 
-    WEFT_TRY(weft_pipeline_read(path, &p));
+    WEFT_TRY(weft_component_split(path, file, sizeof file, &variant));
+    WEFT_TRY(weft_pipeline_read(file, &p));
+    if (variant) status = weft_pipeline_choose(p, variant);
+    if (status != WEFT_OK) {
+        weft_pipeline_free(p);
+        return status;
+    }
     print_title(p, out);
     for (int i = 0; i < WEFT_PIPELINE_ROLES; i++)
         if (p->part[i].path) print_part(&p->part[i], out, &o);

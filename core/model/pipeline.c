@@ -350,13 +350,16 @@ static weft_status check_class(const weft_pipeline *p, const struct role *role,
 static weft_status check_folder(const weft_pipeline *p,
                                 const weft_pipeline_part *part)
 {
-    if (p->one_file || weft_path_is_folder(part->path)) return WEFT_OK;
+    char folder[WEFT_PATH];
+    const char *variant;
+
+    WEFT_TRY(weft_component_split(part->path, folder, sizeof folder, &variant));
+    if (p->one_file || weft_path_is_folder(folder)) return WEFT_OK;
     return weft_fail(WEFT_EINPUT,
                      "%s: component %s (%.80s) is in model_index.json, but %s "
                      "is %s",
-                     p->path, part->name, part->class_name, part->path,
-                     weft_path_exists(part->path) ? "not a folder"
-                                                  : "not there");
+                     p->path, part->name, part->class_name, folder,
+                     weft_path_exists(folder) ? "not a folder" : "not there");
 }
 
 /* Nothing can be sampled without it. */
@@ -452,8 +455,7 @@ static weft_status set_variant(weft_pipeline_part *part, const char *variant)
     return status;
 }
 
-/* Those that have it; the others stay as they are. */
-static weft_status choose(weft_pipeline *p, const char *variant)
+weft_status weft_pipeline_choose(weft_pipeline *p, const char *variant)
 {
     static const weft_pipeline_role role[] = {
         WEFT_PIPELINE_TEXT, WEFT_PIPELINE_TEXT_2, WEFT_PIPELINE_VAE,
@@ -461,6 +463,10 @@ static weft_status choose(weft_pipeline *p, const char *variant)
     weft_status status = WEFT_OK;
     int have = 0;
 
+    if (p->one_file)
+        return weft_fail(WEFT_EINPUT,
+                         "%s: is one file, which has no variants (%s)", p->path,
+                         variant);
     for (size_t i = 0; i < sizeof role / sizeof *role; i++) {
         if (p->part[role[i]].path == NULL) continue;
         status = set_variant(&p->part[role[i]], variant);
@@ -482,12 +488,8 @@ weft_status weft_pipeline_open(const char *path, weft_pipeline **p)
     WEFT_TRY(weft_component_split(path, folder, sizeof folder, &variant));
     WEFT_TRY(weft_pipeline_read(folder, &read));
     status = weft_pipeline_check(read);
-    if (status == WEFT_OK && variant && read->one_file)
-        status = weft_fail(WEFT_EINPUT,
-                           "%s: is one file, which has no variants (%s)",
-                           folder, variant);
-    else if (status == WEFT_OK && variant)
-        status = choose(read, variant);
+    if (status == WEFT_OK && variant)
+        status = weft_pipeline_choose(read, variant);
     if (status == WEFT_OK)
         *p = read;
     else

@@ -79,6 +79,10 @@ void weft_pipeline_free(weft_pipeline *p);
 /* Opening is reading, then checking, then choosing the variant. Read: whatever
  * components there are, none refused, none looked for. */
 weft_status weft_pipeline_read(const char *path, weft_pipeline **p);
+
+/* Of a folder's components those that have the variant are that one's; fails if
+ * none has it. */
+weft_status weft_pipeline_choose(weft_pipeline *p, const char *variant);
 /* The same of a text; `name` begins errors, `folder` the paths. */
 weft_status weft_pipeline_parse(const char *name, const void *text,
                                 size_t bytes, const char *folder,

@@ -120,11 +120,18 @@ static void tells_pipelines(void **state)
         NULL};
     static const char *const variant[] = {"unet:fp16: UNet2DConditionModel",
                                           STEM ".fp16.safetensors", NULL};
+    static const char *const none[] = {NULL};
+    char path[4096];
 
     (void)state;
     put_pipeline();
     check(WEFT_OK, folder, words);
     check(WEFT_OK, in_folder("unet:fp16"), variant);
+    snprintf(path, sizeof path, "%s:fp16", folder);
+    check(WEFT_OK, path, words);
+    snprintf(path, sizeof path, "%s:bf16", folder);
+    check(WEFT_EINPUT, path, none);
+    assert_non_null(strstr(weft_fail_text(), "bf16"));
     remove_pipeline();
 }
 
