@@ -38,7 +38,8 @@ static size_t columns_of(const int shape[4])
 
 /* ---- what is no number --------------------------------------------------- */
 
-/* All bits of the exponent are set, in floats of 4 bytes and of 2. */
+/* All bits of the exponent are set, in floats of 4 bytes and of 2 as they lie
+ * in a file: anywhere, so not for weft_all_finite. */
 static bool any_wide(const char *x, size_t n)
 {
     uint32_t bits, bad = 0;
